@@ -1,0 +1,93 @@
+//! The engine's one error type. Its code is stable and is what callers decide on; its message is for people.
+
+use std::{error, fmt, io, sync::Arc};
+
+/// What went wrong, as a caller may act on it. The names are those of the package's error codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// The database was closed.
+    Closed,
+    /// Another process holds the database.
+    Locked,
+    /// There is no database (or no tree) of that name.
+    NotFound,
+    /// The database takes no writes, by request or after a failed sync.
+    ReadOnly,
+    /// An argument is outside what the operation takes.
+    InvalidArgument,
+    /// A key is longer than the limit.
+    KeyTooLarge,
+    /// A value is longer than the limit.
+    ValueTooLarge,
+    /// The tree that a handle stands for was dropped.
+    TreeDropped,
+    /// Bytes on disk fail their check.
+    Corrupt,
+    /// The files are of a format that this version does not read.
+    IncompatibleFormat,
+    /// The operating system refused a read, a write or a sync.
+    Io,
+    /// The disk is full.
+    NoSpace,
+    /// A write may or may not have become durable.
+    OutcomeUnknown,
+    /// What was asked for is not available on this platform or file system.
+    Unsupported,
+    /// A defect of the engine.
+    Internal,
+}
+
+/// Every failure of the engine.
+#[derive(Clone, Debug)]
+pub struct Error {
+    code: ErrorCode,
+    message: String,
+    source: Option<Arc<io::Error>>,
+}
+
+impl Error {
+    /// An error with its code and a message that names what it concerns.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// An error that an I/O error caused; a full disk is told apart from the rest.
+    pub fn from_io(context: impl Into<String>, source: io::Error) -> Self {
+        let code = match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorCode::NoSpace,
+            _ => ErrorCode::Io,
+        };
+        Self {
+            code,
+            message: format!("{}: {source}", context.into()),
+            source: Some(Arc::new(source)),
+        }
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The message, without the cause's own.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
