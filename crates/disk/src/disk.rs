@@ -1,0 +1,140 @@
+//! The two traits, and the rule for names that every disk keeps.
+
+use std::{fmt::Debug, io, sync::Arc};
+
+/// Longest name of a file, bytes: what common file systems take.
+pub const MAX_NAME_BYTES: usize = 255;
+
+/// One folder. Names are those of files directly in it; every call checks them and answers `InvalidInput` to an empty
+/// name, `.`, `..`, one with a separator, a colon or a NUL in it, and one longer than [`MAX_NAME_BYTES`].
+///
+/// Nothing that changes a name (create, rename, remove) is durable before [`Disk::sync`] returned.
+pub trait Disk: Send + Sync + Debug {
+    /// Creates a file for reading and writing, mode 0600.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when anything has that name.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none; `InvalidInput`, with a message that says what it is, when the name is not that of
+    /// a regular file. A symbolic link is not followed.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Gives a file another name, in one step; a file that had that name is replaced.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no `from`.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file's name. Who has the file open can go on using it.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// The names of all regular files, in byte order. Names that are not UTF-8 are left out: no file of ours has one.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Makes durable every create, rename and remove that returned before the call. Says nothing of the contents.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Bytes that may still be written here before the disk is full, as far as the disk tells.
+    fn free_bytes(&self) -> io::Result<u64>;
+
+    /// The folder's path, or what stands for it, for messages.
+    fn label(&self) -> String;
+}
+
+/// One open file. All calls are positional and may come from several threads at once; two that overlap in bytes may see
+/// each other in part.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a file's length is a size to compute with, not a collection's"
+)]
+pub trait DiskFile: Send + Sync + Debug {
+    /// Reads from `offset` and returns how many bytes: fewer than asked for only at the end of the file.
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all of `bytes` at `offset`; the file grows as needed, a gap before `offset` reads as zeros.
+    ///
+    /// # Errors
+    /// After an error, any part of the range may have been written. [`is_no_space`] tells a full disk.
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Writes all of `parts`, one behind the other, from `offset`: one call to the operating system where it has one.
+    ///
+    /// # Errors
+    /// As [`DiskFile::write_all_at`].
+    fn write_vectored_at(&self, offset: u64, parts: &[&[u8]]) -> io::Result<()>;
+
+    /// Returns when all that was written before the call is on stable storage, the file's length included.
+    ///
+    /// # Errors
+    /// After an error nobody knows what reached the disk, and a second call may succeed without it having done so:
+    /// never retry.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// The file's length, bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Cuts the file off at `len` bytes, or grows it with zeros.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Fills `into` from `offset`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the file ends before that.
+    fn read_exact_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let wanted = into.len();
+        let got = self.read_at(offset, into)?;
+        if got == wanted {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            format!("the file ends {got} bytes into a read of {wanted} bytes at offset {offset}"),
+        ))
+    }
+}
+
+/// Whether an error says that there is no room left on the disk (or in the quota): the one failed write that may be
+/// survived, because it is known to have done nothing that matters.
+pub fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Refuses every name that could mean anything but a file directly in the folder, on any platform.
+pub(crate) fn check_name(name: &str) -> io::Result<()> {
+    let wrong = if name.is_empty() {
+        "is empty"
+    } else if name == "." || name == ".." {
+        "is a folder's"
+    } else if name.contains(['/', '\\', ':', '\0']) {
+        "has a separator, a colon or a NUL in it"
+    } else if name.len() > MAX_NAME_BYTES {
+        "is too long"
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("file name {name:?} {wrong}"),
+    ))
+}
+
+/// The end of a range of `len` bytes from `offset`, or `InvalidInput` when no file can reach that far.
+pub(crate) fn range_end(offset: u64, len: usize) -> io::Result<u64> {
+    u64::try_from(len)
+        .ok()
+        .and_then(|len| offset.checked_add(len))
+        .filter(|&end| i64::try_from(end).is_ok())
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{len} bytes at offset {offset} reach beyond any file"),
+            )
+        })
+}

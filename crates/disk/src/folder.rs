@@ -1,0 +1,223 @@
+//! The real disk: a folder of the operating system.
+//!
+//! What differs between systems is in `unix` and `windows`, each with the same small set of functions; the loops that
+//! make every transfer complete are here.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(unix)]
+use unix as platform;
+#[cfg(windows)]
+use windows as platform;
+
+use std::{
+    fs::File,
+    io::{self, IoSlice},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use crate::{
+    Disk, DiskFile,
+    disk::{check_name, range_end},
+};
+
+pub use platform::FolderIdentity;
+
+/// Parts that one vectored write takes: `IOV_MAX` on Linux and macOS.
+const MAX_PARTS: usize = 1024;
+
+/// A folder of the operating system.
+///
+/// On Unix the folder is opened once and files are reached relative to that handle, so that renaming the folder, or
+/// putting another in its place, does not lead anything astray; no call follows a symbolic link inside the folder, and
+/// no handle is inherited by a child process. On Windows the folder's path is kept instead.
+///
+/// What a sync is worth: on Linux `sync_data` is `fdatasync`, which includes the file's length. On macOS it is
+/// `F_FULLFSYNC`, because `fsync` there stops at the drive's volatile cache. On Windows it is `FlushFileBuffers`, and
+/// [`Disk::sync`] does nothing, because Windows gives no way to sync a folder: NTFS keeps names in its own journal.
+#[derive(Debug)]
+pub struct FolderDisk {
+    path: PathBuf,
+    folder: platform::Folder,
+}
+
+impl FolderDisk {
+    /// Creates the folder, mode 0700, and opens it. Durable on return: the parent folder is synced.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when anything has that path, `NotFound` when its parent is missing.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        platform::create_folder(path)?;
+        Self::open(path)
+    }
+
+    /// Opens a folder that exists. The path itself may lead through symbolic links.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, `NotADirectory` when it is not a folder.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            folder: platform::Folder::open(path)?,
+        })
+    }
+
+    /// The path that the folder was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What tells this folder from every other on the machine, whatever path leads to it.
+    pub fn identity(&self) -> io::Result<FolderIdentity> {
+        self.folder.identity()
+    }
+
+    /// Opens the lock file, creating it when absent.
+    pub(crate) fn open_lock_file(&self, name: &str) -> io::Result<File> {
+        self.folder.open_lock_file(name)
+    }
+
+    /// Whether the lock file's name still leads to the file that `file` is a handle of.
+    pub(crate) fn is_still_named(&self, file: &File, name: &str) -> io::Result<bool> {
+        self.folder.is_still_named(file, name)
+    }
+}
+
+impl Disk for FolderDisk {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        check_name(name)?;
+        Ok(Arc::new(FolderFile(self.folder.create(name)?)))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        check_name(name)?;
+        Ok(Arc::new(FolderFile(self.folder.open_file(name)?)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        check_name(from)?;
+        check_name(to)?;
+        self.folder.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        check_name(name)?;
+        self.folder.remove(name)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = self.folder.list()?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.folder.sync()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.folder.free_bytes()
+    }
+
+    fn label(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+#[derive(Debug)]
+struct FolderFile(File);
+
+impl DiskFile for FolderFile {
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        range_end(offset, into.len())?;
+        let mut rest = into;
+        let mut position = offset;
+        let mut total = 0_usize;
+        while !rest.is_empty() {
+            let got = retry(|| platform::read_at(&self.0, position, rest))?;
+            if got == 0 {
+                break;
+            }
+            total += got;
+            position += got as u64;
+            rest = rest.get_mut(got..).unwrap_or_default();
+        }
+        Ok(total)
+    }
+
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        range_end(offset, bytes.len())?;
+        let mut rest = bytes;
+        let mut position = offset;
+        while !rest.is_empty() {
+            let written = retry(|| platform::write_at(&self.0, position, rest))?;
+            check_progress(written)?;
+            position += written as u64;
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn write_vectored_at(&self, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        let mut end = offset;
+        for part in parts {
+            end = range_end(end, part.len())?;
+        }
+        let mut slices: Vec<IoSlice<'_>> = parts
+            .iter()
+            .filter(|part| !part.is_empty())
+            .map(|part| IoSlice::new(part))
+            .collect();
+        let mut rest = slices.as_mut_slice();
+        let mut position = offset;
+        while !rest.is_empty() {
+            let batch = rest.get(..rest.len().min(MAX_PARTS)).unwrap_or_default();
+            let written = retry(|| platform::write_vectored_at(&self.0, position, batch))?;
+            check_progress(written)?;
+            position += written as u64;
+            IoSlice::advance_slices(&mut rest, written);
+        }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+}
+
+/// Repeats a transfer that a signal interrupted or that was asked to come again.
+fn retry(mut transfer: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match transfer() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::yield_now(),
+            other => return other,
+        }
+    }
+}
+
+fn check_progress(written: usize) -> io::Result<()> {
+    if written == 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::WriteZero,
+            "the operating system took no byte of a write",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! Locking against a second handle, a stale file and a replaced one.
