@@ -1,5 +1,8 @@
 //! The two traits, and the rule for names that every disk keeps.
 
+#[cfg(test)]
+mod tests;
+
 use std::{fmt::Debug, io, sync::Arc};
 
 /// Longest name of a file, bytes: what common file systems take.
