@@ -1,0 +1,254 @@
+//! Flat frames: the header, the hash table, lookups, and the walk in key order.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 1 | kind, 2 |
+//! | 1 | 1 | version of this layout, 1 |
+//! | 2 | 2 | hash table: 2 to this power slots |
+//! | 4 | 2 | hash slots in use, deleted ones included |
+//! | 6 | 2 | records |
+//! | 8 | 8 | the order word: sorted array at unit (2), its length (2), tail at unit (2), its length (2) |
+//! | 16 | 2 | first free unit: order arrays grow up |
+//! | 18 | 2 | first unit of the records, which grow down from the frame's end |
+//! | 20 | 2 | units that nothing refers to any more |
+//! | 22 | 2 | records in the order arrays that were deleted since |
+//! | 24 | 40 | zero |
+//! | 64 | 2 × slots | the hash table |
+//!
+//! A hash slot is 0 (never used), 7 (deleted), or a unit's number in the upper 13 bits and the hash's lowest 3 bits below.
+//! The hash is XXH3-64 (xxHash specification 0.1.1, seed 0) of the key relative to the frame; its highest bits choose the
+//! slot, and a taken slot sends the search to the next one, around the end.
+//!
+//! The order arrays hold units of records: one sorted by key, and a tail of those inserted since, in no order. Both may
+//! point to a record that was replaced or deleted; its link tells. The tail is merged into a new sorted array when full.
+
+mod build;
+mod cursor;
+mod write;
+
+use crate::{
+    Stored, UNIT_BYTES,
+    bytes::{u16_at, u64_at},
+    record::{DEAD, RecordRef},
+};
+
+pub use build::{FlatSplit, Item, build_flat, flat_bytes_needed, plan_flat_split};
+pub use cursor::FlatCursor;
+pub use write::FlatMut;
+
+pub(crate) const HASH_BITS_AT: usize = 2;
+pub(crate) const HASH_USED_AT: usize = 4;
+pub(crate) const COUNT_AT: usize = 6;
+pub(crate) const ORDER_AT: usize = 8;
+pub(crate) const HEAD_AT: usize = 16;
+pub(crate) const TAIL_AT: usize = 18;
+pub(crate) const GARBAGE_AT: usize = 20;
+pub(crate) const DEAD_AT: usize = 22;
+pub(crate) const HASH_AT: usize = 64;
+/// A hash slot whose record was deleted.
+pub(crate) const TOMBSTONE: u16 = 7;
+
+const _: () = assert!(HASH_AT == 64 && DEAD_AT + 2 == 24);
+
+/// The hash of a key relative to its frame.
+pub(crate) fn hash_of(key: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(key)
+}
+
+/// How many records the tail takes before it is merged.
+pub(crate) fn tail_capacity(frame_bytes: usize) -> usize {
+    (frame_bytes / 512).clamp(8, 64)
+}
+
+/// The order word, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    pub(crate) sorted_unit: u16,
+    pub(crate) sorted_len: u16,
+    pub(crate) tail_unit: u16,
+    pub(crate) tail_len: u16,
+}
+
+impl Order {
+    pub(crate) fn read(frame: &[u8]) -> Self {
+        let word = u64_at(frame, ORDER_AT);
+        Self {
+            sorted_unit: word as u16,
+            sorted_len: (word >> 16) as u16,
+            tail_unit: (word >> 32) as u16,
+            tail_len: (word >> 48) as u16,
+        }
+    }
+
+    pub(crate) fn word(self) -> u64 {
+        u64::from(self.sorted_unit)
+            | u64::from(self.sorted_len) << 16
+            | u64::from(self.tail_unit) << 32
+            | u64::from(self.tail_len) << 48
+    }
+}
+
+/// A flat frame, to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct FlatRef<'a> {
+    pub(crate) frame: &'a [u8],
+}
+
+/// Where a key's slot is, and its record.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) slot: usize,
+    pub(crate) unit: usize,
+}
+
+impl<'a> FlatRef<'a> {
+    /// The frame as a flat one; the caller knows that [`crate::validate`] has passed it, or has built it.
+    pub fn new(frame: &'a [u8]) -> Self {
+        Self { frame }
+    }
+
+    pub(crate) fn hash_bits(self) -> u32 {
+        u32::from(u16_at(self.frame, HASH_BITS_AT)).clamp(1, 15)
+    }
+
+    pub(crate) fn record(self, unit: usize) -> RecordRef<'a> {
+        RecordRef::new(self.frame, unit * UNIT_BYTES)
+    }
+
+    pub(crate) fn find(self, key: &[u8], hash: u64) -> Option<Found> {
+        let bits = self.hash_bits();
+        let slots = 1usize << bits;
+        let tag = (hash & 7) as u16;
+        let mut at = (hash >> (64 - bits)) as usize;
+        for _ in 0..slots {
+            let slot = HASH_AT + 2 * at;
+            let entry = u16_at(self.frame, slot);
+            if entry == 0 {
+                return None;
+            }
+            if entry & 7 == tag && entry != TOMBSTONE {
+                let unit = usize::from(entry >> 3);
+                if self.record(unit).flat_key() == key {
+                    return Some(Found { slot, unit });
+                }
+            }
+            at = (at + 1) & (slots - 1);
+        }
+        None
+    }
+
+    /// Looks a key up, relative to the frame.
+    pub fn get(self, key: &[u8]) -> Option<Stored<'a>> {
+        let found = self.find(key, hash_of(key))?;
+        Some(self.record(found.unit).flat_stored())
+    }
+
+    /// Records in the frame.
+    pub fn records(self) -> usize {
+        usize::from(u16_at(self.frame, COUNT_AT))
+    }
+
+    pub(crate) fn head(self) -> usize {
+        usize::from(u16_at(self.frame, HEAD_AT))
+    }
+
+    pub(crate) fn tail(self) -> usize {
+        usize::from(u16_at(self.frame, TAIL_AT))
+    }
+
+    pub(crate) fn free_units(self) -> usize {
+        self.tail().saturating_sub(self.head())
+    }
+
+    /// Bytes that something refers to, header included.
+    pub fn live_bytes(self) -> usize {
+        let garbage = usize::from(u16_at(self.frame, GARBAGE_AT)) + self.free_units();
+        self.frame.len().saturating_sub(garbage * UNIT_BYTES)
+    }
+
+    pub(crate) fn order(self) -> Order {
+        Order::read(self.frame)
+    }
+
+    pub(crate) fn sorted_at(self, order: Order, index: usize) -> usize {
+        usize::from(u16_at(
+            self.frame,
+            usize::from(order.sorted_unit) * UNIT_BYTES + 2 * index,
+        ))
+    }
+
+    pub(crate) fn tail_at(self, order: Order, index: usize) -> usize {
+        usize::from(u16_at(
+            self.frame,
+            usize::from(order.tail_unit) * UNIT_BYTES + 2 * index,
+        ))
+    }
+
+    /// The newest record of the key that the order arrays' record `unit` is of; None when it was deleted. A newer record
+    /// lies below the one it replaced, so the chain ends.
+    pub(crate) fn newest(self, mut unit: usize) -> Option<usize> {
+        loop {
+            match self.record(unit).link() {
+                0 => return Some(unit),
+                DEAD => return None,
+                link => {
+                    let next = usize::from(link >> 3);
+                    if next >= unit {
+                        return None;
+                    }
+                    unit = next;
+                }
+            }
+        }
+    }
+
+    /// The first place of the sorted array whose key is not below `key`.
+    pub(crate) fn lower_bound(self, order: Order, key: &[u8]) -> usize {
+        let (mut low, mut high) = (0, usize::from(order.sorted_len));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.record(self.sorted_at(order, middle)).flat_key() < key {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// How many records have keys that start with `prefix`.
+    pub fn count_prefix(self, prefix: &[u8]) -> usize {
+        if prefix.is_empty() {
+            return self.records();
+        }
+        let order = self.order();
+        let low = self.lower_bound(order, prefix);
+        let sorted_len = usize::from(order.sorted_len);
+        let (mut first, mut last) = (low, sorted_len);
+        while first < last {
+            let middle = first + (last - first) / 2;
+            if self
+                .record(self.sorted_at(order, middle))
+                .flat_key()
+                .starts_with(prefix)
+            {
+                first = middle + 1;
+            } else {
+                last = middle;
+            }
+        }
+        let none_dead = u16_at(self.frame, DEAD_AT) == 0;
+        let sorted = if none_dead {
+            first - low
+        } else {
+            (low..first)
+                .filter(|index| self.newest(self.sorted_at(order, *index)).is_some())
+                .count()
+        };
+        let tail = (0..usize::from(order.tail_len))
+            .map(|index| self.tail_at(order, index))
+            .filter(|unit| self.record(*unit).flat_key().starts_with(prefix) && self.newest(*unit).is_some())
+            .count();
+        sorted + tail
+    }
+}

@@ -1,0 +1,172 @@
+//! Changes to a flat frame: each is published by one store of a hash slot.
+
+use super::{
+    COUNT_AT, DEAD_AT, FlatCursor, FlatRef, GARBAGE_AT, HASH_AT, HASH_USED_AT, HEAD_AT, ORDER_AT, Order, TAIL_AT,
+    TOMBSTONE, hash_of, tail_capacity,
+};
+use crate::{
+    NoRoom, Stored, UNIT_BYTES,
+    bytes::{narrow, put_u16, put_u64, u16_at, units_for},
+    record::{DEAD, record_units, set_link, write_record},
+};
+
+/// A flat frame, to be changed.
+#[derive(Debug)]
+pub struct FlatMut<'a> {
+    pub(super) frame: &'a mut [u8],
+}
+
+impl<'a> FlatMut<'a> {
+    /// The frame as a flat one; the caller knows that it is one.
+    pub fn new(frame: &'a mut [u8]) -> Self {
+        Self { frame }
+    }
+
+    /// The frame, to be read.
+    pub fn as_ref(&self) -> FlatRef<'_> {
+        FlatRef::new(self.frame)
+    }
+
+    fn add(&mut self, field: usize, amount: isize) {
+        let value = usize::from(u16_at(self.frame, field)).saturating_add_signed(amount);
+        put_u16(self.frame, field, narrow(value));
+    }
+
+    /// Writes a record into room that was asked for; returns its unit.
+    pub(super) fn write(&mut self, key: &[u8], stored: &Stored<'_>) -> usize {
+        let unit = self
+            .as_ref()
+            .tail()
+            .saturating_sub(record_units(key.len(), stored.value.stored_len()));
+        put_u16(self.frame, TAIL_AT, narrow(unit));
+        write_record(self.frame, unit * UNIT_BYTES, key.len(), 0, key, stored);
+        unit
+    }
+
+    /// The first free slot for a key that is not in the table.
+    fn free_slot(&self, hash: u64) -> Option<usize> {
+        let bits = self.as_ref().hash_bits();
+        let slots = 1usize << bits;
+        let first = (hash >> (64 - bits)) as usize;
+        (0..slots)
+            .map(|step| HASH_AT + 2 * ((first + step) & (slots - 1)))
+            .find(|slot| matches!(u16_at(self.frame, *slot), 0 | TOMBSTONE))
+    }
+
+    /// Enters a record that was written for a key that is not in the table. False when the table is too full.
+    pub(super) fn enter(&mut self, hash: u64, unit: usize) -> bool {
+        let Some(slot) = self.free_slot(hash) else { return false };
+        if u16_at(self.frame, slot) == 0 {
+            self.add(HASH_USED_AT, 1);
+        }
+        put_u16(self.frame, slot, narrow(unit << 3) | (hash & 7) as u16);
+        self.add(COUNT_AT, 1);
+        true
+    }
+
+    fn hash_is_full(&self) -> bool {
+        let slots = 1usize << self.as_ref().hash_bits();
+        usize::from(u16_at(self.frame, HASH_USED_AT)) >= slots - slots / 8
+    }
+
+    /// Inserts or replaces; true when the key was there before. [`NoRoom`] leaves the frame as it was, and asks to be
+    /// rebuilt.
+    pub fn put(&mut self, key: &[u8], stored: &Stored<'_>) -> Result<bool, NoRoom> {
+        let hash = hash_of(key);
+        let units = record_units(key.len(), stored.value.stored_len());
+        if let Some(found) = self.as_ref().find(key, hash) {
+            if units > self.as_ref().free_units() {
+                return Err(NoRoom { units });
+            }
+            let old_units = self.as_ref().record(found.unit).flat_units();
+            let unit = self.write(key, stored);
+            put_u16(self.frame, found.slot, narrow(unit << 3) | (hash & 7) as u16);
+            set_link(self.frame, found.unit * UNIT_BYTES, narrow(unit << 3));
+            self.add(GARBAGE_AT, old_units as isize);
+            return Ok(true);
+        }
+        if self.hash_is_full() {
+            return Err(NoRoom { units });
+        }
+        let order = self.as_ref().order();
+        let merge = usize::from(order.tail_len) >= tail_capacity(self.frame.len());
+        let merge_units = if merge { self.merge_units(order) } else { 0 };
+        if units + merge_units > self.as_ref().free_units() {
+            return Err(NoRoom {
+                units: units + merge_units,
+            });
+        }
+        if merge {
+            self.merge_tail(order);
+        }
+        let unit = self.write(key, stored);
+        let order = self.as_ref().order();
+        let at = usize::from(order.tail_unit) * UNIT_BYTES + 2 * usize::from(order.tail_len);
+        put_u16(self.frame, at, narrow(unit));
+        put_u64(
+            self.frame,
+            ORDER_AT,
+            Order {
+                tail_len: order.tail_len + 1,
+                ..order
+            }
+            .word(),
+        );
+        self.enter(hash, unit);
+        Ok(false)
+    }
+
+    fn merge_units(&self, order: Order) -> usize {
+        units_for(2 * (usize::from(order.sorted_len) + usize::from(order.tail_len)))
+            + units_for(2 * tail_capacity(self.frame.len()))
+    }
+
+    /// Writes new order arrays into room that was asked for: the sorted one with the tail's records in it, the tail empty.
+    fn merge_tail(&mut self, order: Order) {
+        let frame = self.as_ref();
+        let mut cursor = FlatCursor::seek(frame, &[]);
+        let mut units = Vec::with_capacity(usize::from(order.sorted_len) + usize::from(order.tail_len));
+        while let Some(unit) = cursor.next_unit(frame) {
+            units.push(unit);
+        }
+        let old = units_for(2 * usize::from(order.sorted_len)) + units_for(2 * tail_capacity(frame.frame.len()));
+        self.write_order(&units);
+        put_u16(self.frame, DEAD_AT, 0);
+        self.add(GARBAGE_AT, old as isize);
+    }
+
+    /// Writes the sorted array and an empty tail at the head, and makes them the order.
+    pub(super) fn write_order(&mut self, units: &[usize]) {
+        let sorted_unit = self.as_ref().head();
+        let tail_unit = sorted_unit + units_for(2 * units.len());
+        for (index, unit) in units.iter().enumerate() {
+            put_u16(self.frame, sorted_unit * UNIT_BYTES + 2 * index, narrow(*unit));
+        }
+        put_u16(
+            self.frame,
+            HEAD_AT,
+            narrow(tail_unit + units_for(2 * tail_capacity(self.frame.len()))),
+        );
+        let order = Order {
+            sorted_unit: narrow(sorted_unit),
+            sorted_len: narrow(units.len()),
+            tail_unit: narrow(tail_unit),
+            tail_len: 0,
+        };
+        put_u64(self.frame, ORDER_AT, order.word());
+    }
+
+    /// Removes a record. False where there is none of that key.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        let Some(found) = self.as_ref().find(key, hash_of(key)) else {
+            return false;
+        };
+        let units = self.as_ref().record(found.unit).flat_units();
+        put_u16(self.frame, found.slot, TOMBSTONE);
+        set_link(self.frame, found.unit * UNIT_BYTES, DEAD);
+        self.add(COUNT_AT, -1);
+        self.add(DEAD_AT, 1);
+        self.add(GARBAGE_AT, units as isize);
+        true
+    }
+}

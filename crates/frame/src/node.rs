@@ -1,0 +1,314 @@
+//! Nodes of the radix tree: their layouts, and the search for a byte.
+//!
+//! A node starts with 8 bytes {prefix length, reference to its own value, number of entries, zero}, each of two bytes:
+//!
+//! | kind | entries | from byte 8 | prefix from |
+//! |---|---|---|---|
+//! | N4 | 1–4 | 4 key bytes, ascending; 4 references | 20 |
+//! | N16 | 5–16 | 16 key bytes, ascending; 16 references | 56 |
+//! | N48 | 17–48 | for each of 256 bytes the entry's number + 1, or 0; 48 references | 360 |
+//! | N256 | 49–256 | 256 references | 520 |
+//!
+//! A reference of zero is an entry that was removed; it goes when the node is next written.
+
+use crate::bytes::{narrow, put_u8, put_u16, slice, u8_at, u16_at, u32_at, u64_at, units_for, write};
+
+/// A reference: the unit's number in the upper 13 bits, what lies there in the lower 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ref(pub(crate) u16);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tag {
+    N4,
+    N16,
+    N48,
+    N256,
+    Leaf,
+    /// To a flat frame.
+    Flat,
+    /// To a trie frame.
+    Trie,
+}
+
+impl Ref {
+    pub(crate) const NONE: Ref = Ref(0);
+
+    pub(crate) fn new(unit: usize, tag: Tag) -> Self {
+        let tag = match tag {
+            Tag::N4 => 1,
+            Tag::N16 => 2,
+            Tag::N48 => 3,
+            Tag::N256 => 4,
+            Tag::Leaf => 5,
+            Tag::Flat => 6,
+            Tag::Trie => 7,
+        };
+        Self(narrow(unit << 3) | tag)
+    }
+
+    pub(crate) fn tag(self) -> Option<Tag> {
+        Some(match self.0 & 7 {
+            1 => Tag::N4,
+            2 => Tag::N16,
+            3 => Tag::N48,
+            4 => Tag::N256,
+            5 => Tag::Leaf,
+            6 => Tag::Flat,
+            7 => Tag::Trie,
+            _ => return None,
+        })
+    }
+
+    /// Where it points, in bytes: the unit's number times 8 is the reference less its tag.
+    pub(crate) fn offset(self) -> usize {
+        usize::from(self.0 & !7)
+    }
+
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn is_node(self) -> bool {
+        matches!(self.tag(), Some(Tag::N4 | Tag::N16 | Tag::N48 | Tag::N256))
+    }
+
+    pub(crate) fn is_crossing(self) -> bool {
+        matches!(self.tag(), Some(Tag::Flat | Tag::Trie))
+    }
+}
+
+const KEYS_AT: usize = 8;
+const N4_REFS_AT: usize = KEYS_AT + 4;
+const N16_REFS_AT: usize = KEYS_AT + 16;
+const N48_REFS_AT: usize = KEYS_AT + 256;
+const N256_REFS_AT: usize = KEYS_AT;
+const N4_PREFIX_AT: usize = N4_REFS_AT + 4 * 2;
+const N16_PREFIX_AT: usize = N16_REFS_AT + 16 * 2;
+const N48_PREFIX_AT: usize = N48_REFS_AT + 48 * 2;
+const N256_PREFIX_AT: usize = N256_REFS_AT + 256 * 2;
+pub(crate) const VALUE_AT: usize = 2;
+
+const _: () = assert!(N4_PREFIX_AT == 20 && N16_PREFIX_AT == 56 && N48_PREFIX_AT == 360 && N256_PREFIX_AT == 520);
+
+/// The most units that a node with this many entries and prefix bytes takes.
+pub(crate) fn node_units(entries: usize, prefix_bytes: usize) -> usize {
+    units_for(prefix_at(tag_for(entries)) + prefix_bytes)
+}
+
+fn tag_for(entries: usize) -> Tag {
+    match entries {
+        0..=4 => Tag::N4,
+        5..=16 => Tag::N16,
+        17..=48 => Tag::N48,
+        _ => Tag::N256,
+    }
+}
+
+fn prefix_at(tag: Tag) -> usize {
+    match tag {
+        Tag::N4 => N4_PREFIX_AT,
+        Tag::N16 => N16_PREFIX_AT,
+        Tag::N48 => N48_PREFIX_AT,
+        _ => N256_PREFIX_AT,
+    }
+}
+
+/// The number of the byte equal to `byte` among the low `lanes` bytes of `word` (Mycroft's zero-byte test; only its
+/// lowest hit is exact, and the lowest is what is taken).
+fn find_byte(word: u64, byte: u8, lanes: usize) -> Option<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let difference = word ^ (LOW * u64::from(byte));
+    let zeros = difference.wrapping_sub(LOW) & !difference & HIGH;
+    let lane = zeros.trailing_zeros() as usize / 8;
+    (lane < lanes).then_some(lane)
+}
+
+/// A node at its place in a frame.
+#[derive(Clone, Copy)]
+pub(crate) struct NodeRef<'a> {
+    frame: &'a [u8],
+    at: usize,
+    tag: Tag,
+}
+
+impl<'a> NodeRef<'a> {
+    /// None where the reference is to something else.
+    pub(crate) fn new(frame: &'a [u8], reference: Ref) -> Option<Self> {
+        let tag = reference.tag()?;
+        reference.is_node().then_some(Self {
+            frame,
+            at: reference.offset(),
+            tag,
+        })
+    }
+
+    pub(crate) fn prefix(self) -> &'a [u8] {
+        let len = usize::from(u16_at(self.frame, self.at));
+        slice(self.frame, self.at + prefix_at(self.tag), len)
+    }
+
+    pub(crate) fn prefix_len(self) -> usize {
+        usize::from(u16_at(self.frame, self.at))
+    }
+
+    pub(crate) fn value(self) -> Ref {
+        Ref(u16_at(self.frame, self.at + VALUE_AT))
+    }
+
+    /// Entries, removed ones included.
+    pub(crate) fn count(self) -> usize {
+        usize::from(u16_at(self.frame, self.at + 4))
+    }
+
+    pub(crate) fn units(self) -> usize {
+        units_for(prefix_at(self.tag) + self.prefix_len())
+    }
+
+    pub(crate) fn capacity(self) -> usize {
+        match self.tag {
+            Tag::N4 => 4,
+            Tag::N16 => 16,
+            Tag::N48 => 48,
+            _ => 256,
+        }
+    }
+
+    pub(crate) fn is_256(self) -> bool {
+        self.tag == Tag::N256
+    }
+
+    /// Where the reference for `byte` is stored; None where the node has no such entry.
+    pub(crate) fn slot(self, byte: u8) -> Option<usize> {
+        let keys = self.at + KEYS_AT;
+        match self.tag {
+            Tag::N4 => {
+                let lane = find_byte(u64::from(u32_at(self.frame, keys)), byte, self.count().min(4))?;
+                Some(self.at + N4_REFS_AT + 2 * lane)
+            }
+            Tag::N16 => {
+                let count = self.count().min(16);
+                let lane = match find_byte(u64_at(self.frame, keys), byte, count.min(8)) {
+                    Some(lane) => lane,
+                    None => 8 + find_byte(u64_at(self.frame, keys + 8), byte, count.saturating_sub(8))?,
+                };
+                Some(self.at + N16_REFS_AT + 2 * lane)
+            }
+            Tag::N48 => {
+                let number = usize::from(u8_at(self.frame, keys + usize::from(byte)));
+                (1..=48)
+                    .contains(&number)
+                    .then(|| self.at + N48_REFS_AT + 2 * (number - 1))
+            }
+            _ => Some(self.at + N256_REFS_AT + 2 * usize::from(byte)),
+        }
+    }
+
+    pub(crate) fn find(self, byte: u8) -> Ref {
+        self.slot(byte).map_or(Ref::NONE, |slot| Ref(u16_at(self.frame, slot)))
+    }
+
+    /// The first entry at or after byte `from` (0..=256) that leads somewhere.
+    pub(crate) fn next_from(self, from: usize) -> Option<(u8, Ref)> {
+        match self.tag {
+            Tag::N4 | Tag::N16 => {
+                let (capacity, refs_at) = if self.tag == Tag::N4 {
+                    (4, N4_REFS_AT)
+                } else {
+                    (16, N16_REFS_AT)
+                };
+                (0..self.count().min(capacity)).find_map(|lane| {
+                    let byte = u8_at(self.frame, self.at + KEYS_AT + lane);
+                    let reference = Ref(u16_at(self.frame, self.at + refs_at + 2 * lane));
+                    (usize::from(byte) >= from && !reference.is_none()).then_some((byte, reference))
+                })
+            }
+            _ => (from..256).find_map(|byte| {
+                let byte = byte as u8;
+                let reference = self.find(byte);
+                (!reference.is_none()).then_some((byte, reference))
+            }),
+        }
+    }
+
+    /// All entries that lead somewhere, in byte order.
+    pub(crate) fn entries(self) -> impl Iterator<Item = (u8, Ref)> + 'a {
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let (byte, reference) = self.next_from(from)?;
+            from = usize::from(byte) + 1;
+            Some((byte, reference))
+        })
+    }
+
+    pub(crate) fn spec(self) -> NodeSpec {
+        NodeSpec {
+            prefix: self.prefix().to_vec(),
+            value: self.value(),
+            entries: self.entries().collect(),
+        }
+    }
+}
+
+/// A node taken apart, to be changed and written elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeSpec {
+    pub(crate) prefix: Vec<u8>,
+    pub(crate) value: Ref,
+    /// Ascending by byte; none is [`Ref::NONE`].
+    pub(crate) entries: Vec<(u8, Ref)>,
+}
+
+impl NodeSpec {
+    pub(crate) fn units(&self) -> usize {
+        node_units(self.entries.len(), self.prefix.len())
+    }
+
+    /// Sets, replaces or (with [`Ref::NONE`]) removes an entry.
+    pub(crate) fn set(&mut self, byte: u8, reference: Ref) {
+        match self.entries.binary_search_by_key(&byte, |entry| entry.0) {
+            Ok(at) if reference.is_none() => {
+                self.entries.remove(at);
+            }
+            Ok(at) => {
+                if let Some(entry) = self.entries.get_mut(at) {
+                    entry.1 = reference;
+                }
+            }
+            Err(_) if reference.is_none() => {}
+            Err(at) => self.entries.insert(at, (byte, reference)),
+        }
+    }
+
+    /// Writes the node into units that the caller has taken, which are zero, and returns the reference to it.
+    pub(crate) fn write(&self, frame: &mut [u8], unit: usize) -> Ref {
+        let tag = tag_for(self.entries.len());
+        let at = unit * crate::UNIT_BYTES;
+        let size = self.units() * crate::UNIT_BYTES;
+        if let Some(room) = frame.get_mut(at..at + size) {
+            room.fill(0);
+        }
+        put_u16(frame, at, narrow(self.prefix.len()));
+        put_u16(frame, at + VALUE_AT, self.value.0);
+        put_u16(frame, at + 4, narrow(self.entries.len()));
+        write(frame, at + prefix_at(tag), &self.prefix);
+        for (lane, (byte, reference)) in self.entries.iter().enumerate() {
+            match tag {
+                Tag::N4 => {
+                    put_u8(frame, at + KEYS_AT + lane, *byte);
+                    put_u16(frame, at + N4_REFS_AT + 2 * lane, reference.0);
+                }
+                Tag::N16 => {
+                    put_u8(frame, at + KEYS_AT + lane, *byte);
+                    put_u16(frame, at + N16_REFS_AT + 2 * lane, reference.0);
+                }
+                Tag::N48 => {
+                    put_u8(frame, at + KEYS_AT + usize::from(*byte), narrow(lane + 1) as u8);
+                    put_u16(frame, at + N48_REFS_AT + 2 * lane, reference.0);
+                }
+                _ => put_u16(frame, at + N256_REFS_AT + 2 * usize::from(*byte), reference.0),
+            }
+        }
+        Ref::new(unit, tag)
+    }
+}

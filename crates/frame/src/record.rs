@@ -1,0 +1,163 @@
+//! Records: one key's suffix, version and value.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 2 | length of the key, relative to the frame |
+//! | 2 | 2 | length of the value's bytes; bit 15 set: they are an extent's number (4) and the value's length (4) |
+//! | 4 | 2 | in a trie frame: how many of the key's last bytes are stored. In a flat frame, which stores them all: 0, or a reference to the record that replaced this one, or [`DEAD`] |
+//! | 6 | 6 | version |
+//! | 12 | | the stored bytes of the key, then the value's |
+//!
+//! A trie frame may store more of a key than the path above leaves over: a reader compares the last bytes that it still
+//! needs, and the total length. So records stay as they are when nodes above them split.
+
+use crate::bytes::{narrow, put_u16, put_u32, put_u48, slice, u16_at, u32_at, u48_at, units_for, write};
+
+pub(crate) const HEADER_BYTES: usize = 12;
+const EXTENT_FLAG: u16 = 1 << 15;
+const EXTENT_BYTES: usize = 8;
+/// In a flat record's link: deleted, replaced by nothing.
+pub(crate) const DEAD: u16 = 7;
+
+const _: () = assert!(HEADER_BYTES == 2 + 2 + 2 + 6);
+
+/// A value as a frame holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// The bytes themselves, at most [`crate::max_inline_bytes`].
+    Inline(&'a [u8]),
+    /// A blob of its own, outside all frames.
+    Extent {
+        /// The blob's number.
+        blob: u32,
+        /// The value's length in bytes.
+        len: u32,
+    },
+}
+
+impl Value<'_> {
+    pub(crate) fn stored_len(&self) -> usize {
+        match self {
+            Value::Inline(bytes) => bytes.len(),
+            Value::Extent { .. } => EXTENT_BYTES,
+        }
+    }
+}
+
+/// A value with the version of the commit that wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored<'a> {
+    /// Commit sequence number, below 2^48.
+    pub version: u64,
+    /// The value.
+    pub value: Value<'a>,
+}
+
+/// A record at its place in a frame.
+#[derive(Clone, Copy)]
+pub(crate) struct RecordRef<'a> {
+    frame: &'a [u8],
+    at: usize,
+}
+
+impl<'a> RecordRef<'a> {
+    pub(crate) fn new(frame: &'a [u8], at: usize) -> Self {
+        Self { frame, at }
+    }
+
+    /// Length of the key relative to the frame.
+    pub(crate) fn key_len(self) -> usize {
+        usize::from(u16_at(self.frame, self.at))
+    }
+
+    pub(crate) fn link(self) -> u16 {
+        u16_at(self.frame, self.at + 4)
+    }
+
+    fn value_field(self) -> u16 {
+        u16_at(self.frame, self.at + 2)
+    }
+
+    pub(crate) fn value_len(self) -> usize {
+        usize::from(self.value_field() & !EXTENT_FLAG)
+    }
+
+    pub(crate) fn is_extent(self) -> bool {
+        self.value_field() & EXTENT_FLAG != 0
+    }
+
+    /// The whole relative key of a flat frame's record.
+    pub(crate) fn flat_key(self) -> &'a [u8] {
+        slice(self.frame, self.at + HEADER_BYTES, self.key_len())
+    }
+
+    /// The last `len` bytes of the key of a trie frame's record; empty where fewer are stored.
+    pub(crate) fn suffix(self, len: usize) -> &'a [u8] {
+        let stored = usize::from(self.link());
+        match stored.checked_sub(len) {
+            Some(skip) => slice(self.frame, self.at + HEADER_BYTES + skip, len),
+            None => &[],
+        }
+    }
+
+    fn stored_at(self, key_bytes: usize) -> Stored<'a> {
+        let at = self.at + HEADER_BYTES + key_bytes;
+        let value = if self.is_extent() {
+            Value::Extent {
+                blob: u32_at(self.frame, at),
+                len: u32_at(self.frame, at + 4),
+            }
+        } else {
+            Value::Inline(slice(self.frame, at, self.value_len()))
+        };
+        Stored {
+            version: u48_at(self.frame, self.at + 6),
+            value,
+        }
+    }
+
+    pub(crate) fn flat_stored(self) -> Stored<'a> {
+        self.stored_at(self.key_len())
+    }
+
+    pub(crate) fn trie_stored(self) -> Stored<'a> {
+        self.stored_at(usize::from(self.link()))
+    }
+
+    pub(crate) fn flat_units(self) -> usize {
+        record_units(self.key_len(), self.value_len())
+    }
+
+    pub(crate) fn trie_units(self) -> usize {
+        record_units(usize::from(self.link()), self.value_len())
+    }
+}
+
+/// Units of a record that stores this many bytes of key and value.
+pub(crate) const fn record_units(key_bytes: usize, value_bytes: usize) -> usize {
+    units_for(HEADER_BYTES + key_bytes + value_bytes)
+}
+
+/// Writes a record whose room the caller has taken.
+pub(crate) fn write_record(frame: &mut [u8], at: usize, key_len: usize, link: u16, key: &[u8], stored: &Stored<'_>) {
+    let value_at = at + HEADER_BYTES + key.len();
+    put_u16(frame, at, narrow(key_len));
+    put_u16(frame, at + 4, link);
+    put_u48(frame, at + 6, stored.version);
+    write(frame, at + HEADER_BYTES, key);
+    match stored.value {
+        Value::Inline(bytes) => {
+            put_u16(frame, at + 2, narrow(bytes.len()));
+            write(frame, value_at, bytes);
+        }
+        Value::Extent { blob, len } => {
+            put_u16(frame, at + 2, EXTENT_FLAG | EXTENT_BYTES as u16);
+            put_u32(frame, value_at, blob);
+            put_u32(frame, value_at + 4, len);
+        }
+    }
+}
+
+pub(crate) fn set_link(frame: &mut [u8], at: usize, link: u16) {
+    put_u16(frame, at + 4, link);
+}

@@ -1,0 +1,398 @@
+//! A trie frame rebuilt: compacted, split, and relieved of subtrees that have earned a flat frame of their own.
+
+use super::{Crossing, ROOT_AT, TrieMut, TrieRef};
+use crate::{
+    NoRoom, Stored, UNIT_BYTES,
+    node::{NodeRef, NodeSpec, Ref, VALUE_AT},
+    record::{HEADER_BYTES, RecordRef, record_units},
+};
+
+/// What a record costs a flat frame beside its own bytes: rounding, its hash slot, its place in the order.
+const FLAT_OVERHEAD_BYTES: usize = 7 + 6;
+
+/// Entries of one node that lead to records and nodes alone, and so can move to a flat frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Eviction {
+    /// The bytes that lead to the node, relative to the frame.
+    pub path: Vec<u8>,
+    /// The entries' bytes, ascending.
+    pub bytes: Vec<u8>,
+    /// At most what their records take in a flat frame, overheads included.
+    pub flat_bytes: usize,
+}
+
+/// How a trie frame was split in two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrieSplit<'a> {
+    /// The right frame has the root's entries for these bytes, the left the others.
+    Range {
+        /// Ascending.
+        bytes: Vec<u8>,
+    },
+    /// The node behind one entry of the root belongs in the frame above; what it led to is the right frame, based at that
+    /// node. The left frame has the other entries.
+    Carve {
+        /// The entry.
+        byte: u8,
+        /// The node's prefix.
+        prefix: Vec<u8>,
+        /// The node's own record.
+        value: Option<Stored<'a>>,
+        /// The node's entries, ascending.
+        bytes: Vec<u8>,
+        /// Whether nothing stayed in the left frame.
+        left_is_empty: bool,
+    },
+}
+
+/// Copies a frame into a fresh buffer of the same size, leaving garbage behind.
+pub fn copy_trie(source: &[u8], target: &mut [u8]) -> Result<(), NoRoom> {
+    let source = TrieRef::new(source);
+    let mut target = TrieMut::begin(target);
+    let root = source.node(source.root_ref()).ok_or(NoRoom { units: usize::MAX })?;
+    target.copy_root(source, root, 0, true, &|_| true)
+}
+
+/// Splits a frame into two fresh buffers.
+pub fn split_trie<'a>(source: &'a [u8], left: &mut [u8], right: &mut [u8]) -> Result<TrieSplit<'a>, NoRoom> {
+    let source = TrieRef::new(source);
+    let root = source.node(source.root_ref()).ok_or(NoRoom { units: usize::MAX })?;
+    let sizes: Vec<(u8, Ref, usize)> = root
+        .entries()
+        .map(|(byte, entry)| (byte, entry, source.subtree_units(entry).max(1)))
+        .collect();
+    let total: usize = sizes.iter().map(|entry| entry.2).sum();
+    let mut left = TrieMut::begin(left);
+    let mut right = TrieMut::begin(right);
+
+    let mut passed = 0;
+    let boundary = sizes
+        .iter()
+        .map(|(byte, _, units)| {
+            let smaller = passed.min(total - passed);
+            passed += units;
+            (smaller, *byte)
+        })
+        .max_by_key(|candidate| candidate.0);
+    let largest = sizes
+        .iter()
+        .max_by_key(|entry| entry.2)
+        .filter(|entry| entry.1.is_node());
+    match (boundary, largest) {
+        (Some((smaller, first)), largest) if smaller > 0 && (smaller * 4 >= total || largest.is_none()) => {
+            left.copy_root(source, root, 0, true, &|byte| byte < first)?;
+            right.copy_root(source, root, 0, false, &|byte| byte >= first)?;
+            Ok(TrieSplit::Range {
+                bytes: sizes
+                    .iter()
+                    .map(|entry| entry.0)
+                    .filter(|byte| *byte >= first)
+                    .collect(),
+            })
+        }
+        (_, Some(&(byte, entry, _))) => {
+            let node = source.node(entry).ok_or(NoRoom { units: usize::MAX })?;
+            left.copy_root(source, root, 0, true, &|other| other != byte)?;
+            right.copy_root(source, node, 1 + node.prefix_len(), false, &|_| true)?;
+            Ok(TrieSplit::Carve {
+                byte,
+                prefix: node.prefix().to_vec(),
+                value: source.record(node.value()).map(RecordRef::trie_stored),
+                bytes: node.entries().map(|entry| entry.0).collect(),
+                left_is_empty: sizes.len() == 1,
+            })
+        }
+        _ => Err(NoRoom { units: usize::MAX }),
+    }
+}
+
+impl<'a> TrieRef<'a> {
+    /// Units of everything behind a reference.
+    fn subtree_units(self, reference: Ref) -> usize {
+        let (mut units, mut pending) = (0, vec![reference]);
+        while let Some(reference) = pending.pop() {
+            if let Some(node) = self.node(reference) {
+                units += node.units();
+                pending.push(node.value());
+                pending.extend(node.entries().map(|entry| entry.1));
+            } else if let Some(record) = self.record(reference) {
+                units += record.trie_units();
+            } else if reference.is_crossing() {
+                units += 1;
+            }
+        }
+        units
+    }
+
+    /// The entries of one node whose records would fill a flat frame best without passing `limit_bytes`.
+    pub fn plan_eviction(self, limit_bytes: usize) -> Option<Eviction> {
+        struct Level<'a> {
+            node: NodeRef<'a>,
+            next: usize,
+            /// Length of the path up to and with the node's prefix.
+            depth: usize,
+            /// Of the path that leads to the node's branch byte.
+            path_before: usize,
+            records: usize,
+            bytes: usize,
+            pure: bool,
+            run: Vec<u8>,
+            run_bytes: usize,
+        }
+        fn weight(record: RecordRef<'_>) -> usize {
+            HEADER_BYTES + record.key_len() + record.value_len() + FLAT_OVERHEAD_BYTES
+        }
+        let mut best: Option<Eviction> = None;
+        let mut path = Vec::new();
+        let open = |node: NodeRef<'a>, path: &mut Vec<u8>| {
+            let path_before = path.len();
+            path.extend_from_slice(node.prefix());
+            let own = self.record(node.value()).map(weight);
+            Level {
+                node,
+                next: 0,
+                depth: path.len(),
+                path_before,
+                records: usize::from(own.is_some()),
+                bytes: own.unwrap_or(0),
+                pure: true,
+                run: Vec::new(),
+                run_bytes: 0,
+            }
+        };
+        let mut offer = |path: &[u8], run: &mut Vec<u8>, run_bytes: &mut usize| {
+            if *run_bytes > best.as_ref().map_or(0, |best| best.flat_bytes) {
+                best = Some(Eviction {
+                    path: path.to_vec(),
+                    bytes: run.clone(),
+                    flat_bytes: *run_bytes,
+                });
+            }
+            run.clear();
+            *run_bytes = 0;
+        };
+        let mut levels = vec![open(self.node(self.root_ref())?, &mut path)];
+        // What the entry just finished weighs: (branch byte, records, bytes, pure).
+        let mut finished: Option<(u8, usize, usize, bool)> = None;
+        while let Some(level) = levels.last_mut() {
+            if let Some((byte, records, bytes, pure)) = finished.take() {
+                level.records += records;
+                level.bytes += bytes;
+                level.pure &= pure;
+                let flat_bytes = bytes.saturating_sub(records * level.depth);
+                if pure && flat_bytes <= limit_bytes {
+                    if level.run_bytes + flat_bytes > limit_bytes {
+                        offer(&path, &mut level.run, &mut level.run_bytes);
+                    }
+                    level.run.push(byte);
+                    level.run_bytes += flat_bytes;
+                }
+            }
+            match level.node.next_from(level.next) {
+                Some((byte, entry)) => {
+                    level.next = usize::from(byte) + 1;
+                    if let Some(record) = self.record(entry) {
+                        finished = Some((byte, 1, weight(record), true));
+                    } else if let Some(node) = self.node(entry) {
+                        path.push(byte);
+                        let below = open(node, &mut path);
+                        levels.push(below);
+                    } else {
+                        finished = Some((byte, 0, 0, false));
+                    }
+                }
+                None => {
+                    offer(&path, &mut level.run, &mut level.run_bytes);
+                    let (records, bytes, pure, path_before) =
+                        (level.records, level.bytes, level.pure, level.path_before);
+                    levels.pop();
+                    path.truncate(path_before);
+                    if let Some(byte) = path.pop() {
+                        finished = Some((byte, records, bytes, pure));
+                    }
+                }
+            }
+        }
+        best
+    }
+
+    /// The records behind entries of the node that `path` leads to, in key order, their keys relative to that node.
+    pub fn collect(self, path: &[u8], bytes: &[u8]) -> Vec<(Vec<u8>, Stored<'a>)> {
+        let mut found = Vec::new();
+        let Some(top) = self.node_at(path) else { return found };
+        // Each pending reference with the key that leads to it.
+        let mut pending: Vec<(Ref, Vec<u8>)> = bytes.iter().rev().map(|byte| (top.find(*byte), vec![*byte])).collect();
+        while let Some((reference, mut key)) = pending.pop() {
+            if let Some(record) = self.record(reference) {
+                let rest = record.key_len().saturating_sub(path.len() + key.len());
+                key.extend_from_slice(record.suffix(rest));
+                found.push((key, record.trie_stored()));
+            } else if let Some(node) = self.node(reference) {
+                key.extend_from_slice(node.prefix());
+                if let Some(record) = self.record(node.value()) {
+                    found.push((key.clone(), record.trie_stored()));
+                }
+                let from = pending.len();
+                for (byte, entry) in node.entries() {
+                    let mut below = key.clone();
+                    below.push(byte);
+                    pending.push((entry, below));
+                }
+                if let Some(new) = pending.get_mut(from..) {
+                    new.reverse();
+                }
+            }
+        }
+        found
+    }
+
+    /// The bytes for which the node that `path` leads to has entries across to `child`.
+    pub fn bytes_to(self, path: &[u8], child: u32) -> Vec<u8> {
+        let Some(node) = self.node_at(path) else {
+            return Vec::new();
+        };
+        let leads = |entry: Ref| self.crossing(entry).is_some_and(|crossing| crossing.child == child);
+        node.entries()
+            .filter(|(_, entry)| leads(*entry))
+            .map(|(byte, _)| byte)
+            .collect()
+    }
+
+    /// The frames that the node that `path` leads to has entries to, with the first byte that does.
+    pub fn crossings_at(self, path: &[u8]) -> Vec<(u8, Crossing)> {
+        let mut found: Vec<(u8, Crossing)> = Vec::new();
+        let Some(node) = self.node_at(path) else { return found };
+        for (byte, entry) in node.entries() {
+            if let Some(crossing) = self.crossing(entry)
+                && !found.iter().any(|(_, known)| *known == crossing)
+            {
+                found.push((byte, crossing));
+            }
+        }
+        found
+    }
+
+    /// The bytes of the root's entries, ascending.
+    pub fn root_bytes(self) -> Vec<u8> {
+        self.node(self.root_ref())
+            .map(|root| root.entries().map(|(byte, _)| byte).collect())
+            .unwrap_or_default()
+    }
+
+    fn node_at(self, path: &[u8]) -> Option<NodeRef<'a>> {
+        let (mut node, mut depth) = (self.node(self.root_ref())?, 0);
+        loop {
+            let prefix = node.prefix();
+            if path.get(depth..depth + prefix.len()) != Some(prefix) {
+                return None;
+            }
+            depth += prefix.len();
+            let Some(byte) = path.get(depth) else { return Some(node) };
+            node = self.node(node.find(*byte))?;
+            depth += 1;
+        }
+    }
+}
+
+impl TrieMut<'_> {
+    /// Copies a node, as this frame's root, with the entries that `keep` wants. `strip` bytes of the source's keys lead to
+    /// the new base. The node's value comes along only if asked for; its prefix never does.
+    fn copy_root(
+        &mut self,
+        source: TrieRef<'_>,
+        node: NodeRef<'_>,
+        strip: usize,
+        with_value: bool,
+        keep: &dyn Fn(u8) -> bool,
+    ) -> Result<(), NoRoom> {
+        let mut spec = node.spec();
+        spec.prefix.clear();
+        spec.entries.retain(|(byte, _)| keep(*byte));
+        if !with_value {
+            spec.value = Ref::NONE;
+        }
+        // Where the reference to a node must be written, the node in the source, and the bytes that lead to it.
+        let mut pending = Vec::new();
+        self.copy_node(source, spec, ROOT_AT, strip, strip, &mut pending)?;
+        while let Some((slot, reference, depth)) = pending.pop() {
+            let node = source.node(reference).ok_or(NoRoom { units: usize::MAX })?;
+            self.copy_node(
+                source,
+                node.spec(),
+                slot,
+                depth + node.prefix_len(),
+                strip,
+                &mut pending,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Copies one node with its records and crossings; nodes below it are left in `pending`. `depth` bytes of the source's
+    /// keys lead to the node, prefix included.
+    fn copy_node(
+        &mut self,
+        source: TrieRef<'_>,
+        mut spec: NodeSpec,
+        slot: usize,
+        depth: usize,
+        strip: usize,
+        pending: &mut Vec<(usize, Ref, usize)>,
+    ) -> Result<(), NoRoom> {
+        let below: Vec<(u8, Ref)> = spec
+            .entries
+            .iter()
+            .copied()
+            .filter(|(_, entry)| entry.is_node())
+            .collect();
+        let mut crossings: Vec<(Ref, Ref)> = Vec::new();
+        self.need(spec.units())?;
+        let written_at = self.as_ref().head();
+        let value = spec.value;
+        spec.value = Ref::NONE;
+        let node = self.write_node(&spec);
+        debug_assert_eq!(written_at * UNIT_BYTES, node.offset());
+        if let Some(record) = source.record(value) {
+            let copied = self.copy_record(record, depth, strip)?;
+            self.set_ref(node.offset() + VALUE_AT, copied);
+        }
+        for (byte, entry) in &spec.entries {
+            let Some(entry_slot) = self.as_ref().node(node).and_then(|node| node.slot(*byte)) else {
+                continue;
+            };
+            if let Some(record) = source.record(*entry) {
+                let copied = self.copy_record(record, depth + 1, strip)?;
+                self.set_ref(entry_slot, copied);
+            } else if let Some(crossing) = source.crossing(*entry) {
+                let known = crossings.iter().find(|(old, _)| old == entry).map(|(_, new)| *new);
+                let copied = match known {
+                    Some(copied) => copied,
+                    None => {
+                        self.need(1)?;
+                        let copied = self.write_crossing(crossing);
+                        crossings.push((*entry, copied));
+                        copied
+                    }
+                };
+                self.set_ref(entry_slot, copied);
+            }
+        }
+        for (byte, entry) in below.into_iter().rev() {
+            if let Some(entry_slot) = self.as_ref().node(node).and_then(|node| node.slot(byte)) {
+                pending.push((entry_slot, entry, depth + 1));
+            }
+        }
+        self.set_ref(slot, node);
+        Ok(())
+    }
+
+    fn copy_record(&mut self, record: RecordRef<'_>, depth: usize, strip: usize) -> Result<Ref, NoRoom> {
+        let rest = record.key_len().saturating_sub(depth);
+        self.need(record_units(rest, record.value_len()))?;
+        Ok(self.write_leaf(
+            record.key_len().saturating_sub(strip),
+            record.suffix(rest),
+            &record.trie_stored(),
+        ))
+    }
+}
