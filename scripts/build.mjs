@@ -1,0 +1,122 @@
+// Builds what the package ships: the addon for this machine, the JavaScript, and the rolled-up typings.
+//
+//   node scripts/build.mjs [--release] [--no-addon] [--check-types]
+//
+// The library is bundled once, as CommonJS; the ESM entry re-exports it. So a program that mixes `import` and `require`
+// still has one addon, one set of handles and one CoppiceError class.
+//
+// --check-types fails, instead of writing, where the committed index.d.ts is not what src/ gives.
+
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { generateDtsBundle } from 'dts-bundle-generator'
+import { build } from 'esbuild'
+import { root, run } from './lib/process.mjs'
+
+const { values: flags } = parseArgs({
+  options: {
+    release: { type: 'boolean', default: false },
+    'no-addon': { type: 'boolean', default: false },
+    'check-types': { type: 'boolean', default: false },
+  },
+})
+
+/** The addon lands beside package.json as coppice.<platform>.node, where src/load-binding.ts looks for it. */
+async function buildAddon() {
+  const profile = flags.release ? ['--release'] : []
+  await run('napi', [
+    'build',
+    '--platform',
+    '--no-js',
+    '--manifest-path',
+    'crates/node/Cargo.toml',
+    '--output-dir',
+    '.',
+    '--dts',
+    'target/binding.d.ts',
+    ...profile,
+  ])
+}
+
+const shared = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  target: 'node20.19',
+  format: 'cjs',
+  logLevel: 'warning',
+  metafile: true,
+  banner: { js: "'use strict'\nconst importMetaUrl = require('node:url').pathToFileURL(__filename).href" },
+  define: { 'import.meta.url': 'importMetaUrl' },
+}
+
+/** The command line loads the library through the package's own entry instead of carrying a second copy. */
+const libraryIsExternal = {
+  name: 'library-is-external',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\.\/index\.js$/ }, () => ({ path: './index.cjs', external: true }))
+  },
+}
+
+async function buildLibrary() {
+  const entry = { ...shared, entryPoints: ['src/index.ts'] }
+  const names = await build({ ...entry, format: 'esm', outdir: 'dist', write: false, logLevel: 'silent' })
+  const exported = Object.values(names.metafile.outputs).flatMap((output) => output.exports)
+  const esm = [
+    "import coppice from './index.cjs'",
+    '',
+    `export const { ${exported.sort().join(', ')} } = coppice`,
+    '',
+  ].join('\n')
+  await writeFile(path.join(root, 'dist/index.js'), esm)
+  return build({ ...entry, outfile: 'dist/index.cjs' })
+}
+
+async function buildCommandLine() {
+  return build({
+    ...shared,
+    entryPoints: ['src/cli/main.ts'],
+    outfile: 'dist/cli.cjs',
+    banner: { js: `#!/usr/bin/env node\n${shared.banner.js}` },
+    plugins: [libraryIsExternal],
+  })
+}
+
+/** The licences of what esbuild bundled go into the package with it. */
+async function writeNotices(metafiles) {
+  const require = createRequire(import.meta.url)
+  const inputs = metafiles.flatMap((metafile) => Object.keys(metafile.inputs))
+  const packages = new Set(inputs.flatMap((input) => input.match(/^node_modules\/((?:@[^/]+\/)?[^/]+)\//)?.[1] ?? []))
+  const notices = []
+  for (const name of [...packages].sort()) {
+    const manifest = require(`../node_modules/${name}/package.json`)
+    const licence = await readFile(path.join(root, 'node_modules', name, 'LICENSE'), 'utf8')
+    notices.push(`${name} ${manifest.version} (${manifest.license})\n\n${licence.trim()}\n`)
+  }
+  await writeFile(path.join(root, 'dist/THIRD-PARTY-NOTICES.txt'), notices.join(`\n${'-'.repeat(80)}\n\n`))
+}
+
+async function writeTypings() {
+  const committed = path.join(root, 'index.d.ts')
+  const [typings] = generateDtsBundle(
+    [{ filePath: path.join(root, 'src/index.ts'), output: { noBanner: true, exportReferencedTypes: false } }],
+    { preferredConfigPath: path.join(root, 'tsconfig.json') },
+  )
+  if (flags['check-types']) {
+    if ((await readFile(committed, 'utf8')) !== typings) {
+      throw new Error('index.d.ts is not what src/ gives: run npm run build:js and commit it')
+    }
+  } else {
+    await writeFile(committed, typings)
+  }
+  await copyFile(committed, path.join(root, 'dist/index.d.cts'))
+}
+
+if (!flags['no-addon']) await buildAddon()
+await rm(path.join(root, 'dist'), { recursive: true, force: true })
+await mkdir(path.join(root, 'dist'), { recursive: true })
+const bundles = await Promise.all([buildLibrary(), buildCommandLine()])
+await writeNotices(bundles.map((bundle) => bundle.metafile))
+await writeTypings()
