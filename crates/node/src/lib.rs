@@ -1,1 +1,46 @@
-//! x
+//! The addon: Coppice's engine behind Node-API.
+//!
+//! Owns the crossing between JavaScript and the engine and nothing else: which databases this JavaScript environment
+//! has open, how arguments are read and how answers, pages and failures are handed back. Holds no storage logic, and
+//! decides nothing about options, defaults or error classes: those are TypeScript's (`src/`), for which alone the
+//! functions here are made.
+//!
+//! Two planes. The *control plane* (`control`: open, close, flush, stats, …) uses `#[napi]` and may allocate, lock and
+//! make promises. The *hot plane* (`point`, `page`, `bulk`) is a few plain functions over raw Node-API (`raw`) with
+//! integer handles: one call per operation, no object made, nothing allocated on the way of a get.
+//!
+//! What every entry keeps:
+//! - A failure is data: a stable code and a message. JavaScript makes the error.
+//! - No panic leaves Rust: it becomes `ERR_COPPICE_INTERNAL`.
+//! - Bytes are copied in before a call returns and copied out; no engine memory is ever visible to JavaScript.
+
+mod bulk;
+pub mod control;
+mod failure;
+mod handles;
+mod instance;
+mod page;
+mod point;
+mod raw;
+
+use napi::{Env, bindgen_prelude::Object};
+use napi_derive::napi;
+
+use instance::Instance;
+
+/// Gives each JavaScript environment (the main thread, each worker) its own instance and the hot functions bound to it.
+#[napi(module_exports)]
+pub fn initialize(exports: Object<'_>, env: Env) -> napi::Result<()> {
+    let instance = Instance::install(&env)?;
+    raw::export::<point::Get>(&env, &exports, &instance)?;
+    raw::export::<point::Record>(&env, &exports, &instance)?;
+    raw::export::<point::Has>(&env, &exports, &instance)?;
+    raw::export::<point::Put>(&env, &exports, &instance)?;
+    raw::export::<point::Delete>(&env, &exports, &instance)?;
+    raw::export::<point::Count>(&env, &exports, &instance)?;
+    raw::export::<point::IsEmpty>(&env, &exports, &instance)?;
+    raw::export::<bulk::PutMany>(&env, &exports, &instance)?;
+    raw::export::<page::Scan>(&env, &exports, &instance)?;
+    raw::export::<page::List>(&env, &exports, &instance)?;
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! The control plane: what is called a few times in a database's life. Each function answers with its result or with a
+//! failure as a plain object `{ code, message }`, which `src/errors.ts` turns into a `CoppiceError`; none throws for a
+//! failure of the engine.
+#![allow(clippy::needless_pass_by_value)] // #[napi] hands arguments over as owned values
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use coppice_engine::{CheckpointReport, Database, Durability, Options, Stats};
+use napi::{Either, Env, Task, bindgen_prelude::AsyncTask};
+use napi_derive::napi;
+
+use crate::{
+    failure::{Failure, guard},
+    instance::Instance,
+};
+
+/// A failure as JavaScript sees it.
+#[napi(object, object_from_js = false)]
+pub struct FailureData {
+    /// One of the `ERR_COPPICE_*` codes.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+impl From<Failure> for FailureData {
+    fn from(failure: Failure) -> Self {
+        Self {
+            code: failure.code.to_owned(),
+            message: failure.message,
+        }
+    }
+}
+
+/// How to open a database: all options, defaults already put in.
+#[napi(object, object_to_js = false)]
+pub struct OpenData {
+    /// Create it where there is none.
+    pub create: bool,
+    /// `none`, `process` or `disk`.
+    pub durability: String,
+    /// Milliseconds between background syncs.
+    pub sync_interval: f64,
+    /// Journal bytes that start a checkpoint.
+    pub journal_bytes: f64,
+}
+
+/// One checkpoint's figures; the field names are the contract's.
+#[napi(object, object_from_js = false)]
+pub struct CheckpointData {
+    /// The cut.
+    pub version: f64,
+    /// Blobs that were dirty.
+    pub dirty_blobs: f64,
+    /// Blobs that were written.
+    pub flushed_blobs: f64,
+    /// Deletes that were waiting.
+    pub pending_deletes: f64,
+    /// Deletes that were done.
+    pub applied_deletes: f64,
+    /// Bytes written.
+    pub bytes_written: f64,
+    /// Syncs issued.
+    pub syncs: f64,
+    /// Epochs that the round served.
+    pub epochs_coalesced: f64,
+    /// How long it took.
+    pub duration_ms: f64,
+}
+
+/// Counters and sizes, flat; `src/database.ts` gives them the contract's shape.
+#[napi(object, object_from_js = false)]
+pub struct StatsData {
+    /// Records in all trees.
+    pub keys: f64,
+    /// Trees.
+    pub trees: f64,
+    /// Frames and extents.
+    pub blobs: f64,
+    /// Frames on the longest way from a root.
+    pub depth_max: f64,
+    /// Frames on the mean way from a root.
+    pub depth_mean: f64,
+    /// Live bytes over all bytes of frames.
+    pub fill: f64,
+    /// Bytes of frames in memory.
+    pub memory_resident: f64,
+    /// Bytes of frames that no checkpoint has written.
+    pub memory_dirty: f64,
+    /// Frames found in memory.
+    pub memory_hits: f64,
+    /// Frames read from disk.
+    pub memory_misses: f64,
+    /// Bytes of journal that a recovery would read.
+    pub journal_bytes: f64,
+    /// Bytes ever appended since the database was opened.
+    pub journal_appended: f64,
+    /// Syncs of the journal.
+    pub journal_syncs: f64,
+    /// Checkpoints done.
+    pub checkpoint_rounds: f64,
+    /// Checkpoints that failed.
+    pub checkpoint_failures: f64,
+    /// Bytes that checkpoints wrote.
+    pub checkpoint_bytes_written: f64,
+    /// Why the last one failed.
+    pub checkpoint_last_error: Option<String>,
+    /// Bytes of the database's files.
+    pub disk_bytes: f64,
+    /// Bytes of them that are free for use.
+    pub disk_free: f64,
+}
+
+/// Opens the database in a folder; its handle.
+#[napi(catch_unwind)]
+pub fn open(env: Env, folder: String, options: OpenData) -> Either<u32, FailureData> {
+    answer(|| {
+        let options = engine_options(&options)?;
+        Instance::of(&env)?.add(Database::open(Path::new(&folder), &options)?)
+    })
+}
+
+/// A volatile database; its handle.
+#[napi(catch_unwind)]
+pub fn open_in_memory(env: Env) -> Either<u32, FailureData> {
+    answer(|| Instance::of(&env)?.add(Database::in_memory()?))
+}
+
+/// Opens a tree, creating it when absent; its number.
+#[napi(catch_unwind)]
+pub fn tree(env: Env, database: u32, name: String) -> Either<u32, FailureData> {
+    answer(|| Ok(Instance::of(&env)?.database(database)?.tree(&name)?.0))
+}
+
+/// The names of all trees, in byte order.
+#[napi(catch_unwind)]
+pub fn trees(env: Env, database: u32) -> Either<Vec<String>, FailureData> {
+    answer(|| Ok(Instance::of(&env)?.database(database)?.trees()?))
+}
+
+/// Counters and sizes.
+#[napi(catch_unwind)]
+pub fn stats(env: Env, database: u32) -> Either<StatsData, FailureData> {
+    answer(|| Ok(stats_data(Instance::of(&env)?.database(database)?.stats()?)))
+}
+
+/// Closes a database; true, also where it was closed before.
+#[napi(catch_unwind)]
+pub fn close(env: Env, database: u32) -> Either<bool, FailureData> {
+    answer(|| {
+        if let Some(database) = Instance::of(&env)?.remove(database)? {
+            database.close()?;
+        }
+        Ok(true)
+    })
+}
+
+/// The failure that the last hot call reported.
+#[napi(catch_unwind)]
+pub fn take_failure(env: Env) -> Option<FailureData> {
+    match Instance::of(&env) {
+        Ok(instance) => instance.take_failure().map(FailureData::from),
+        Err(failure) => Some(failure.into()),
+    }
+}
+
+/// Resolves with true when all that was written before the call is on disk.
+#[napi(catch_unwind, ts_return_type = "Promise<boolean | FailureData>")]
+pub fn flush(env: Env, database: u32) -> AsyncTask<Work> {
+    Work::on_open(&env, database, Job::Flush)
+}
+
+/// Resolves with the round's figures when all that was written before the call is in the blob store.
+#[napi(catch_unwind, ts_return_type = "Promise<CheckpointData | FailureData>")]
+pub fn checkpoint(env: Env, database: u32) -> AsyncTask<Work> {
+    Work::on_open(&env, database, Job::Checkpoint)
+}
+
+/// Closes a database off the event loop: its handle at once, the rest before it resolves with true.
+#[napi(catch_unwind, ts_return_type = "Promise<boolean | FailureData>")]
+pub fn close_async(env: Env, database: u32) -> AsyncTask<Work> {
+    let removed = Instance::of(&env).and_then(|instance| instance.remove(database));
+    AsyncTask::new(match removed {
+        Ok(Some(database)) => Work::Run(database, Job::Close),
+        Ok(None) => Work::Nothing,
+        Err(failure) => Work::Refused(failure),
+    })
+}
+
+/// What runs off the event loop.
+pub enum Work {
+    /// A job on a database.
+    Run(Arc<Database>, Job),
+    /// It was done before.
+    Nothing,
+    /// It could not start.
+    Refused(Failure),
+}
+
+/// A job that may wait for the disk.
+#[derive(Clone, Copy)]
+pub enum Job {
+    /// See [`flush`].
+    Flush,
+    /// See [`checkpoint`].
+    Checkpoint,
+    /// See [`close_async`].
+    Close,
+}
+
+impl Work {
+    fn on_open(env: &Env, database: u32, job: Job) -> AsyncTask<Self> {
+        let database = Instance::of(env).and_then(|instance| instance.database(database));
+        AsyncTask::new(database.map_or_else(Self::Refused, |database| Self::Run(database, job)))
+    }
+
+    fn run(&self) -> Result<Option<CheckpointReport>, Failure> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Refused(failure) => Err(failure.clone()),
+            Self::Run(database, Job::Flush) => Ok(database.flush().map(|()| None)?),
+            Self::Run(database, Job::Checkpoint) => Ok(database.checkpoint().map(Some)?),
+            Self::Run(database, Job::Close) => Ok(database.close().map(|()| None)?),
+        }
+    }
+}
+
+impl Task for Work {
+    type Output = Result<Option<CheckpointReport>, Failure>;
+    type JsValue = Either<Either<bool, CheckpointData>, FailureData>;
+
+    fn compute(&mut self) -> napi::Result<Self::Output> {
+        Ok(guard(|| self.run()))
+    }
+
+    fn resolve(&mut self, _env: Env, output: Self::Output) -> napi::Result<Self::JsValue> {
+        Ok(match output {
+            Ok(None) => Either::A(Either::A(true)),
+            Ok(Some(report)) => Either::A(Either::B(checkpoint_data(report))),
+            Err(failure) => Either::B(failure.into()),
+        })
+    }
+}
+
+fn answer<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Either<T, FailureData> {
+    match guard(operation) {
+        Ok(result) => Either::A(result),
+        Err(failure) => Either::B(failure.into()),
+    }
+}
+
+fn engine_options(data: &OpenData) -> Result<Options, Failure> {
+    Ok(Options {
+        create: data.create,
+        durability: match data.durability.as_str() {
+            "none" => Durability::None,
+            "process" => Durability::Process,
+            "disk" => Durability::Disk,
+            other => return Err(Failure::internal(format!("durability '{other}' passed validation"))),
+        },
+        sync_interval: Duration::try_from_secs_f64(data.sync_interval / 1000.0)
+            .map_err(|error| Failure::internal(format!("syncInterval passed validation: {error}")))?,
+        journal_bytes: data.journal_bytes as u64,
+    })
+}
+
+fn checkpoint_data(report: CheckpointReport) -> CheckpointData {
+    CheckpointData {
+        version: report.version as f64,
+        dirty_blobs: report.dirty_blobs as f64,
+        flushed_blobs: report.flushed_blobs as f64,
+        pending_deletes: report.pending_deletes as f64,
+        applied_deletes: report.applied_deletes as f64,
+        bytes_written: report.bytes_written as f64,
+        syncs: report.syncs as f64,
+        epochs_coalesced: report.epochs_coalesced as f64,
+        duration_ms: report.duration_micros as f64 / 1000.0,
+    }
+}
+
+fn stats_data(stats: Stats) -> StatsData {
+    StatsData {
+        keys: stats.keys as f64,
+        trees: stats.trees as f64,
+        blobs: stats.blobs as f64,
+        depth_max: stats.depth_max.into(),
+        depth_mean: stats.depth_mean,
+        fill: stats.fill,
+        memory_resident: stats.memory_resident_bytes as f64,
+        memory_dirty: stats.memory_dirty_bytes as f64,
+        memory_hits: stats.frame_hits as f64,
+        memory_misses: stats.frame_misses as f64,
+        journal_bytes: stats.journal_bytes as f64,
+        journal_appended: stats.journal_appended_bytes as f64,
+        journal_syncs: stats.journal_syncs as f64,
+        checkpoint_rounds: stats.checkpoint_rounds as f64,
+        checkpoint_failures: stats.checkpoint_failures as f64,
+        checkpoint_bytes_written: stats.checkpoint_bytes_written as f64,
+        checkpoint_last_error: stats.checkpoint_last_error,
+        disk_bytes: stats.disk_bytes as f64,
+        disk_free: stats.disk_free_bytes as f64,
+    }
+}

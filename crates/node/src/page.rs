@@ -1,0 +1,303 @@
+//! Scans and listings, a page in a call.
+//!
+//! A page crosses as one string of all its keys, end to end, and a block of figures that says where to cut it; values
+//! (and keys, where they are asked for as bytes) go into the slab. No state stays behind: the next page is asked for
+//! with the last key of this one.
+//!
+//! The figures are written into a buffer of JavaScript's, in the byte order of the machine, `capacity` = (its length −
+//! 16) / 16 entries:
+//!
+//! | at | what |
+//! |---|---|
+//! | 0 | u32: entries in the page |
+//! | 4 | u32: 1 where there is more behind it, else 0 |
+//! | 8 | u32: bytes of the slab used, from the offset given |
+//! | 12 | u32: bytes that the first entry needs, where the page is empty because it does not fit |
+//! | 16 | f64 × capacity: versions |
+//! | 16 + 8 × capacity | u32 × capacity: lengths of keys, in UTF-16 units (in bytes, for keys as bytes); bit 31: a rolled-up prefix |
+//! | 16 + 12 × capacity | u32 × capacity: lengths of values, in bytes |
+
+use std::{
+    ffi::CStr,
+    fmt::Write as _,
+    ops::{Bound, ControlFlow},
+};
+
+use coppice_engine::{After, ListItem, ListRequest, Range, Record, TreeId};
+
+use crate::{
+    failure::Failure,
+    raw::{Call, Operation, Reply, Stop, Target},
+};
+
+const HEADER_BYTES: usize = 16;
+const ENTRY_BYTES: usize = 16;
+/// Marks a rolled-up prefix in a key's length.
+const PREFIX_BIT: u32 = 1 << 31;
+
+/// What a page is asked to hold and where it starts. Mirrored in `src/native/binding.ts`.
+mod flag {
+    pub(super) const LOWER: u32 = 1;
+    pub(super) const LOWER_EXCLUSIVE: u32 = 2;
+    pub(super) const UPPER: u32 = 4;
+    pub(super) const UPPER_EXCLUSIVE: u32 = 8;
+    pub(super) const VALUES: u32 = 16;
+    pub(super) const KEYS_AS_BYTES: u32 = 32;
+    pub(super) const AFTER: u32 = 64;
+    pub(super) const RESUME_KEY: u32 = 128;
+    pub(super) const RESUME_PREFIX: u32 = 256;
+}
+
+/// `scan(database, tree, flags, limit, figures, slab, offset, prefix, lower, upper)`: the next records of a range, as a
+/// page; its string of keys (empty for keys as bytes).
+pub(crate) struct Scan;
+
+impl Operation for Scan {
+    const NAME: &'static CStr = c"scan";
+    const ARGUMENTS: usize = 10;
+
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        let flags = call.integer(2)?;
+        let mut scratch = call.instance.scratch()?;
+        let scratch = &mut *scratch;
+        let prefix = call.key(7, &mut scratch.key)?;
+        let lower = match flags & (flag::LOWER | flag::LOWER_EXCLUSIVE) {
+            0 => Bound::Unbounded,
+            flag::LOWER => Bound::Included(call.key(8, &mut scratch.lower)?),
+            _ => Bound::Excluded(call.key(8, &mut scratch.lower)?),
+        };
+        let upper = match flags & (flag::UPPER | flag::UPPER_EXCLUSIVE) {
+            0 => Bound::Unbounded,
+            flag::UPPER => Bound::Included(call.key(9, &mut scratch.upper)?),
+            _ => Bound::Excluded(call.key(9, &mut scratch.upper)?),
+        };
+        let mut page = Page::open(call, flags, &mut scratch.page)?;
+        let database = call.instance.borrow(call.integer(0)?)?;
+        let range = Range { prefix, lower, upper };
+        let exhausted = database.scan(TreeId(call.integer(1)?), &range, &mut |key, record| match page
+            .push(key, Some(record))
+        {
+            Pushed::Taken => ControlFlow::Continue(()),
+            Pushed::Full | Pushed::NotText => ControlFlow::Break(()),
+        })?;
+        page.finish(call, !exhausted)
+    }
+}
+
+/// `list(database, tree, flags, limit, figures, slab, offset, prefix, delimiter, after, resume)`: the next items of a
+/// listing, as a page; its string of keys and prefixes (empty for keys as bytes).
+pub(crate) struct List;
+
+impl Operation for List {
+    const NAME: &'static CStr = c"list";
+    const ARGUMENTS: usize = 11;
+
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        let flags = call.integer(2)?;
+        let mut scratch = call.instance.scratch()?;
+        let scratch = &mut *scratch;
+        let prefix = call.key(7, &mut scratch.key)?;
+        let delimiter = call.key(8, &mut scratch.lower)?;
+        let after = match flags & flag::AFTER {
+            0 => None,
+            _ => Some(call.key(9, &mut scratch.upper)?),
+        };
+        let resume = match flags & (flag::RESUME_KEY | flag::RESUME_PREFIX) {
+            0 => After::Start,
+            flag::RESUME_KEY => After::Key(call.key(10, &mut scratch.resume)?),
+            _ => After::Prefix(call.key(10, &mut scratch.resume)?),
+        };
+        let mut page = Page::open(call, flags, &mut scratch.page)?;
+        let request = ListRequest {
+            prefix,
+            delimiter,
+            after,
+            resume,
+            limit: page.limit,
+        };
+        let database = call.instance.borrow(call.integer(0)?)?;
+        // What does not fit any more is left for the next page: the engine has no way to be stopped early.
+        let mut full = false;
+        let more = database.list(TreeId(call.integer(1)?), &request, &mut |item| {
+            if !full {
+                full = match item {
+                    ListItem::Key(key, record) => page.push(key, Some(record)),
+                    ListItem::Prefix(prefix) => page.push(prefix, None),
+                } != Pushed::Taken;
+            }
+        })?;
+        page.finish(call, more || full)
+    }
+}
+
+/// A page in the making.
+struct Page<'a> {
+    figures: Target<'a>,
+    slab: Target<'a>,
+    /// Where the next value goes.
+    slab_offset: usize,
+    slab_start: usize,
+    capacity: usize,
+    limit: usize,
+    with_values: bool,
+    keys_as_bytes: bool,
+    /// All keys so far, end to end, where they go as a string.
+    text: &'a mut Vec<u8>,
+    all_ascii: bool,
+    count: usize,
+    needed: usize,
+    /// A key that is no text and that the page cannot end before.
+    not_text: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pushed {
+    Taken,
+    Full,
+    NotText,
+}
+
+impl<'a> Page<'a> {
+    /// Reads the arguments that both operations have in common: 3 limit, 4 figures, 5 slab, 6 offset.
+    fn open<'call: 'a>(call: &Call<'call>, flags: u32, text: &'a mut Vec<u8>) -> Result<Self, Failure> {
+        let figures = call.target(4)?;
+        let capacity = figures.len().saturating_sub(HEADER_BYTES) / ENTRY_BYTES;
+        let limit = (call.integer(3)? as usize).min(capacity);
+        if limit == 0 {
+            return Err(Failure::internal("a page of no entries was asked for"));
+        }
+        text.clear();
+        let slab_start = call.integer(6)? as usize;
+        Ok(Self {
+            figures,
+            slab: call.target(5)?,
+            slab_offset: slab_start,
+            slab_start,
+            capacity,
+            limit,
+            with_values: flags & flag::VALUES != 0,
+            keys_as_bytes: flags & flag::KEYS_AS_BYTES != 0,
+            text,
+            all_ascii: true,
+            count: 0,
+            needed: 0,
+            not_text: None,
+        })
+    }
+
+    /// Adds a record, or a rolled-up prefix where there is none.
+    fn push(&mut self, key: &[u8], record: Option<Record<'_>>) -> Pushed {
+        if self.count == self.limit {
+            return Pushed::Full;
+        }
+        let length = if self.keys_as_bytes {
+            key.len()
+        } else if let Some(units) = utf16_length(key) {
+            units
+        } else {
+            // The entries in front of it are handed out first.
+            if self.count == 0 {
+                self.not_text = Some(key.to_vec());
+            }
+            return Pushed::NotText;
+        };
+        let key_bytes = if self.keys_as_bytes { key } else { &[] };
+        let value = record
+            .filter(|_| self.with_values)
+            .map_or(&[][..], |record| record.value);
+        let needed = key_bytes.len() + value.len();
+        if self.slab_offset + needed > self.slab.len() {
+            if self.count == 0 {
+                self.needed = needed;
+            }
+            return Pushed::Full;
+        }
+        self.slab.write(self.slab_offset, key_bytes);
+        self.slab.write(self.slab_offset + key_bytes.len(), value);
+        self.slab_offset += needed;
+        if !self.keys_as_bytes {
+            self.all_ascii &= length == key.len();
+            self.text.extend_from_slice(key);
+        }
+        let kind = if record.is_some() { 0 } else { PREFIX_BIT };
+        let version = record.map_or(0.0, |record| record.version as f64);
+        let lengths = HEADER_BYTES + 8 * self.capacity;
+        self.figures
+            .write(HEADER_BYTES + 8 * self.count, &version.to_ne_bytes());
+        self.write_word(lengths + 4 * self.count, length as u32 | kind);
+        self.write_word(lengths + 4 * self.capacity + 4 * self.count, value.len() as u32);
+        self.count += 1;
+        Pushed::Taken
+    }
+
+    /// Writes the header and makes the string.
+    fn finish<'call>(self, call: &Call<'call>, more: bool) -> Result<Reply<'call>, Stop> {
+        if let Some(key) = &self.not_text {
+            return Err(Stop::Failed(not_text(key)));
+        }
+        self.write_word(0, self.count as u32);
+        self.write_word(4, more.into());
+        self.write_word(8, (self.slab_offset - self.slab_start) as u32);
+        self.write_word(12, self.needed as u32);
+        // Not ASCII where a key has fewer UTF-16 units than bytes, which is true of all text but ASCII.
+        let text = if self.all_ascii {
+            call.ascii(self.text)?
+        } else {
+            call.utf8(self.text)?
+        };
+        Ok(Reply::Text(text))
+    }
+
+    fn write_word(&self, offset: usize, word: u32) {
+        self.figures.write(offset, &word.to_ne_bytes());
+    }
+}
+
+/// How long UTF-8 text is in UTF-16 units; `None` for what is no text.
+fn utf16_length(bytes: &[u8]) -> Option<usize> {
+    if bytes.is_ascii() {
+        return Some(bytes.len());
+    }
+    Some(std::str::from_utf8(bytes).ok()?.chars().map(char::len_utf16).sum())
+}
+
+fn not_text(key: &[u8]) -> Failure {
+    const SHOWN_BYTES: usize = 64;
+    let mut hex = String::with_capacity(2 * SHOWN_BYTES);
+    for byte in key.iter().take(SHOWN_BYTES) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    let cut = if key.len() > SHOWN_BYTES { "…" } else { "" };
+    Failure::invalid_argument(format!(
+        "the key with bytes 0x{hex}{cut} is not valid UTF-8; open the tree with keys: 'buffer' to read it"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utf16_length_counts_units() {
+        assert_eq!(utf16_length(b""), Some(0));
+        assert_eq!(utf16_length(b"a/b\0"), Some(4));
+        assert_eq!(utf16_length("é".as_bytes()), Some(1));
+        assert_eq!(utf16_length("\u{1F333}".as_bytes()), Some(2));
+    }
+
+    #[test]
+    fn utf16_length_refuses_what_is_no_text() {
+        assert_eq!(utf16_length(&[0xFF]), None);
+        assert_eq!(utf16_length(&[b'a', 0xC3]), None);
+        // A surrogate, encoded as though it were a character.
+        assert_eq!(utf16_length(&[0xED, 0xA0, 0x80]), None);
+    }
+
+    #[test]
+    fn key_that_is_no_text_is_named_in_hex() {
+        let failure = not_text(&[b'a', 0xFF]);
+        assert_eq!(failure.code, "ERR_COPPICE_INVALID_ARGUMENT");
+        assert!(failure.message.contains("0x61ff is not"), "{}", failure.message);
+        assert!(not_text(&[0xFF; 65]).message.contains("ff… is"));
+    }
+}

@@ -1,0 +1,155 @@
+//! Operations on one key: get, record, has, put, delete; and the counts over a prefix.
+
+use std::ffi::CStr;
+
+use coppice_engine::{Condition, TreeId};
+
+use crate::raw::{Call, Operation, Reply, Stop};
+
+/// `get(database, tree, key, slab, offset)`: writes the value at `offset` of the slab; its length.
+pub(crate) struct Get;
+
+impl Operation for Get {
+    const NAME: &'static CStr = c"get";
+    const ARGUMENTS: usize = 5;
+
+    #[inline]
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        let mut scratch = call.instance.scratch()?;
+        let key = call.key(2, &mut scratch.key)?;
+        let database = call.instance.borrow(call.integer(0)?)?;
+        let tree = TreeId(call.integer(1)?);
+        let (slab, offset) = (call.target(3)?, call.integer(4)? as usize);
+        let reply = database.get(tree, key, |record| match record {
+            None => Reply::Absent,
+            Some(record) if slab.write(offset, record.value) => Reply::Integer(record.value.len() as u32),
+            Some(record) => Reply::TooSmall(record.value.len()),
+        })?;
+        Ok(reply)
+    }
+}
+
+/// `record(database, tree, key, slab, offset)`: as `get`, with the version (a double) in front of the value. The length
+/// is the value's.
+pub(crate) struct Record;
+
+impl Operation for Record {
+    const NAME: &'static CStr = c"record";
+    const ARGUMENTS: usize = 5;
+
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        const VERSION_BYTES: usize = size_of::<f64>();
+        let mut scratch = call.instance.scratch()?;
+        let key = call.key(2, &mut scratch.key)?;
+        let database = call.instance.borrow(call.integer(0)?)?;
+        let tree = TreeId(call.integer(1)?);
+        let (slab, offset) = (call.target(3)?, call.integer(4)? as usize);
+        let reply = database.get(tree, key, |record| {
+            let Some(record) = record else {
+                return Reply::Absent;
+            };
+            let version = (record.version as f64).to_le_bytes();
+            if slab.write(offset, &version) && slab.write(offset + VERSION_BYTES, record.value) {
+                Reply::Integer(record.value.len() as u32)
+            } else {
+                Reply::TooSmall(record.value.len() + VERSION_BYTES)
+            }
+        })?;
+        Ok(reply)
+    }
+}
+
+/// `has(database, tree, key)`: 1 or 0.
+pub(crate) struct Has;
+
+impl Operation for Has {
+    const NAME: &'static CStr = c"has";
+    const ARGUMENTS: usize = 3;
+
+    #[inline]
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        let mut scratch = call.instance.scratch()?;
+        let key = call.key(2, &mut scratch.key)?;
+        let database = call.instance.borrow(call.integer(0)?)?;
+        let found = database.get(TreeId(call.integer(1)?), key, |record| record.is_some())?;
+        Ok(Reply::Integer(found.into()))
+    }
+}
+
+/// `put(database, tree, key, value, condition, version)`: the new version. `condition` is one of [`condition`]'s.
+pub(crate) struct Put;
+
+impl Operation for Put {
+    const NAME: &'static CStr = c"put";
+    const ARGUMENTS: usize = 6;
+
+    #[inline]
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        let mut scratch = call.instance.scratch()?;
+        let scratch = &mut *scratch;
+        let key = call.key(2, &mut scratch.key)?;
+        let value = call.value(3, &mut scratch.value)?;
+        let database = call.instance.borrow(call.integer(0)?)?;
+        let tree = TreeId(call.integer(1)?);
+        let version = database.put(tree, key, value, condition(call, 4)?)?;
+        scratch.release_large();
+        Ok(version.map_or(Reply::Absent, Reply::Number))
+    }
+}
+
+/// `delete(database, tree, key, condition, version)`: 1 where a record was removed, else 0.
+pub(crate) struct Delete;
+
+impl Operation for Delete {
+    const NAME: &'static CStr = c"delete";
+    const ARGUMENTS: usize = 5;
+
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        let mut scratch = call.instance.scratch()?;
+        let key = call.key(2, &mut scratch.key)?;
+        let database = call.instance.borrow(call.integer(0)?)?;
+        let removed = database.delete(TreeId(call.integer(1)?), key, condition(call, 3)?)?;
+        Ok(Reply::Integer(removed.into()))
+    }
+}
+
+/// `count(database, tree, prefix)`: how many keys start with the prefix.
+pub(crate) struct Count;
+
+impl Operation for Count {
+    const NAME: &'static CStr = c"count";
+    const ARGUMENTS: usize = 3;
+
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        let mut scratch = call.instance.scratch()?;
+        let prefix = call.key(2, &mut scratch.key)?;
+        let database = call.instance.borrow(call.integer(0)?)?;
+        Ok(Reply::Number(database.count(TreeId(call.integer(1)?), prefix)?))
+    }
+}
+
+/// `isEmpty(database, tree, prefix)`: 1 where no key starts with the prefix, else 0.
+pub(crate) struct IsEmpty;
+
+impl Operation for IsEmpty {
+    const NAME: &'static CStr = c"isEmpty";
+    const ARGUMENTS: usize = 3;
+
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        let mut scratch = call.instance.scratch()?;
+        let prefix = call.key(2, &mut scratch.key)?;
+        let database = call.instance.borrow(call.integer(0)?)?;
+        let empty = database.is_empty(TreeId(call.integer(1)?), prefix)?;
+        Ok(Reply::Integer(empty.into()))
+    }
+}
+
+/// The condition at `index` (0: none, 1: absent, 2: the version in the argument behind it).
+#[inline]
+fn condition(call: &Call<'_>, index: usize) -> Result<Condition, Stop> {
+    match call.integer(index)? {
+        0 => Ok(Condition::Always),
+        1 => Ok(Condition::IfAbsent),
+        _ => Ok(Condition::IfVersion(call.version(index + 1)?)),
+    }
+}
