@@ -1,6 +1,6 @@
 // Builds what the package ships: the addon for this machine, the JavaScript, and the rolled-up typings.
 //
-//   node scripts/build.mjs [--release] [--no-addon] [--check-types]
+//   node scripts/build.mjs [--release] [--no-addon | --addon-only] [--check-types] [--target TRIPLE] [-- NAPI-FLAG...]
 //
 // The library is bundled once, as CommonJS; the ESM entry re-exports it. So a program that mixes `import` and `require`
 // still has one addon, one set of handles and one CoppiceError class.
@@ -11,32 +11,40 @@ import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { parseTriple } from '@napi-rs/cli'
 import { generateDtsBundle } from 'dts-bundle-generator'
 import { build } from 'esbuild'
 import { root, run } from './lib/process.mjs'
 
-const { values: flags } = parseArgs({
+const { values: flags, positionals: crossFlags } = parseArgs({
+  allowPositionals: true,
   options: {
     release: { type: 'boolean', default: false },
+    target: { type: 'string' },
+    'addon-only': { type: 'boolean', default: false },
     'no-addon': { type: 'boolean', default: false },
     'check-types': { type: 'boolean', default: false },
   },
 })
 
-/** The addon lands beside package.json as coppice.<platform>.node, where src/load-binding.ts looks for it. */
+/** The triple that cargo builds for by default. */
+async function hostTriple() {
+  const version = await run('rustc', ['--version', '--verbose'], { quiet: true })
+  return version.match(/^host: (.+)$/m)[1]
+}
+
+/** The addon lands in its platform's package under npm/, where src/load-binding.ts looks for it in a checkout. */
 async function buildAddon() {
-  const profile = flags.release ? ['--release'] : []
+  const { platformArchABI } = parseTriple(flags.target ?? (await hostTriple()))
   await run('napi', [
     'build',
     '--platform',
     '--no-js',
-    '--manifest-path',
-    'crates/node/Cargo.toml',
-    '--output-dir',
-    '.',
-    '--dts',
-    'target/binding.d.ts',
-    ...profile,
+    ...['--manifest-path', 'crates/node/Cargo.toml'],
+    ...['--output-dir', `npm/${platformArchABI}`],
+    ...(flags.target ? ['--target', flags.target] : []),
+    ...(flags.release ? ['--release'] : []),
+    ...crossFlags,
   ])
 }
 
@@ -114,9 +122,13 @@ async function writeTypings() {
   await copyFile(committed, path.join(root, 'dist/index.d.cts'))
 }
 
+async function buildScripts() {
+  await rm(path.join(root, 'dist'), { recursive: true, force: true })
+  await mkdir(path.join(root, 'dist'))
+  const bundles = await Promise.all([buildLibrary(), buildCommandLine()])
+  await writeNotices(bundles.map((bundle) => bundle.metafile))
+  await writeTypings()
+}
+
 if (!flags['no-addon']) await buildAddon()
-await rm(path.join(root, 'dist'), { recursive: true, force: true })
-await mkdir(path.join(root, 'dist'), { recursive: true })
-const bundles = await Promise.all([buildLibrary(), buildCommandLine()])
-await writeNotices(bundles.map((bundle) => bundle.metafile))
-await writeTypings()
+if (!flags['addon-only']) await buildScripts()

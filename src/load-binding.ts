@@ -77,7 +77,7 @@ function loadPackage(packageName: string, platform: string, version: string): un
  */
 export function loadBinding(): unknown {
   const platform = platformName()
-  const built = fileURLToPath(new URL(`../coppice.${platform}.node`, import.meta.url))
+  const built = fileURLToPath(new URL(`../npm/${platform}/coppice.${platform}.node`, import.meta.url))
   try {
     if (existsSync(built)) return require(built)
     const { version } = require('../package.json') as { version: string }
