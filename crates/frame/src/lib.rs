@@ -28,7 +28,7 @@ mod validate;
 pub use flat::{FlatCursor, FlatMut, FlatRef, FlatSplit, Item, build_flat, flat_bytes_needed, plan_flat_split};
 pub use record::{Stored, Value};
 pub use trie::{
-    Crossing, Eviction, NodePosition, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit, copy_trie, split_trie,
+    Crossing, Eviction, NodePosition, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit, copy_trie, push_down, split_trie,
 };
 pub use validate::{Invalid, validate};
 

@@ -15,6 +15,7 @@
 //! which kind of frame that is. The root node has no prefix; in all frames but a tree's topmost it has no value either.
 
 mod reshape;
+mod summary;
 mod write;
 
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     record::RecordRef,
 };
 
-pub use reshape::{Eviction, TrieSplit, copy_trie, split_trie};
+pub use reshape::{Eviction, TrieSplit, copy_trie, push_down, split_trie};
 pub use write::{Placed, TrieMut};
 
 pub(crate) const HEADER_UNITS: usize = 2;
@@ -224,26 +225,5 @@ impl<'a> TrieRef<'a> {
     pub fn live_bytes(self) -> usize {
         let garbage = usize::from(u16_at(self.frame, GARBAGE_AT)) + self.free_units();
         self.frame.len().saturating_sub(garbage * crate::UNIT_BYTES)
-    }
-
-    /// Every frame that this one leads to, once for each node that does.
-    pub fn crossings(self) -> Vec<Crossing> {
-        let mut found = Vec::new();
-        let mut pending = vec![self.root_ref()];
-        while let Some(reference) = pending.pop() {
-            let Some(node) = self.node(reference) else { continue };
-            let mut seen: Vec<Ref> = Vec::new();
-            for (_, entry) in node.entries() {
-                if entry.is_node() {
-                    pending.push(entry);
-                } else if let Some(crossing) = self.crossing(entry)
-                    && !seen.contains(&entry)
-                {
-                    seen.push(entry);
-                    found.push(crossing);
-                }
-            }
-        }
-        found
     }
 }

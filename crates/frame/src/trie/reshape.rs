@@ -106,6 +106,17 @@ pub fn split_trie<'a>(source: &'a [u8], left: &mut [u8], right: &mut [u8]) -> Re
     }
 }
 
+/// Moves all that a frame's root leads to into the frame `below`, which is reached by `crossing`; `above` is left with the
+/// root, its value, and entries across.
+pub fn push_down(source: &[u8], above: &mut [u8], below: &mut [u8], crossing: Crossing) -> Result<(), NoRoom> {
+    let source = TrieRef::new(source);
+    let root = source.node(source.root_ref()).ok_or(NoRoom { units: usize::MAX })?;
+    TrieMut::begin(below).copy_root(source, root, 0, false, &|_| true)?;
+    let mut above = TrieMut::begin(above);
+    above.copy_root(source, root, 0, true, &|_| false)?;
+    above.assign(&[], 0, &source.root_bytes(), crossing)
+}
+
 impl<'a> TrieRef<'a> {
     /// Units of everything behind a reference.
     fn subtree_units(self, reference: Ref) -> usize {
