@@ -1,5 +1,5 @@
 //! The control plane: what is called a few times in a database's life. Each function answers with its result or with a
-//! failure as a plain object `{ code, message }`, which `src/errors.ts` turns into a `CoppiceError`; none throws for a
+//! failure as a plain object `{ code, message, cause? }`, which `src/errors.ts` turns into a `CoppiceError`; none throws for a
 //! failure of the engine.
 #![allow(clippy::needless_pass_by_value)] // #[napi] hands arguments over as owned values
 
@@ -21,6 +21,8 @@ pub struct FailureData {
     pub code: String,
     /// For people.
     pub message: String,
+    /// What the operating system said, where it did.
+    pub cause: Option<String>,
 }
 
 impl From<Failure> for FailureData {
@@ -28,6 +30,7 @@ impl From<Failure> for FailureData {
         Self {
             code: failure.code.to_owned(),
             message: failure.message,
+            cause: failure.cause,
         }
     }
 }

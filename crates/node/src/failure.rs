@@ -1,6 +1,6 @@
 //! A failure as it crosses into JavaScript: a stable code and a message for people. `src/errors.ts` makes the class.
 
-use std::{any::Any, panic};
+use std::{any::Any, error::Error as _, panic};
 
 use coppice_engine::{Error, ErrorCode};
 
@@ -10,31 +10,32 @@ pub struct Failure {
     /// One of the package's `ERR_COPPICE_*` codes.
     pub(crate) code: &'static str,
     pub(crate) message: String,
+    /// What the operating system said, where it did.
+    pub(crate) cause: Option<String>,
 }
 
 impl Failure {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code: name(code),
+            message: message.into(),
+            cause: None,
+        }
+    }
+
     /// The handle stands for no open database of this environment.
     pub(crate) fn closed() -> Self {
-        Self {
-            code: name(ErrorCode::Closed),
-            message: "the database is closed".to_owned(),
-        }
+        Self::new(ErrorCode::Closed, "the database is closed")
     }
 
     /// An argument that only a caller can put right.
     pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
-        Self {
-            code: name(ErrorCode::InvalidArgument),
-            message: message.into(),
-        }
+        Self::new(ErrorCode::InvalidArgument, message)
     }
 
     /// A defect of this package.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
-        Self {
-            code: name(ErrorCode::Internal),
-            message: message.into(),
-        }
+        Self::new(ErrorCode::Internal, message)
     }
 
     fn from_panic(payload: &(dyn Any + Send)) -> Self {
@@ -52,6 +53,7 @@ impl From<Error> for Failure {
         Self {
             code: name(error.code()),
             message: error.message().to_owned(),
+            cause: error.source().map(ToString::to_string),
         }
     }
 }
@@ -94,6 +96,14 @@ mod tests {
         let failure = Failure::from(Error::new(ErrorCode::Locked, "held by process 7"));
         assert_eq!(failure.code, "ERR_COPPICE_LOCKED");
         assert_eq!(failure.message, "held by process 7");
+    }
+
+    #[test]
+    fn io_error_is_kept_as_the_cause() {
+        let refused = std::io::Error::other("device on fire");
+        let failure = Failure::from(Error::from_io("/data/slots", refused));
+        assert_eq!(failure.code, "ERR_COPPICE_IO");
+        assert_eq!(failure.cause.as_deref(), Some("device on fire"));
     }
 
     #[test]
