@@ -83,11 +83,13 @@ async function buildLibrary() {
 }
 
 async function buildCommandLine() {
+  const { version } = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8'))
   return build({
     ...shared,
     entryPoints: ['src/cli/main.ts'],
     outfile: 'dist/cli.cjs',
     banner: { js: `#!/usr/bin/env node\n${shared.banner.js}` },
+    define: { ...shared.define, PACKAGE_VERSION: JSON.stringify(version) },
     plugins: [libraryIsExternal],
   })
 }

@@ -9,6 +9,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { familySync, MUSL } from 'detect-libc'
+import { CoppiceError } from './errors.js'
 
 const require = createRequire(import.meta.url)
 
@@ -31,8 +32,8 @@ function platformName(): string {
   return process.platform === 'win32' ? `${platform}-msvc` : platform
 }
 
-function unsupported(message: string, cause?: unknown): Error {
-  return Object.assign(new Error(message, { cause }), { code: 'ERR_COPPICE_UNSUPPORTED' })
+function unsupported(message: string, cause?: unknown): CoppiceError {
+  return new CoppiceError('ERR_COPPICE_UNSUPPORTED', message, cause === undefined ? {} : { cause })
 }
 
 /** True where the package itself is absent, as opposed to present and failing to load. */
@@ -83,7 +84,7 @@ export function loadBinding(): unknown {
     const { version } = require('../package.json') as { version: string }
     return loadPackage(`coppice-${platform}`, platform, version)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_COPPICE_UNSUPPORTED') throw error
+    if (error instanceof CoppiceError) throw error
     const reason = error instanceof Error ? error.message : String(error)
     throw unsupported(`The addon for ${platform} could not be loaded: ${reason}`, error)
   }

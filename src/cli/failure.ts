@@ -1,0 +1,45 @@
+/** How the command line fails: one line on stderr, no stack trace, and an exit code that a script can tell apart. */
+
+import { CoppiceError } from '../index.js'
+
+export const EXIT = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  notFound: 3,
+  locked: 4,
+  damaged: 5,
+  interrupted: 130,
+} as const
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
+
+/** A failure that the command line itself found: its message is meant for the user as it stands. */
+export class CommandFailure extends Error {
+  readonly exitCode: ExitCode
+
+  constructor(message: string, exitCode: ExitCode, cause?: unknown) {
+    super(message, { cause })
+    this.name = 'CommandFailure'
+    this.exitCode = exitCode
+  }
+}
+
+const EXIT_OF_CODE: Partial<Record<CoppiceError['code'], ExitCode>> = {
+  ERR_COPPICE_NOT_FOUND: EXIT.notFound,
+  ERR_COPPICE_LOCKED: EXIT.locked,
+  ERR_COPPICE_CORRUPT: EXIT.damaged,
+  ERR_COPPICE_INCOMPATIBLE_FORMAT: EXIT.damaged,
+}
+
+export function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof CommandFailure) return error.exitCode
+  return (error instanceof CoppiceError ? EXIT_OF_CODE[error.code] : undefined) ?? EXIT.failure
+}
+
+/** The line that says what went wrong; the whole error, causes and stack included, where COPPICE_DEBUG is set. */
+export function describeFailure(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  const code = error instanceof CoppiceError ? ` (${error.code})` : ''
+  return `coppice: ${message.replaceAll('\n', ' ')}${code}`
+}

@@ -1,0 +1,33 @@
+/** Numbers as people read them. */
+
+const integer = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 })
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
+
+export function formatCount(value: number): string {
+  return integer.format(value)
+}
+
+export function formatBytes(bytes: number): string {
+  let unit = 0
+  let scaled = bytes
+  while (scaled >= 1024 && unit < UNITS.length - 1) {
+    scaled /= 1024
+    unit++
+  }
+  return `${unit > 0 && scaled < 10 ? scaled.toFixed(1) : Math.round(scaled)} ${UNITS[unit]}`
+}
+
+export function formatDuration(milliseconds: number): string {
+  return milliseconds < 1000
+    ? `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`
+    : `${(milliseconds / 1000).toFixed(2)} s`
+}
+
+export function formatMode(mode: number): string {
+  return `0${mode.toString(8).padStart(3, '0')}`
+}
+
+/** Operations in a second; 0 where no time passed. */
+export function perSecond(count: number, milliseconds: number): number {
+  return milliseconds > 0 ? Math.round((count / milliseconds) * 1000) : 0
+}

@@ -1,0 +1,31 @@
+/** Writing results: text for people, one JSON document for programs. */
+
+import { type FileRecord, jsonKey } from './file-record.js'
+import { formatMode } from './format.js'
+
+export interface OutputOptions {
+  json?: boolean
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`)
+}
+
+/** Writes a line that ends in a path, the path as its exact bytes. */
+export function printPath(path: Uint8Array, before = ''): void {
+  process.stdout.write(Buffer.concat([Buffer.from(before), path, Buffer.from('\n')]))
+}
+
+export function printLine(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+/** `ls -l` without owners: mode, size, time of the last change. */
+export function longFormat({ type, size, mode, mtime }: FileRecord): string {
+  const changed = new Date(mtime).toISOString().slice(0, 19).replace('T', ' ')
+  return `${type.padEnd(10)} ${formatMode(mode).padStart(5)} ${String(size).padStart(14)}  ${changed}  `
+}
+
+export function jsonRecord(key: Uint8Array, record: FileRecord): object {
+  return { ...jsonKey(key), ...record }
+}
