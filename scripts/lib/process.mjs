@@ -14,38 +14,45 @@ const environment = {
 }
 
 /**
- * Runs a command, its output shown as it comes; resolves with that output, rejects where the command fails.
+ * Runs a command; resolves with what it printed on stdout, rejects where it fails.
  *
  * @param {string} command
  * @param {readonly string[]} args
- * @param {{ env?: Record<string, string>, quiet?: boolean }} [options] `quiet` shows the output only where it fails.
+ * @param {{ quiet?: boolean, onOutput?: (text: string) => void }} [options] `quiet` shows nothing; the output is part of
+ * the error where the command fails. `onOutput` gets both streams as they come.
  * @returns {Promise<string>}
  */
-export function run(command, args, { env = {}, quiet = false } = {}) {
+export function run(command, args, { quiet = false, onOutput = () => {} } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: root,
-      env: { ...environment, ...env },
+      env: environment,
       stdio: ['ignore', 'pipe', 'pipe'],
       shell: process.platform === 'win32',
     })
-    const chunks = []
-    const collect = (stream, sink) =>
-      stream.on('data', (chunk) => {
-        chunks.push(chunk)
-        if (!quiet) sink.write(chunk)
-      })
-    collect(child.stdout, process.stdout)
-    collect(child.stderr, process.stderr)
+    const stdout = []
+    const both = []
+    const collect = (chunk, sink) => {
+      both.push(chunk)
+      onOutput(chunk.toString())
+      if (!quiet) sink.write(chunk)
+    }
+    child.stdout.on('data', (chunk) => {
+      stdout.push(chunk)
+      collect(chunk, process.stdout)
+    })
+    child.stderr.on('data', (chunk) => collect(chunk, process.stderr))
     child.on('error', reject)
     child.on('close', (code, signal) => {
-      const output = Buffer.concat(chunks).toString()
-      if (code === 0) return resolve(output)
-      if (quiet) process.stderr.write(output)
-      const error = new Error(
-        `${command} ${args.join(' ')} ${signal ? `was ended by ${signal}` : `exited with ${code}`}`,
-      )
-      reject(Object.assign(error, { output }))
+      if (code === 0) return resolve(Buffer.concat(stdout).toString())
+      const end = signal ? `was ended by ${signal}` : `exited with ${code}`
+      const output = quiet ? `\n${Buffer.concat(both)}` : ''
+      reject(new Error(`${[command, ...args].join(' ')} ${end}${output}`))
     })
   })
+}
+
+/** Seconds with one decimal, for reports. */
+export function seconds(milliseconds) {
+  return `${(milliseconds / 1000).toFixed(1)} s`
 }
