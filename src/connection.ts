@@ -1,0 +1,42 @@
+/** An open database as its trees and iterators see it. */
+
+import { CoppiceError, errorOf } from './errors.js'
+import { DOUBTFUL, type FailureData, native } from './native/binding.js'
+
+export class Connection {
+  open = true
+
+  constructor(
+    readonly path: string,
+    /** Its handle in the addon, which answers ERR_COPPICE_CLOSED by itself once it is closed. */
+    readonly handle: number,
+  ) {}
+
+  /** Throws where the database was closed. For what would not ask the addon anyway. */
+  requireOpen(): void {
+    if (!this.open) throw errorOf({ code: 'ERR_COPPICE_CLOSED', message: '' }, this.path)
+  }
+
+  /** The result of a control call; throws where it is a failure. */
+  resultOf<T>(answer: T | FailureData): T {
+    return resultOf(answer, this.path)
+  }
+
+  /** The error of a hot call that answered with a negative code that it does not know itself. */
+  failure(code: number): CoppiceError {
+    if (code === DOUBTFUL) return new CoppiceError('ERR_COPPICE_INTERNAL', 'The addon doubts what was checked')
+    const failure = native.takeFailure()
+    if (failure === null) return new CoppiceError('ERR_COPPICE_INTERNAL', `The addon failed with ${code} and no reason`)
+    return errorOf(failure, this.path)
+  }
+}
+
+/** The result of a control call that concerns `path`; throws where it is a failure. */
+export function resultOf<T>(answer: T | FailureData, path: string): T {
+  if (isFailure(answer)) throw errorOf(answer, path)
+  return answer
+}
+
+function isFailure(answer: unknown): answer is FailureData {
+  return typeof answer === 'object' && answer !== null && 'code' in answer && 'message' in answer
+}

@@ -1,0 +1,299 @@
+/** Databases: their trees, their durability, their figures, their end. */
+
+import { checkOptions, checkText, describe } from './check.js'
+import {
+  bytesEncoding,
+  type Codec,
+  codecEncoding,
+  type Encoding,
+  isCodec,
+  jsonEncoding,
+  utf8Encoding,
+} from './codec.js'
+import type { Connection } from './connection.js'
+import { invalid } from './errors.js'
+import type { Bytes } from './key.js'
+import { native } from './native/binding.js'
+import { StoredTree, type Tree } from './tree.js'
+
+/** What one checkpoint did. */
+export interface CheckpointReport {
+  /** Every commit up to this one is in the blob store. */
+  version: number
+  /** Blobs that had changed since the checkpoint before. */
+  dirtyBlobs: number
+  /** Of these, how many were written. */
+  flushedBlobs: number
+  /** Blobs that nothing refers to any more and that were to be freed. */
+  pendingDeletes: number
+  /** Of these, how many were freed. */
+  appliedDeletes: number
+  bytesWritten: number
+  /** Syncs issued to the operating system. */
+  syncs: number
+  /** Checkpoints that the round's write and sync served. */
+  epochsCoalesced: number
+  /** Milliseconds. */
+  durationMs: number
+}
+
+/**
+ * Counters and sizes of a database, as of now. Sizes are in bytes; counters start at 0 when the database is opened. All
+ * handles on one database in a process show the same.
+ */
+export interface DatabaseStats {
+  /** Records in all trees. */
+  keys: number
+  trees: number
+  /** Frames and extents: the units that checkpoints write. */
+  blobs: number
+  /** How many frames lie between a tree's root and a record. */
+  depth: { max: number; mean: number }
+  /** Bytes in use over all bytes of frames, 0 to 1. */
+  fill: number
+  memory: {
+    /** Of frames in memory. */
+    resident: number
+    /** Of frames that no checkpoint has written yet. */
+    dirty: number
+    /** How often a frame was found in memory. */
+    hits: number
+    /** How often a frame had to be read from disk. */
+    misses: number
+  }
+  journal: {
+    /** What a recovery would have to read. */
+    bytes: number
+    /** Ever appended. */
+    appended: number
+    syncs: number
+  }
+  checkpoint: {
+    rounds: number
+    failures: number
+    bytesWritten: number
+    /** Why the last round failed; not there where it did not. */
+    lastError?: string
+  }
+  disk: {
+    /** Of the database's files together. */
+    bytes: number
+    /** Of these, free to be used again. */
+    free: number
+  }
+}
+
+/** The forms of {@link Database} that return a promise. */
+export interface DatabasePromises {
+  /** See {@link Database.flush}. */
+  flush(): Promise<void>
+  /** See {@link Database.checkpoint}. */
+  checkpoint(): Promise<CheckpointReport>
+  /** As {@link Database.close}, off the event loop. The database is closed to new calls at once. */
+  close(): Promise<void>
+}
+
+/**
+ * An open database. Get one from {@link open}.
+ *
+ * All methods but `close` throw, or reject with, ERR_COPPICE_CLOSED once it is closed.
+ */
+export interface Database extends Disposable, AsyncDisposable {
+  /** The path that it was opened by. */
+  readonly path: string
+  /**
+   * Opens a tree, creating it where there is none. Trees are apart from one another: each has its own keys. The name is
+   * any text of up to 1,024 bytes; the default tree's is empty.
+   *
+   * A handle is cheap, is good until the database is closed, and is the same object for the same name and options. One
+   * tree may be opened with different encodings at once: they are views of the same bytes.
+   *
+   * Without options, values go in as bytes or text and come back as Buffers.
+   */
+  tree(name?: string): Tree<Buffer, Bytes>
+  /** Values are text. Bytes that are not UTF-8 (stored through another handle) come back with U+FFFD in their place. */
+  tree(name: string, options: { encoding: 'utf8' }): Tree<string>
+  /**
+   * Values are whatever JSON can say, stored as text. ERR_COPPICE_INVALID_ARGUMENT for a value that has no JSON form
+   * (undefined, a function); what `JSON` throws, for a cycle or for stored bytes that are no JSON, is thrown as it is.
+   */
+  tree<V = unknown>(name: string, options: { encoding: 'json' }): Tree<V>
+  /** Values are what a codec of your own makes of bytes. */
+  tree<V>(name: string, options: { encoding: Codec<V> }): Tree<V>
+  /** Keys come back as Buffers, for names that need not be UTF-8; without `keys: 'buffer'` such a key is refused. */
+  tree(name: string, options: { keys: 'buffer' }): Tree<Buffer, Bytes, Buffer>
+  /** Keys come back as Buffers, values are text. */
+  tree(name: string, options: { encoding: 'utf8'; keys: 'buffer' }): Tree<string, string, Buffer>
+  /** Keys come back as Buffers, values are JSON. */
+  tree<V = unknown>(name: string, options: { encoding: 'json'; keys: 'buffer' }): Tree<V, V, Buffer>
+  /** Keys come back as Buffers, values are what a codec of your own makes of bytes. */
+  tree<V>(name: string, options: { encoding: Codec<V>; keys: 'buffer' }): Tree<V, V, Buffer>
+  /** The names of all trees, in byte order of their UTF-8. */
+  trees(): string[]
+  /**
+   * Resolves when all that was written before the call is on disk, and so survives a power cut. Rejects with
+   * ERR_COPPICE_IO or ERR_COPPICE_OUTCOME_UNKNOWN where that could not be made sure of. Runs off the event loop.
+   */
+  flush(): Promise<void>
+  /**
+   * Resolves when all that was written before the call is in the blob store, and the journal is cut down to what came
+   * after. Checkpoints also happen by themselves (see {@link OpenOptions.checkpoint}) and at `close`; one by hand makes
+   * the next open quicker. Runs off the event loop.
+   */
+  checkpoint(): Promise<CheckpointReport>
+  /** Counters and sizes, as of now. */
+  stats(): DatabaseStats
+  /** The same as methods of one object that return promises. */
+  readonly promises: DatabasePromises
+  /**
+   * Flushes, checkpoints, and releases the database's folder, unless other handles in this process still have it open.
+   * Waits for the disk; `promises.close` does the same without holding up the event loop. Throws what could not be made
+   * durable; the database is closed all the same. A second call does nothing.
+   *
+   * A database that is not closed loses nothing that its `durability` promised; the next open takes longer.
+   */
+  close(): void
+  /** As `close`, for `using`. */
+  [Symbol.dispose](): void
+  /** As `promises.close`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** How a tree is opened. */
+interface TreeOptions {
+  encoding?: 'utf8' | 'json' | Codec<unknown>
+  keys?: 'buffer'
+}
+
+const TREE_OPTIONS = ['encoding', 'keys'] as const
+
+/** Tree handles by name. */
+type TreeCache = Map<string, object>
+
+export class OpenDatabase implements Database {
+  readonly path: string
+  readonly promises: DatabasePromises
+  readonly #connection: Connection
+  /** By encoding, then by what keys come back as and the name. Codecs that are forgotten take their trees along. */
+  readonly #namedEncodings = new Map<string, TreeCache>()
+  readonly #codecs = new WeakMap<object, TreeCache>()
+  #closing: Promise<void> | undefined
+
+  constructor(connection: Connection) {
+    this.path = connection.path
+    this.#connection = connection
+    this.promises = {
+      flush: () => this.flush(),
+      checkpoint: () => this.checkpoint(),
+      close: () => this.#closeAsync(),
+    }
+  }
+
+  // The overloads of the interface meet here; which one was called decides the types, the options decide the rest.
+  tree<V, In, K extends string | Buffer>(name = '', options?: TreeOptions): Tree<V, In, K> & Tree<Buffer, Bytes> {
+    this.#connection.requireOpen()
+    checkText('tree name', name)
+    const { encoding, keys } = checkOptions('tree options', options, TREE_OPTIONS)
+    if (keys !== undefined && keys !== 'buffer')
+      throw invalid(`keys must be 'buffer' or left out, not ${describe(keys)}`)
+    const keysAsBytes = keys === 'buffer'
+    const cache = this.#cacheOf(encoding)
+    const cacheKey = `${keysAsBytes ? 'b' : 's'}${name}`
+    let tree = cache.get(cacheKey)
+    if (tree === undefined) {
+      const id = this.#connection.resultOf(native.tree(this.#connection.handle, name))
+      tree = new StoredTree(this.#connection, id, name, encodingOf(encoding), keysAsBytes)
+      cache.set(cacheKey, tree)
+    }
+    return tree as Tree<V, In, K> & Tree<Buffer, Bytes>
+  }
+
+  #cacheOf(encoding: TreeOptions['encoding']): TreeCache {
+    if (typeof encoding === 'object' && encoding !== null) return entryOf(this.#codecs, encoding)
+    return entryOf(this.#namedEncodings, String(encoding))
+  }
+
+  trees(): string[] {
+    return this.#connection.resultOf(native.trees(this.#connection.handle))
+  }
+
+  async flush(): Promise<void> {
+    this.#connection.resultOf(await native.flush(this.#connection.handle))
+  }
+
+  async checkpoint(): Promise<CheckpointReport> {
+    return this.#connection.resultOf(await native.checkpoint(this.#connection.handle))
+  }
+
+  stats(): DatabaseStats {
+    const data = this.#connection.resultOf(native.stats(this.#connection.handle))
+    return {
+      keys: data.keys,
+      trees: data.trees,
+      blobs: data.blobs,
+      depth: { max: data.depthMax, mean: data.depthMean },
+      fill: data.fill,
+      memory: {
+        resident: data.memoryResident,
+        dirty: data.memoryDirty,
+        hits: data.memoryHits,
+        misses: data.memoryMisses,
+      },
+      journal: { bytes: data.journalBytes, appended: data.journalAppended, syncs: data.journalSyncs },
+      checkpoint: {
+        rounds: data.checkpointRounds,
+        failures: data.checkpointFailures,
+        bytesWritten: data.checkpointBytesWritten,
+        ...(data.checkpointLastError === undefined ? {} : { lastError: data.checkpointLastError }),
+      },
+      disk: { bytes: data.diskBytes, free: data.diskFree },
+    }
+  }
+
+  close(): void {
+    if (!this.#connection.open) return
+    this.#connection.open = false
+    this.#connection.resultOf(native.close(this.#connection.handle))
+  }
+
+  #closeAsync(): Promise<void> {
+    this.#closing ??= this.#closeOnce()
+    return this.#closing
+  }
+
+  async #closeOnce(): Promise<void> {
+    if (!this.#connection.open) return
+    this.#connection.open = false
+    this.#connection.resultOf(await native.closeAsync(this.#connection.handle))
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closeAsync()
+  }
+}
+
+function entryOf<Name>(
+  caches: { get(name: Name): TreeCache | undefined; set(name: Name, cache: TreeCache): unknown },
+  name: Name,
+): TreeCache {
+  let cache = caches.get(name)
+  if (cache === undefined) {
+    cache = new Map()
+    caches.set(name, cache)
+  }
+  return cache
+}
+
+function encodingOf(encoding: TreeOptions['encoding']): Encoding<unknown, never> {
+  if (encoding === undefined) return bytesEncoding
+  if (encoding === 'utf8') return utf8Encoding
+  if (encoding === 'json') return jsonEncoding
+  if (isCodec(encoding)) return codecEncoding(encoding)
+  throw invalid(
+    `encoding must be 'utf8', 'json' or a codec (an object with name, encode and decode), not ${describe(encoding)}`,
+  )
+}

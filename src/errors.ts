@@ -1,0 +1,71 @@
+/** The package's one error class, and the only place where a failure becomes one. */
+
+/** Every `code` that a {@link CoppiceError} of this version has. */
+export type CoppiceErrorCode =
+  /** The database was closed, or the iterator's was. */
+  | 'ERR_COPPICE_CLOSED'
+  /** Another process has the database open. */
+  | 'ERR_COPPICE_LOCKED'
+  /** There is no database at the path, and `create: false` was given. */
+  | 'ERR_COPPICE_NOT_FOUND'
+  /** The database takes no writes any more, after a write or a sync of its files failed. Close and open it again. */
+  | 'ERR_COPPICE_READ_ONLY'
+  /** An argument or option is not of the type, form or range that it must be; nothing was done. */
+  | 'ERR_COPPICE_INVALID_ARGUMENT'
+  /** A key of more than 8,192 bytes; nothing was done. */
+  | 'ERR_COPPICE_KEY_TOO_LARGE'
+  /** A value of more than 16 MiB (16,777,216 bytes); nothing was done. */
+  | 'ERR_COPPICE_VALUE_TOO_LARGE'
+  /** The tree that a handle stands for was dropped. */
+  | 'ERR_COPPICE_TREE_DROPPED'
+  /** Bytes on disk fail their check. The message names the file and the place. */
+  | 'ERR_COPPICE_CORRUPT'
+  /** What is at the path is no Coppice database, or is of a format that this version does not read. */
+  | 'ERR_COPPICE_INCOMPATIBLE_FORMAT'
+  /** The operating system refused a read, a write or a sync; `cause` has its words. */
+  | 'ERR_COPPICE_IO'
+  /** The disk is full; nothing was done. Reads and deletes go on. */
+  | 'ERR_COPPICE_NO_SPACE'
+  /** A write is visible, but whether it is durable is not known. */
+  | 'ERR_COPPICE_OUTCOME_UNKNOWN'
+  /** What was asked for is not available on this platform or file system; or there is no addon for the platform. */
+  | 'ERR_COPPICE_UNSUPPORTED'
+  /** A defect of this package. Please report it. */
+  | 'ERR_COPPICE_INTERNAL'
+
+/**
+ * Every error that the package throws or rejects with, save for those of your own code: what a codec, an iterable or
+ * `JSON` throws reaches you unchanged.
+ *
+ * Decide on `code`, which is stable; show `message`, which names the option, path, tree or key concerned and may be
+ * reworded in any version. `cause` is the underlying error, where there is one.
+ */
+export class CoppiceError extends Error {
+  readonly code: CoppiceErrorCode
+
+  constructor(code: CoppiceErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+// On the prototype, as the built-in classes have it, so that it is no own property of each error.
+Object.defineProperty(CoppiceError.prototype, 'name', { value: 'CoppiceError', writable: true, configurable: true })
+
+/** A failure as the addon reports it. */
+interface Failure {
+  code: CoppiceErrorCode
+  message: string
+  cause?: string
+}
+
+/** Makes the error of a failure that concerns `path`. */
+export function errorOf(failure: Failure, path: string): CoppiceError {
+  const message = failure.code === 'ERR_COPPICE_CLOSED' ? `The database '${path}' is closed` : failure.message
+  return new CoppiceError(failure.code, message, failure.cause === undefined ? {} : { cause: new Error(failure.cause) })
+}
+
+/** An argument or option that cannot be. */
+export function invalid(message: string): CoppiceError {
+  return new CoppiceError('ERR_COPPICE_INVALID_ARGUMENT', message)
+}

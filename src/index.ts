@@ -1,0 +1,11 @@
+/** The package's public names. */
+
+export type { Codec } from './codec.js'
+export type { CheckpointReport, Database, DatabasePromises, DatabaseStats } from './database.js'
+export { CoppiceError, type CoppiceErrorCode } from './errors.js'
+export type { Range } from './iterate.js'
+export type { Bytes, Key } from './key.js'
+export type { Listing, ListOptions } from './list.js'
+export { type OpenOptions, open } from './open.js'
+export type { Entry, Reader } from './reader.js'
+export type { Condition, Tree } from './tree.js'

@@ -1,0 +1,126 @@
+/**
+ * Ranges, and the iterators over them. An iterator holds a page at a time and no native state: the next page is asked
+ * for with the last key of this one, so there is nothing to release when a loop ends, throws or is forgotten.
+ */
+
+import { checkInteger, checkOptions } from './check.js'
+import type { Connection } from './connection.js'
+import { type Key, keptKey } from './key.js'
+import { type Argument, native, pageFlag } from './native/binding.js'
+import { PAGE_ENTRIES, type Page, type PageParts, requestPage } from './page.js'
+
+/**
+ * Which keys to visit, in ascending byte order. Bounds combine: every one given must hold, and a range that nothing
+ * satisfies is empty, not an error.
+ */
+export interface Range {
+  /** Only keys that start with this, the prefix itself included. */
+  prefix?: Key
+  /** Only keys greater than this. */
+  gt?: Key
+  /** Only keys greater than or equal to this. */
+  gte?: Key
+  /** Only keys less than this. */
+  lt?: Key
+  /** Only keys less than or equal to this. */
+  lte?: Key
+  /** At most so many entries; a whole number, 0 for none. Default: all. */
+  limit?: number
+}
+
+const RANGE_OPTIONS = ['prefix', 'gt', 'gte', 'lt', 'lte', 'limit'] as const
+
+/** The first page is small, for loops that end early; pages grow to PAGE_ENTRIES. */
+const FIRST_PAGE_ENTRIES = 64
+const PAGE_GROWTH = 4
+
+interface Bound {
+  key: Argument
+  exclusive: boolean
+}
+
+/** Asks for the pages of a range, one after the other. */
+export class Cursor<K extends Argument> {
+  readonly connection: Connection
+  readonly #tree: number
+  readonly #parts: PageParts
+  readonly #prefix: Argument
+  readonly #upper: Bound | undefined
+  #lower: Bound | undefined
+  #remaining: number
+  #entries = FIRST_PAGE_ENTRIES
+
+  /** Checks the range; asks for nothing yet. */
+  constructor(connection: Connection, tree: number, parts: PageParts, range: Range | undefined) {
+    const { prefix, gt, gte, lt, lte, limit } = checkOptions('range', range, RANGE_OPTIONS)
+    connection.requireOpen()
+    this.connection = connection
+    this.#tree = tree
+    this.#parts = parts
+    this.#prefix = prefix === undefined ? '' : keptKey('prefix', prefix)
+    const above = bound('gt', gt, true)
+    const below = bound('lt', lt, true)
+    this.#lower = tighter(above, bound('gte', gte, false), 1)
+    this.#upper = tighter(below, bound('lte', lte, false), -1)
+    this.#remaining = checkInteger('limit', limit, 0, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY)
+  }
+
+  /** The next page; undefined at the end. */
+  next(): Page<K> | undefined {
+    if (this.#remaining === 0) return undefined
+    const page = this.#request()
+    const last = page.keys.at(-1)
+    if (last === undefined) return undefined
+    this.#remaining = page.more ? this.#remaining - page.keys.length : 0
+    this.#lower = { key: keptKey('key', last), exclusive: true }
+    this.#entries = Math.min(this.#entries * PAGE_GROWTH, PAGE_ENTRIES)
+    return page
+  }
+
+  #request(): Page<K> {
+    const { handle } = this.connection
+    const limit = Math.min(this.#entries, this.#remaining)
+    const flags = this.#flags()
+    const lower = this.#lower?.key ?? ''
+    const upper = this.#upper?.key ?? ''
+    return requestPage(this.connection, this.#parts, (figures, slab, offset) =>
+      native.scan(handle, this.#tree, flags, limit, figures, slab, offset, this.#prefix, lower, upper),
+    )
+  }
+
+  #flags(): number {
+    let flags = this.#parts.values ? pageFlag.values : 0
+    if (this.#parts.keysAsBytes) flags |= pageFlag.keysAsBytes
+    if (this.#lower !== undefined) flags |= this.#lower.exclusive ? pageFlag.lowerExclusive : pageFlag.lower
+    if (this.#upper !== undefined) flags |= this.#upper.exclusive ? pageFlag.upperExclusive : pageFlag.upper
+    return flags
+  }
+}
+
+/** Walks a cursor's entries, reading each as it is reached. Fails once the database is closed. */
+export function* iterate<K extends Argument, T>(
+  cursor: Cursor<K>,
+  read: (page: Page<K>, index: number) => T,
+): Generator<T, void, undefined> {
+  for (let page = cursor.next(); page !== undefined; page = cursor.next()) {
+    for (let index = 0; index < page.keys.length; index++) {
+      cursor.connection.requireOpen()
+      yield read(page, index)
+    }
+  }
+}
+
+function bound(what: string, key: Key | undefined, exclusive: boolean): Bound | undefined {
+  return key === undefined ? undefined : { key: keptKey(what, key), exclusive }
+}
+
+/** The one of two bounds that leaves less: the greater (sign 1) or the lesser (sign -1); of equals the exclusive one. */
+function tighter(exclusive: Bound | undefined, inclusive: Bound | undefined, sign: 1 | -1): Bound | undefined {
+  if (exclusive === undefined || inclusive === undefined) return exclusive ?? inclusive
+  const order = Buffer.compare(asBytes(exclusive.key), asBytes(inclusive.key)) * sign
+  return order >= 0 ? exclusive : inclusive
+}
+
+function asBytes(key: Argument): Uint8Array {
+  return typeof key === 'string' ? Buffer.from(key) : key
+}

@@ -1,0 +1,123 @@
+/** Listings: keys under a prefix, rolled up at a delimiter, a page at a time. */
+
+import { checkBoolean, checkInteger, checkOptions, checkText } from './check.js'
+import type { Encoding } from './codec.js'
+import type { Connection } from './connection.js'
+import { invalid } from './errors.js'
+import { type Key, keptKey } from './key.js'
+import { type Argument, native, pageFlag } from './native/binding.js'
+import { PAGE_ENTRIES, type Page, type PageParts, requestPage } from './page.js'
+import { decodeToken, encodeToken, type Position } from './token.js'
+
+/** What a listing shows. */
+export interface ListOptions {
+  /** Only keys that start with this, the prefix itself included. Default: all. */
+  prefix?: Key
+  /**
+   * One or more characters. A key that holds it behind the prefix is not shown itself: the part up to and including its
+   * first occurrence there is, once for all keys that share it, among `prefixes`. Without it nothing is rolled up.
+   */
+  delimiter?: string
+  /** Only keys greater than this (and prefixes that keys greater than this are rolled up to). */
+  after?: Key
+  /**
+   * The `next` of the page before this one, with the other options as they were. ERR_COPPICE_INVALID_ARGUMENT for
+   * anything else.
+   */
+  token?: string
+  /** How many keys and prefixes together. A whole number; 0 gives an empty page without `next`. Default 1000. */
+  limit?: number
+  /** Whether to read the values of `keys` too. Default false. */
+  values?: boolean
+}
+
+/** A page of a listing. */
+export interface Listing<V, K = string> {
+  /** Keys that were not rolled up, in byte order. */
+  keys: K[]
+  /** With `values: true`, the value of each of `keys`; otherwise not there. */
+  values?: V[]
+  /** What was rolled up, delimiter included, in byte order: each once over all pages. */
+  prefixes: K[]
+  /** Hand it to the next call as `token`. Not there at the end. */
+  next?: string
+}
+
+const LIST_OPTIONS = ['prefix', 'delimiter', 'after', 'token', 'limit', 'values'] as const
+const DEFAULT_LIMIT = 1000
+
+/** A listing as it is asked of the addon. */
+interface Request {
+  prefix: Argument
+  delimiter: Argument
+  after: Argument | undefined
+  limit: number
+  values: boolean
+  resume: { kind: Position['kind']; item: Argument } | undefined
+}
+
+/** Collects a page of `options.limit` items; throws where an option cannot be or the engine fails. */
+export function list<V, K extends Argument>(
+  connection: Connection,
+  tree: number,
+  keysAsBytes: boolean,
+  encoding: Encoding<V, never>,
+  options: ListOptions | undefined,
+): Listing<V, K> {
+  const request = checkRequest(options)
+  connection.requireOpen()
+  const parts = { values: request.values, versions: false, keysAsBytes }
+  const listing: Listing<V, K> = request.values ? { keys: [], values: [], prefixes: [] } : { keys: [], prefixes: [] }
+  while (request.limit > 0) {
+    const page = requestItems<K>(connection, tree, parts, request)
+    collect(page, encoding, listing)
+    request.limit -= page.keys.length
+    const last = page.keys.length - 1
+    if (last < 0 || !page.more) break
+    const kind = page.isPrefix(last) ? 'prefix' : 'key'
+    const item = page.keys[last] as K
+    if (request.limit === 0) listing.next = encodeToken(kind, item)
+    request.resume = { kind, item: keptKey('key', item) }
+  }
+  return listing
+}
+
+function checkRequest(options: ListOptions | undefined): Request {
+  const { prefix, delimiter, after, token, limit, values } = checkOptions('list options', options, LIST_OPTIONS)
+  if (delimiter === '') throw invalid('delimiter must have at least one character; leave it out to roll nothing up')
+  const position = token === undefined ? undefined : decodeToken(token)
+  return {
+    prefix: prefix === undefined ? '' : keptKey('prefix', prefix),
+    delimiter: delimiter === undefined ? '' : keptKey('delimiter', checkText('delimiter', delimiter)),
+    after: after === undefined ? undefined : keptKey('after', after),
+    limit: checkInteger('limit', limit, 0, Number.MAX_SAFE_INTEGER, DEFAULT_LIMIT),
+    values: checkBoolean('values', values, false),
+    resume: position && { kind: position.kind, item: position.bytes },
+  }
+}
+
+function requestItems<K>(connection: Connection, tree: number, parts: PageParts, request: Request): Page<K> {
+  let flags = parts.values ? pageFlag.values : 0
+  if (parts.keysAsBytes) flags |= pageFlag.keysAsBytes
+  if (request.after !== undefined) flags |= pageFlag.after
+  if (request.resume !== undefined) flags |= request.resume.kind === 'key' ? pageFlag.resumeKey : pageFlag.resumePrefix
+  const { prefix, delimiter } = request
+  const after = request.after ?? ''
+  const resume = request.resume?.item ?? ''
+  const limit = Math.min(request.limit, PAGE_ENTRIES)
+  return requestPage(connection, parts, (figures, slab, offset) =>
+    native.list(connection.handle, tree, flags, limit, figures, slab, offset, prefix, delimiter, after, resume),
+  )
+}
+
+function collect<V, K>(page: Page<K>, encoding: Encoding<V, never>, listing: Listing<V, K>): void {
+  for (let index = 0; index < page.keys.length; index++) {
+    const key = page.keys[index] as K
+    if (page.isPrefix(index)) {
+      listing.prefixes.push(key)
+    } else {
+      listing.keys.push(key)
+      listing.values?.push(page.value(index, encoding))
+    }
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * The private interface to the addon (crates/node): exactly what it exports, with the addon loaded once.
+ *
+ * Two planes, as there: the control plane answers with a result or a failure as data; the hot functions answer with a
+ * number that is a length, a count, a truth value or a version where it is not negative, and one of the codes below
+ * where it is. Nothing outside src/ sees any of this.
+ */
+
+import { CoppiceError, type CoppiceErrorCode } from '../errors.js'
+import { loadBinding } from '../load-binding.js'
+
+/** Why an operation did not happen. */
+export interface FailureData {
+  code: CoppiceErrorCode
+  message: string
+  cause?: string
+}
+
+export interface OpenData {
+  create: boolean
+  durability: 'none' | 'process' | 'disk'
+  syncInterval: number
+  journalBytes: number
+}
+
+export interface CheckpointData {
+  version: number
+  dirtyBlobs: number
+  flushedBlobs: number
+  pendingDeletes: number
+  appliedDeletes: number
+  bytesWritten: number
+  syncs: number
+  epochsCoalesced: number
+  durationMs: number
+}
+
+export interface StatsData {
+  keys: number
+  trees: number
+  blobs: number
+  depthMax: number
+  depthMean: number
+  fill: number
+  memoryResident: number
+  memoryDirty: number
+  memoryHits: number
+  memoryMisses: number
+  journalBytes: number
+  journalAppended: number
+  journalSyncs: number
+  checkpointRounds: number
+  checkpointFailures: number
+  checkpointBytesWritten: number
+  checkpointLastError?: string
+  diskBytes: number
+  diskFree: number
+}
+
+/** What a key or a value may be when it is handed over; the addon looks, and says DOUBTFUL of anything else. */
+export type Argument = string | Uint8Array
+
+interface Binding {
+  // Control plane.
+  open(folder: string, options: OpenData): number | FailureData
+  openInMemory(): number | FailureData
+  tree(database: number, name: string): number | FailureData
+  trees(database: number): string[] | FailureData
+  stats(database: number): StatsData | FailureData
+  close(database: number): boolean | FailureData
+  flush(database: number): Promise<boolean | FailureData>
+  checkpoint(database: number): Promise<CheckpointData | FailureData>
+  closeAsync(database: number): Promise<boolean | FailureData>
+  takeFailure(): FailureData | null
+
+  // Hot functions.
+  get(database: number, tree: number, key: Argument, slab: ArrayBuffer, offset: number): number
+  record(database: number, tree: number, key: Argument, slab: ArrayBuffer, offset: number): number
+  has(database: number, tree: number, key: Argument): number
+  put(database: number, tree: number, key: Argument, value: Argument, condition: ConditionKind, version: number): number
+  delete(database: number, tree: number, key: Argument, condition: ConditionKind, version: number): number
+  count(database: number, tree: number, prefix: Argument): number
+  isEmpty(database: number, tree: number, prefix: Argument): number
+  putMany(database: number, tree: number, keys: Argument[], values: Argument[], count: number): number
+  /** A page: its keys end to end; a code where it failed. */
+  scan(
+    database: number,
+    tree: number,
+    flags: number,
+    limit: number,
+    figures: ArrayBuffer,
+    slab: ArrayBuffer,
+    offset: number,
+    prefix: Argument,
+    lower: Argument,
+    upper: Argument,
+  ): string | number
+  /** A page: its keys and prefixes end to end; a code where it failed. */
+  list(
+    database: number,
+    tree: number,
+    flags: number,
+    limit: number,
+    figures: ArrayBuffer,
+    slab: ArrayBuffer,
+    offset: number,
+    prefix: Argument,
+    delimiter: Argument,
+    after: Argument,
+    resume: Argument,
+  ): string | number
+}
+
+/** No record, or the condition did not hold. */
+export const ABSENT = -1
+/** A key or value needs a closer look: it is refused, or handed over again as plain bytes. */
+export const DOUBTFUL = -3
+/** At or below this, `TOO_SMALL - code` is how many bytes the value needs; the room given has fewer. */
+export const TOO_SMALL = -16
+
+/** When a put or a delete takes effect. */
+export const conditionKind = { always: 0, ifAbsent: 1, ifVersion: 2 } as const
+
+export type ConditionKind = (typeof conditionKind)[keyof typeof conditionKind]
+
+/** What a page is asked to hold and where it starts. */
+export const pageFlag = {
+  lower: 1,
+  lowerExclusive: 2,
+  upper: 4,
+  upperExclusive: 8,
+  values: 16,
+  keysAsBytes: 32,
+  after: 64,
+  resumeKey: 128,
+  resumePrefix: 256,
+} as const
+
+function load(): Binding {
+  try {
+    return loadBinding() as Binding
+  } catch (error) {
+    throw new CoppiceError('ERR_COPPICE_UNSUPPORTED', error instanceof Error ? error.message : String(error), {
+      cause: error,
+    })
+  }
+}
+
+/** The addon. */
+export const native: Binding = load()

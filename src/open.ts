@@ -1,0 +1,88 @@
+/** Opening databases: options, their checks and defaults. */
+
+import { checkBoolean, checkBytes, checkInteger, checkOneOf, checkOptions, checkText } from './check.js'
+import { Connection, resultOf } from './connection.js'
+import { type Database, OpenDatabase } from './database.js'
+import { invalid } from './errors.js'
+import { native, type OpenData } from './native/binding.js'
+
+/** How to open a database. An option that is not listed here is ERR_COPPICE_INVALID_ARGUMENT. */
+export interface OpenOptions {
+  /** Create the database where there is none. Default true; false fails with ERR_COPPICE_NOT_FOUND then. */
+  create?: boolean
+  /**
+   * What a synchronous write that returned has already survived:
+   *
+   * - `'process'` (default): the death of this process, SIGKILL included. A power cut may take the writes of the last
+   *   `syncInterval`: always the newest ones, never a hole.
+   * - `'disk'`: a power cut. The call returns after a sync of the journal, which concurrent writers share.
+   * - `'none'`: nothing since the last checkpoint. For bulk loads, and caches that can be built again.
+   *
+   * In every mode `flush()` resolves when what was written before it is on disk. Of handles in one process on one
+   * database, the first to open it decides.
+   */
+  durability?: 'process' | 'disk' | 'none'
+  /** Milliseconds between background syncs in `'process'` mode: a whole number, 1 to 3,600,000. Default 100. */
+  syncInterval?: number
+  /** When checkpoints happen by themselves. */
+  checkpoint?: {
+    /**
+     * Journal bytes that may accumulate before a checkpoint clears them away: a whole number, or text with a unit such
+     * as `'256MiB'` (B, KiB, MiB, GiB or TiB). Bounds disk use and the time that recovery takes. At least 64 KiB;
+     * default 64 MiB.
+     */
+    journalBytes?: number | string
+  }
+}
+
+const OPEN_OPTIONS = ['create', 'durability', 'syncInterval', 'checkpoint'] as const
+const CHECKPOINT_OPTIONS = ['journalBytes'] as const
+const DURABILITIES = ['process', 'disk', 'none'] as const
+const DEFAULT_SYNC_INTERVAL = 100
+const MAX_SYNC_INTERVAL = 3_600_000
+const MIN_JOURNAL_BYTES = 64 * 1024
+const DEFAULT_JOURNAL_BYTES = 64 * 1024 * 1024
+const IN_MEMORY = ':memory:'
+
+/**
+ * Opens the database in a folder, creating both where there is none. Recovers what a crash left, before it returns.
+ *
+ * `path` is the database's folder. `':memory:'` gives a volatile database instead, a new one at each call, whose
+ * options are checked and do not matter. The same folder opened again in this process, from worker threads too, shares
+ * one engine; each handle is closed on its own.
+ *
+ * Throws a `CoppiceError` with
+ * - ERR_COPPICE_LOCKED where another process has the database open,
+ * - ERR_COPPICE_NOT_FOUND where there is none and `create` is false,
+ * - ERR_COPPICE_INCOMPATIBLE_FORMAT where what is at the path is something else, or of another version's format,
+ * - ERR_COPPICE_CORRUPT where its files are damaged,
+ * - ERR_COPPICE_IO, ERR_COPPICE_NO_SPACE where the operating system refuses,
+ * - ERR_COPPICE_INVALID_ARGUMENT for a path or an option that cannot be.
+ *
+ * None of them changes what is at the path.
+ *
+ * @example
+ * using db = open('catalog.db')
+ * const tree = db.tree('objects', { encoding: 'json' })
+ * tree.put('photos/2024/cat.jpg', { size: 48213 })
+ * tree.list({ prefix: 'photos/', delimiter: '/' }).prefixes // ['photos/2024/']
+ */
+export function open(path: string, options?: OpenOptions): Database {
+  checkText('path', path)
+  if (path === '') throw invalid('path must not be empty')
+  if (path.includes('\0')) throw invalid('path must not contain a NUL character')
+  const data = checkOpenOptions(options)
+  const handle = resultOf(path === IN_MEMORY ? native.openInMemory() : native.open(path, data), path)
+  return new OpenDatabase(new Connection(path, handle))
+}
+
+function checkOpenOptions(options: OpenOptions | undefined): OpenData {
+  const { create, durability, syncInterval, checkpoint } = checkOptions('open options', options, OPEN_OPTIONS)
+  const { journalBytes } = checkOptions('checkpoint', checkpoint, CHECKPOINT_OPTIONS)
+  return {
+    create: checkBoolean('create', create, true),
+    durability: checkOneOf('durability', durability, DURABILITIES, 'process'),
+    syncInterval: checkInteger('syncInterval', syncInterval, 1, MAX_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL),
+    journalBytes: checkBytes('checkpoint.journalBytes', journalBytes, MIN_JOURNAL_BYTES, DEFAULT_JOURNAL_BYTES),
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * Pagination tokens: where a listing goes on. To callers they are opaque; inside, base64url of one byte of version, one
+ * byte that says what the listing ended with, and that key or prefix.
+ */
+
+import { describe } from './check.js'
+import { invalid } from './errors.js'
+
+/** The last item of a page. */
+export interface Position {
+  kind: 'key' | 'prefix'
+  bytes: Uint8Array
+}
+
+const VERSION = 1
+const KIND_KEY = 0
+const KIND_PREFIX = 1
+const HEADER_BYTES = 2
+const MAX_KEY_BYTES = 8192
+
+export function encodeToken(kind: Position['kind'], item: string | Uint8Array): string {
+  const header = Buffer.from([VERSION, kind === 'key' ? KIND_KEY : KIND_PREFIX])
+  return Buffer.concat([header, typeof item === 'string' ? Buffer.from(item) : item]).toString('base64url')
+}
+
+/** Throws ERR_COPPICE_INVALID_ARGUMENT for what `encodeToken` did not make. */
+export function decodeToken(token: unknown): Position {
+  const bytes = typeof token === 'string' ? Buffer.from(token, 'base64url') : undefined
+  const wellFormed =
+    bytes !== undefined &&
+    bytes.toString('base64url') === token &&
+    bytes.length >= HEADER_BYTES &&
+    bytes.length <= HEADER_BYTES + MAX_KEY_BYTES &&
+    bytes[0] === VERSION &&
+    (bytes[1] === KIND_KEY || bytes[1] === KIND_PREFIX)
+  if (!wellFormed) throw invalid(`token must be the 'next' of a listing, not ${describe(token)}`)
+  return { kind: bytes[1] === KIND_KEY ? 'key' : 'prefix', bytes: bytes.subarray(HEADER_BYTES) }
+}

@@ -1,0 +1,320 @@
+/** Trees: reading and writing records by key. */
+
+import { checkBoolean, checkInteger, checkOptions, describe } from './check.js'
+import type { Encoding } from './codec.js'
+import type { Connection } from './connection.js'
+import { invalid } from './errors.js'
+import { Cursor, iterate, type Range } from './iterate.js'
+import { type Key, keyBytes, valueBytes } from './key.js'
+import { type Listing, type ListOptions, list } from './list.js'
+import {
+  ABSENT,
+  type Argument,
+  type ConditionKind,
+  conditionKind,
+  DOUBTFUL,
+  native,
+  TOO_SMALL,
+} from './native/binding.js'
+import type { PageParts } from './page.js'
+import type { Entry, Reader } from './reader.js'
+import { roomFor, type Slab, slab } from './slab.js'
+
+/** When a write takes effect. An empty condition always holds; both at once is ERR_COPPICE_INVALID_ARGUMENT. */
+export interface Condition {
+  /** Only where the record has exactly this version, as `put`, `record` and `records` gave it. */
+  ifVersion?: number
+  /** Where true: only where there is no record of the key. */
+  ifAbsent?: boolean
+}
+
+/**
+ * A named tree of a database. `In` is what `put` takes: the same as `V`, save in a tree without an encoding, which takes
+ * strings too and gives back Buffers.
+ *
+ * A write that returned is visible to every reader of the database, in all worker threads, and has survived what the
+ * database's `durability` says; `Database.flush` waits until it is on disk. Besides what {@link Reader} says, writes
+ * throw ERR_COPPICE_NO_SPACE, ERR_COPPICE_READ_ONLY and ERR_COPPICE_IO, and nothing was written then.
+ */
+export interface Tree<V, In = V, K = string> extends Reader<V, K> {
+  /** The name that it was opened by. */
+  readonly name: string
+  /**
+   * Stores a value under a key, in place of any other. Returns the record's new version: a commit sequence number,
+   * which is unique in the database, increasing, and never used again, across restarts too.
+   *
+   * Throws ERR_COPPICE_VALUE_TOO_LARGE for a value of more than 16 MiB once encoded.
+   */
+  put(key: Key, value: In): number
+  /** As above where the condition holds; otherwise changes nothing and returns undefined. */
+  put(key: Key, value: In, condition: Condition): number | undefined
+  /**
+   * Stores many records in order, at a fraction of the cost of as many `put`s: they cross into the engine thousands at
+   * a time. Not atomic: where an entry is refused, or the iterable throws, those in front of it may have been stored.
+   */
+  putMany(entries: Iterable<readonly [Key, In]>): void
+  /** Removes a record. False where there was none, or the condition did not hold. */
+  delete(key: Key, condition?: Condition): boolean
+}
+
+const CONDITION_OPTIONS = ['ifVersion', 'ifAbsent'] as const
+const KEYS_ONLY = { values: false, versions: false }
+const KEYS_AND_VALUES = { values: true, versions: false }
+const WHOLE_RECORDS = { values: true, versions: true }
+
+/** `record` has the version (a little-endian double) in front of the value. */
+const VERSION_BYTES = 8
+
+/** At most so much is gathered before it is handed to the addon. */
+const BULK_ENTRIES = 4096
+const BULK_BYTES = 4 * 1024 * 1024
+
+export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
+  readonly name: string
+  readonly #connection: Connection
+  readonly #database: number
+  readonly #tree: number
+  readonly #encoding: Encoding<V, In>
+  readonly #keysAsBytes: boolean
+
+  constructor(connection: Connection, tree: number, name: string, encoding: Encoding<V, In>, keysAsBytes: boolean) {
+    this.name = name
+    this.#connection = connection
+    this.#database = connection.handle
+    this.#tree = tree
+    this.#encoding = encoding
+    this.#keysAsBytes = keysAsBytes
+  }
+
+  get(key: Key): V | undefined {
+    const length = native.get(this.#database, this.#tree, key, slab.memory, slab.offset)
+    if (length >= 0) return this.#take(slab, 0, length)
+    return length === ABSENT ? undefined : this.#getAgain(key, length)
+  }
+
+  /** Reads a value that the addon wrote at the slab's offset, behind `skipped` bytes. */
+  #take(room: Slab, skipped: number, length: number): V {
+    const encoding = this.#encoding
+    const start = room.offset + skipped
+    const { buffer } = room
+    // Before anything is decoded: a codec may use the database itself.
+    if (encoding.keepsMemory) room.advance(skipped + length)
+    return encoding.read(buffer, start, start + length)
+  }
+
+  #getAgain(key: Key, code: number): V | undefined {
+    const found = this.#fetch(key, code, (again, room) =>
+      native.get(this.#database, this.#tree, again, room.memory, room.offset),
+    )
+    return found && this.#take(found.room, 0, found.length)
+  }
+
+  /** Answers a code with what it asks for (plain bytes for a key, more room) until there is a value or none. */
+  #fetch(
+    key: Argument,
+    firstCode: number,
+    call: (key: Argument, room: Slab) => number,
+  ): { room: Slab; length: number } | undefined {
+    let code = firstCode
+    let room = slab
+    let again = key
+    while (code < 0) {
+      if (code === ABSENT) return undefined
+      if (code <= TOO_SMALL) room = roomFor(TOO_SMALL - code)
+      else if (code === DOUBTFUL && again === key) again = Buffer.from(keyBytes('key', key))
+      else throw this.#connection.failure(code)
+      code = call(again, room)
+    }
+    return { room, length: code }
+  }
+
+  getMany(keys: readonly Key[]): (V | undefined)[] {
+    if (!Array.isArray(keys)) throw invalid(`keys must be an array, not ${describe(keys)}`)
+    this.#connection.requireOpen()
+    return keys.map((key: Key) => this.get(key))
+  }
+
+  has(key: Key): boolean {
+    const found = native.has(this.#database, this.#tree, key)
+    return (found >= 0 ? found : this.#withKey('key', key, found, native.has)) === 1
+  }
+
+  /** Makes a call again that said a negative code: with plain bytes where the key is doubted. */
+  #withKey(
+    what: string,
+    key: Key,
+    code: number,
+    call: (database: number, tree: number, key: Argument) => number,
+  ): number {
+    const again = code === DOUBTFUL ? call(this.#database, this.#tree, keyBytes(what, key)) : code
+    if (again < 0) throw this.#connection.failure(again)
+    return again
+  }
+
+  record(key: Key): { value: V; version: number } | undefined {
+    const call = (again: Argument, room: Slab) =>
+      native.record(this.#database, this.#tree, again, room.memory, room.offset)
+    const found = this.#fetch(key, call(key, slab), call)
+    if (found === undefined) return undefined
+    const { room, length } = found
+    const version = room.buffer.readDoubleLE(room.offset)
+    return { value: this.#take(room, VERSION_BYTES, length), version }
+  }
+
+  keys(range?: Range): IterableIterator<K> {
+    return iterate(this.#cursor(KEYS_ONLY, range), (page, index) => page.keys[index] as K)
+  }
+
+  values(range?: Range): IterableIterator<V> {
+    const encoding = this.#encoding
+    return iterate(this.#cursor(KEYS_AND_VALUES, range), (page, index) => page.value(index, encoding))
+  }
+
+  entries(range?: Range): IterableIterator<[K, V]> {
+    const encoding = this.#encoding
+    return iterate(this.#cursor(KEYS_AND_VALUES, range), (page, index): [K, V] => [
+      page.keys[index] as K,
+      page.value(index, encoding),
+    ])
+  }
+
+  records(range?: Range): IterableIterator<Entry<V, K>> {
+    const encoding = this.#encoding
+    return iterate(this.#cursor(WHOLE_RECORDS, range), (page, index) => ({
+      key: page.keys[index] as K,
+      value: page.value(index, encoding),
+      version: page.version(index),
+    }))
+  }
+
+  #cursor(parts: Omit<PageParts, 'keysAsBytes'>, range: Range | undefined): Cursor<K> {
+    return new Cursor(this.#connection, this.#tree, { ...parts, keysAsBytes: this.#keysAsBytes }, range)
+  }
+
+  list(options?: ListOptions): Listing<V, K> {
+    return list(this.#connection, this.#tree, this.#keysAsBytes, this.#encoding, options)
+  }
+
+  count(prefix: Key = ''): number {
+    const count = native.count(this.#database, this.#tree, prefix)
+    return count >= 0 ? count : this.#withKey('prefix', prefix, count, native.count)
+  }
+
+  isEmpty(prefix: Key = ''): boolean {
+    const empty = native.isEmpty(this.#database, this.#tree, prefix)
+    return (empty >= 0 ? empty : this.#withKey('prefix', prefix, empty, native.isEmpty)) === 1
+  }
+
+  put(key: Key, value: In): number
+  put(key: Key, value: In, condition: Condition): number | undefined
+  put(key: Key, value: In, condition?: Condition): number | undefined {
+    const bytes = this.#encoding.write(value)
+    if (condition !== undefined) return this.#putWhere(key, bytes, checkCondition(condition))
+    const version = native.put(this.#database, this.#tree, key, bytes, conditionKind.always, 0)
+    return version >= 0 ? version : this.#putAgain(key, bytes, { kind: conditionKind.always, version: 0 }, version)
+  }
+
+  #putWhere(key: Key, value: Argument, condition: CheckedCondition): number | undefined {
+    const version = native.put(this.#database, this.#tree, key, value, condition.kind, condition.version)
+    return version >= 0 ? version : this.#putAgain(key, value, condition, version)
+  }
+
+  #putAgain(key: Key, value: Argument, condition: CheckedCondition, firstCode: number): number | undefined {
+    let code = firstCode
+    if (code === DOUBTFUL) {
+      const plain = [keyBytes('key', key), valueBytes('value', value)] as const
+      code = native.put(this.#database, this.#tree, ...plain, condition.kind, condition.version)
+    }
+    if (code >= 0) return code
+    if (code === ABSENT) return undefined
+    throw this.#connection.failure(code)
+  }
+
+  putMany(entries: Iterable<readonly [Key, In]>): void {
+    if (typeof entries?.[Symbol.iterator] !== 'function' || typeof entries === 'string') {
+      throw invalid(`entries must be an iterable of [key, value] pairs, not ${describe(entries)}`)
+    }
+    this.#connection.requireOpen()
+    // An iterable other than an array may reuse its buffers from one entry to the next.
+    const own = Array.isArray(entries) ? (bytes: Argument) => bytes : copyOf
+    const bulk = new Bulk()
+    let position = 0
+    for (const entry of entries) {
+      if (!Array.isArray(entry) || entry.length !== 2) {
+        throw invalid(`entries[${position}] must be a [key, value] pair, not ${describe(entry)}`)
+      }
+      bulk.add(own(entry[0]), own(this.#encoding.write(entry[1])))
+      position += 1
+      if (bulk.isFull) this.#putBulk(bulk, position)
+    }
+    this.#putBulk(bulk, position)
+  }
+
+  /** Hands over what was gathered of the entries in front of `end`. */
+  #putBulk(bulk: Bulk, end: number): void {
+    const { keys, values } = bulk.take()
+    if (keys.length === 0) return
+    let code = native.putMany(this.#database, this.#tree, keys, values, keys.length)
+    if (code === DOUBTFUL) {
+      const start = end - keys.length
+      const plainKeys = keys.map((key, index) => keyBytes(`entries[${start + index}][0]`, key))
+      const plainValues = values.map((value, index) => valueBytes(`entries[${start + index}][1]`, value))
+      code = native.putMany(this.#database, this.#tree, plainKeys, plainValues, keys.length)
+    }
+    if (code < 0) throw this.#connection.failure(code)
+  }
+
+  delete(key: Key, condition?: Condition): boolean {
+    const { kind, version } = checkCondition(condition)
+    const removed = native.delete(this.#database, this.#tree, key, kind, version)
+    if (removed >= 0) return removed === 1
+    const again = (database: number, tree: number, bytes: Argument) =>
+      native.delete(database, tree, bytes, kind, version)
+    return this.#withKey('key', key, removed, again) === 1
+  }
+}
+
+interface CheckedCondition {
+  kind: ConditionKind
+  version: number
+}
+
+function checkCondition(condition: Condition | undefined): CheckedCondition {
+  if (condition === undefined) return { kind: conditionKind.always, version: 0 }
+  const { ifVersion, ifAbsent } = checkOptions('condition', condition, CONDITION_OPTIONS)
+  const absent = checkBoolean('ifAbsent', ifAbsent, false)
+  const version = checkInteger('ifVersion', ifVersion, 0, Number.MAX_SAFE_INTEGER, 0)
+  if (ifVersion !== undefined && absent) throw invalid('condition must not have both ifVersion and ifAbsent')
+  if (ifVersion !== undefined) return { kind: conditionKind.ifVersion, version }
+  return { kind: absent ? conditionKind.ifAbsent : conditionKind.always, version: 0 }
+}
+
+/** Entries gathered for one call. */
+class Bulk {
+  #keys: Argument[] = []
+  #values: Argument[] = []
+  #bytes = 0
+
+  add(key: Argument, value: Argument): void {
+    this.#keys.push(key)
+    this.#values.push(value)
+    // Of what is no string and no bytes the addon will say so; its length does not matter.
+    this.#bytes += (key?.length ?? 0) + (value?.length ?? 0)
+  }
+
+  get isFull(): boolean {
+    return this.#keys.length >= BULK_ENTRIES || this.#bytes >= BULK_BYTES
+  }
+
+  take(): { keys: Argument[]; values: Argument[] } {
+    const taken = { keys: this.#keys, values: this.#values }
+    this.#keys = []
+    this.#values = []
+    this.#bytes = 0
+    return taken
+  }
+}
+
+function copyOf(bytes: Argument): Argument {
+  return bytes instanceof Uint8Array ? Uint8Array.prototype.slice.call(bytes) : bytes
+}
