@@ -1,0 +1,218 @@
+//! The slot map: which extent holds the current image of each blob, how long it is, and what its digest must be.
+//!
+//! Held in memory, 24 bytes a blob, by id; what makes it durable is `slot_log.rs`. An entry on disk:
+//!
+//! ```text
+//! offset  size  field
+//!      0     4  blob id, below 2^28
+//!      4     4  first page of the extent in the file `blobs`, never 0
+//!      8     4  length of the blob, bytes, 1..=16 MiB; the extent has as many pages as that fills
+//!     12     4  records  (the engine's: what it wants to know of the blob without reading it)
+//!     16     4  live     (the engine's)
+//!     20     1  kind     (the engine's)
+//!     21     3  zero
+//!     24     8  digest of the blob's bytes (see digest.rs)
+//! ```
+
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroU32;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{
+    BlobId, BlobInfo, MAX_BLOB_BYTES, MAX_BLOBS,
+    extent::{Extent, pages_for},
+};
+
+/// Bytes of an entry on disk.
+pub(crate) const ENTRY_BYTES: usize = 32;
+
+const CHUNK_BLOBS: usize = 1024;
+const LENGTH_BITS: u32 = 24;
+const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
+
+/// Where a blob is and what it must be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MapEntry {
+    start: NonZeroU32,
+    /// The length less one in the low 24 bits, the kind above.
+    length_and_kind: u32,
+    records: u32,
+    live: u32,
+    digest: u64,
+}
+
+const _: () = {
+    assert!(size_of::<Option<MapEntry>>() == 24);
+    assert!(MAX_BLOB_BYTES == 1 << LENGTH_BITS);
+};
+
+impl MapEntry {
+    /// An entry. `None` when the extent is not one of the file, or the length not that of a blob.
+    pub(crate) fn new(start: u32, info: BlobInfo, digest: u64) -> Option<Self> {
+        if info.bytes == 0 || info.bytes > MAX_BLOB_BYTES {
+            return None;
+        }
+        Extent::new(start, pages_for(info.bytes))?;
+        Some(Self {
+            start: NonZeroU32::new(start)?,
+            length_and_kind: (info.bytes - 1) | u32::from(info.kind) << LENGTH_BITS,
+            records: info.records,
+            live: info.live,
+            digest,
+        })
+    }
+
+    /// The pages that hold the blob.
+    pub(crate) fn extent(self) -> Extent {
+        let pages = pages_for(self.info().bytes);
+        Extent::new(self.start.get(), pages).unwrap_or_else(|| unreachable!("checked when the entry was made"))
+    }
+
+    /// What the engine knows of the blob.
+    pub(crate) fn info(self) -> BlobInfo {
+        BlobInfo {
+            bytes: (self.length_and_kind & LENGTH_MASK) + 1,
+            kind: (self.length_and_kind >> LENGTH_BITS) as u8,
+            records: self.records,
+            live: self.live,
+        }
+    }
+
+    /// The digest of the blob's bytes.
+    pub(crate) fn digest(self) -> u64 {
+        self.digest
+    }
+
+    /// The entry's bytes on disk.
+    pub(crate) fn encode(self, blob: BlobId) -> [u8; ENTRY_BYTES] {
+        let info = self.info();
+        bytemuck::cast(EntryLayout {
+            blob,
+            start: self.start.get(),
+            bytes: info.bytes,
+            records: info.records,
+            live: info.live,
+            kind: info.kind,
+            zero: [0; 3],
+            digest: self.digest,
+        })
+    }
+
+    /// An entry from disk. `None` when it is none.
+    pub(crate) fn decode(bytes: [u8; ENTRY_BYTES]) -> Option<(BlobId, Self)> {
+        let layout: EntryLayout = bytemuck::cast(bytes);
+        if layout.blob >= MAX_BLOBS || layout.zero != [0; 3] {
+            return None;
+        }
+        let info = BlobInfo {
+            bytes: layout.bytes,
+            kind: layout.kind,
+            records: layout.records,
+            live: layout.live,
+        };
+        Some((layout.blob, Self::new(layout.start, info, layout.digest)?))
+    }
+}
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct EntryLayout {
+    blob: u32,
+    start: u32,
+    bytes: u32,
+    records: u32,
+    live: u32,
+    kind: u8,
+    zero: [u8; 3],
+    digest: u64,
+}
+
+const _: () = {
+    assert!(size_of::<EntryLayout>() == ENTRY_BYTES);
+    assert!(std::mem::offset_of!(EntryLayout, start) == 4);
+    assert!(std::mem::offset_of!(EntryLayout, bytes) == 8);
+    assert!(std::mem::offset_of!(EntryLayout, records) == 12);
+    assert!(std::mem::offset_of!(EntryLayout, live) == 16);
+    assert!(std::mem::offset_of!(EntryLayout, kind) == 20);
+    assert!(std::mem::offset_of!(EntryLayout, zero) == 21);
+    assert!(std::mem::offset_of!(EntryLayout, digest) == 24);
+};
+
+type Chunk = [Option<MapEntry>; CHUNK_BLOBS];
+
+/// Entries by blob id. Ids are dense, but one stray id must not cost more than a chunk and its row of pointers, so the
+/// table is in chunks of 1,024, made when first needed.
+#[derive(Debug, Default)]
+pub(crate) struct SlotMap {
+    chunks: Vec<Option<Box<Chunk>>>,
+    blobs: u32,
+    blob_bytes: u64,
+}
+
+fn place(blob: BlobId) -> (usize, usize) {
+    (blob as usize / CHUNK_BLOBS, blob as usize % CHUNK_BLOBS)
+}
+
+impl SlotMap {
+    /// The entry of a blob.
+    pub(crate) fn get(&self, blob: BlobId) -> Option<MapEntry> {
+        let (chunk, index) = place(blob);
+        *self.chunks.get(chunk)?.as_ref()?.get(index)?
+    }
+
+    /// Sets a blob's entry and returns the one before. The id is below [`MAX_BLOBS`].
+    pub(crate) fn insert(&mut self, blob: BlobId, entry: MapEntry) -> Option<MapEntry> {
+        debug_assert!(blob < MAX_BLOBS);
+        let (chunk, index) = place(blob);
+        if self.chunks.len() <= chunk {
+            self.chunks.resize(chunk + 1, None);
+        }
+        let slot = self
+            .chunks
+            .get_mut(chunk)?
+            .get_or_insert_with(|| Box::new([None; CHUNK_BLOBS]))
+            .get_mut(index)?;
+        let before = slot.replace(entry);
+        self.blob_bytes += u64::from(entry.info().bytes);
+        self.forget(before);
+        self.blobs += 1;
+        before
+    }
+
+    /// Removes a blob's entry and returns it.
+    pub(crate) fn remove(&mut self, blob: BlobId) -> Option<MapEntry> {
+        let (chunk, index) = place(blob);
+        let before = self.chunks.get_mut(chunk)?.as_mut()?.get_mut(index)?.take();
+        self.forget(before);
+        before
+    }
+
+    fn forget(&mut self, entry: Option<MapEntry>) {
+        if let Some(entry) = entry {
+            self.blobs -= 1;
+            self.blob_bytes -= u64::from(entry.info().bytes);
+        }
+    }
+
+    /// Every entry, by id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (BlobId, MapEntry)> {
+        self.chunks.iter().enumerate().flat_map(|(number, chunk)| {
+            let first = number * CHUNK_BLOBS;
+            let entries = chunk.iter().flat_map(|chunk| chunk.iter().enumerate());
+            entries.filter_map(move |(index, entry)| Some(((first + index) as BlobId, (*entry)?)))
+        })
+    }
+
+    /// How many blobs there are.
+    pub(crate) fn blobs(&self) -> u32 {
+        self.blobs
+    }
+
+    /// Sum of their lengths, without padding.
+    pub(crate) fn blob_bytes(&self) -> u64 {
+        self.blob_bytes
+    }
+}

@@ -1,0 +1,146 @@
+//! The life of an extent: free, reserved, in use, retired, free again.
+//!
+//! **An extent is never reused under a reader.** Time is cut into eras, a new one with every commit. A reader enters the
+//! current era while it looks up the extent, under the slot map's lock, and leaves it when it is done with the bytes.
+//! A commit takes the map's lock exclusively to replace entries; the extents it replaced are retired in the era that is
+//! then current, and the next era begins. So whoever can know such an extent is in that era or an earlier one, and once
+//! all of these are empty the extent is free. No lock is held while bytes are read.
+//!
+//! Retired extents are not written down: after a reopen nobody reads them, and what the map does not name is free.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use crate::{allocator::Allocator, extent::Extent};
+
+/// An era that a reader is in. Entered by [`Space::enter`], left by [`Space::leave`].
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Era(u64);
+
+/// The pages of the file `blobs` and who may still be reading them.
+#[derive(Debug)]
+pub(crate) struct Space {
+    allocator: Allocator,
+    /// Readers in each era, from the oldest that has any to the current one; never empty.
+    readers: VecDeque<u64>,
+    /// The number of the first of them.
+    oldest: u64,
+    /// Extents by the era they were retired in, oldest first.
+    retired: VecDeque<(u64, Vec<Extent>)>,
+    retired_pages: u64,
+}
+
+impl Space {
+    /// A space without readers.
+    pub(crate) fn new(allocator: Allocator) -> Self {
+        Self {
+            allocator,
+            readers: VecDeque::from([0]),
+            oldest: 0,
+            retired: VecDeque::new(),
+            retired_pages: 0,
+        }
+    }
+
+    /// A reader comes. The caller holds the slot map's lock, shared.
+    pub(crate) fn enter(&mut self) -> Era {
+        if let Some(current) = self.readers.back_mut() {
+            *current += 1;
+        }
+        Era(self.current())
+    }
+
+    /// A reader goes.
+    #[expect(clippy::needless_pass_by_value, reason = "an era that was entered is left once")]
+    pub(crate) fn leave(&mut self, era: Era) {
+        let index = era.0.saturating_sub(self.oldest) as usize;
+        if let Some(readers) = self.readers.get_mut(index) {
+            *readers = readers.saturating_sub(1);
+        }
+        self.forget_empty_eras();
+    }
+
+    /// Takes an extent for each count of pages: all or none.
+    pub(crate) fn reserve(&mut self, counts: impl Iterator<Item = u32>) -> Option<Vec<Extent>> {
+        self.reclaim();
+        let end = self.allocator.end();
+        let mut reserved = Vec::with_capacity(counts.size_hint().0);
+        for pages in counts {
+            match self.allocator.reserve(pages) {
+                Some(extent) => reserved.push(extent),
+                None => {
+                    self.give_back(&reserved, end);
+                    return None;
+                }
+            }
+        }
+        Some(reserved)
+    }
+
+    /// Undoes a reservation that nothing came to refer to, made when the file had `end` pages.
+    pub(crate) fn give_back(&mut self, reserved: &[Extent], end: u32) {
+        for &extent in reserved {
+            self.allocator.release(extent);
+        }
+        self.allocator.trim(end);
+    }
+
+    /// Retires extents that no durable map names any more, and begins a new era. The caller holds the slot map's lock,
+    /// exclusively, and has removed them from it.
+    pub(crate) fn retire(&mut self, extents: Vec<Extent>) {
+        if extents.is_empty() {
+            return;
+        }
+        self.retired_pages += extents.iter().map(|extent| u64::from(extent.pages())).sum::<u64>();
+        self.retired.push_back((self.current(), extents));
+        self.readers.push_back(0);
+        self.forget_empty_eras();
+        self.reclaim();
+    }
+
+    /// Makes free what no reader can be in any more.
+    pub(crate) fn reclaim(&mut self) {
+        while self.retired.front().is_some_and(|(era, _)| *era < self.oldest) {
+            let (_, extents) = self.retired.pop_front().unwrap_or_default();
+            for extent in extents {
+                self.retired_pages -= u64::from(extent.pages());
+                self.allocator.release(extent);
+            }
+        }
+    }
+
+    /// Drops free pages from the end of the file and returns its new end.
+    pub(crate) fn trim(&mut self) -> u32 {
+        self.reclaim();
+        self.allocator.trim(0)
+    }
+
+    /// Pages of the file.
+    pub(crate) fn end(&self) -> u32 {
+        self.allocator.end()
+    }
+
+    /// Pages that a commit may use.
+    pub(crate) fn free_pages(&self) -> u64 {
+        u64::from(self.allocator.free_pages())
+    }
+
+    /// Pages that wait for readers.
+    pub(crate) fn retired_pages(&self) -> u64 {
+        self.retired_pages
+    }
+
+    fn current(&self) -> u64 {
+        self.oldest + self.readers.len() as u64 - 1
+    }
+
+    fn forget_empty_eras(&mut self) {
+        while self.readers.len() > 1 && self.readers.front() == Some(&0) {
+            self.readers.pop_front();
+            self.oldest += 1;
+        }
+    }
+}

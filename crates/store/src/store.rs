@@ -1,0 +1,159 @@
+//! The store: what the engine sees of all this.
+//!
+//! Reads here; how a database is made and opened is in `store/lifecycle.rs`, how a commit becomes durable in
+//! `store/commit.rs`.
+//!
+//! Locks, in the order in which they are taken: the committer's mutex, held for a whole commit, I/O included, so that
+//! there is one at a time; the slot map's lock; the mutex of the space. The latter two are never held over I/O.
+
+mod commit;
+mod lifecycle;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io,
+    sync::{OnceLock, atomic::AtomicU64, atomic::Ordering},
+};
+
+use parking_lot::{Mutex, RwLock};
+
+pub use commit::{BlobWrite, CommitReport, Epoch};
+
+use crate::{
+    BlobId, BlobInfo,
+    blob_store::BlobStore,
+    digest::blob_digest,
+    error::StoreError,
+    extent::PAGE_BYTES,
+    slot_log::{Point, SlotLog},
+    slot_map::SlotMap,
+    space::Space,
+};
+
+/// The name of the file of blobs.
+pub(crate) const BLOBS_NAME: &str = "blobs";
+
+/// The blobs of one database. All methods may be called from several threads at once.
+#[derive(Debug)]
+pub struct Store {
+    database_id: u128,
+    frame_bytes: u32,
+    blobs: Box<dyn BlobStore>,
+    /// Absent in a store without files.
+    committer: Mutex<Option<SlotLog>>,
+    /// The first failure that left the disk's state unknown.
+    poison: OnceLock<String>,
+    state: RwLock<State>,
+    space: Mutex<Space>,
+    log_bytes: AtomicU64,
+}
+
+/// The last durable state.
+#[derive(Debug, Default)]
+struct State {
+    map: SlotMap,
+    point: Point,
+}
+
+/// Sizes of a store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StoreStats {
+    /// How many blobs there are.
+    pub blobs: u64,
+    /// Sum of their lengths.
+    pub blob_bytes: u64,
+    /// Bytes of the file of blobs, free ones included.
+    pub file_bytes: u64,
+    /// Bytes of it that the next commit may use.
+    pub free_bytes: u64,
+    /// Bytes of it that become free when the readers in them have left.
+    pub retired_bytes: u64,
+    /// Bytes of the slot map's log.
+    pub map_log_bytes: u64,
+}
+
+impl Store {
+    /// What tells this database from every other.
+    pub fn database_id(&self) -> u128 {
+        self.database_id
+    }
+
+    /// The size of the database's frames, bytes: a constant of the database. The store itself takes blobs of any size.
+    pub fn frame_bytes(&self) -> u32 {
+        self.frame_bytes
+    }
+
+    /// The commit sequence number that the blobs are the durable state of. 0 in a new store.
+    pub fn cut(&self) -> u64 {
+        self.state.read().point.cut
+    }
+
+    /// The first tree id never used, as the last commit stated it. 0 in a new store.
+    pub fn next_tree(&self) -> u32 {
+        self.state.read().point.next_tree
+    }
+
+    /// Every blob, by id, as of the last commit.
+    pub fn entries(&self) -> Vec<(BlobId, BlobInfo)> {
+        let state = self.state.read();
+        let mut entries = Vec::with_capacity(state.map.blobs() as usize);
+        entries.extend(state.map.iter().map(|(blob, entry)| (blob, entry.info())));
+        entries
+    }
+
+    /// What is known of a blob without reading it.
+    pub fn info(&self, blob: BlobId) -> Option<BlobInfo> {
+        Some(self.state.read().map.get(blob)?.info())
+    }
+
+    /// Reads a blob whole. `into` is exactly as long as the blob. After an error, what is in `into` means nothing.
+    ///
+    /// # Errors
+    /// `Absent` when there is no such blob, `Refused` when `into` has not its length, `Corrupt` when the bytes are not
+    /// those that were written, `Io` when the disk fails.
+    pub fn read(&self, blob: BlobId, into: &mut [u8]) -> Result<(), StoreError> {
+        let state = self.state.read();
+        let entry = state.map.get(blob).ok_or(StoreError::Absent { blob })?;
+        let bytes = entry.info().bytes;
+        if into.len() != bytes as usize {
+            return Err(StoreError::refused(format!(
+                "blob {blob} has {bytes} bytes, not the {} that were asked for",
+                into.len()
+            )));
+        }
+        let era = self.space.lock().enter();
+        drop(state);
+
+        let extent = entry.extent();
+        let result = self.blobs.read(extent, into);
+        self.space.lock().leave(era);
+
+        let corrupt = |what: &str| StoreError::corrupt_blob(BLOBS_NAME, extent.offset_bytes(), blob, what);
+        match result {
+            Ok(()) if blob_digest(self.database_id, blob, into) == entry.digest() => Ok(()),
+            Ok(()) => Err(corrupt("its bytes fail their digest")),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(corrupt("the file ends before it does")),
+            Err(error) => Err(StoreError::from_io(
+                format!("reading blob {blob} from {BLOBS_NAME}"),
+                error,
+            )),
+        }
+    }
+
+    /// Sizes, as of the last commit.
+    pub fn stats(&self) -> StoreStats {
+        let state = self.state.read();
+        let mut space = self.space.lock();
+        space.reclaim();
+        let in_bytes = |pages: u64| pages * u64::from(PAGE_BYTES);
+        StoreStats {
+            blobs: u64::from(state.map.blobs()),
+            blob_bytes: state.map.blob_bytes(),
+            file_bytes: in_bytes(u64::from(space.end())),
+            free_bytes: in_bytes(space.free_pages()),
+            retired_bytes: in_bytes(space.retired_pages()),
+            map_log_bytes: self.log_bytes.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! How a commit becomes durable.
+//!
+//! 1. Fresh extents are reserved: nothing that a durable map names is ever overwritten.
+//! 2. The images are written, in one batch.
+//! 3. The file of blobs is synced: images and growth are durable before anything refers to them.
+//! 4. One record is appended to the map log and synced. **This is the commit**: before it the old state is what a reopen
+//!    finds, after it the new one, and there is nothing between.
+//! 5. Only then the map in memory changes, and the extents that it no longer names are retired; they are reused when the
+//!    readers have left them (see space.rs), by a later commit.
+//!
+//! Whatever fails before 4 is done leaves the map as it was and gives back exactly what 1 took. A full disk is survived:
+//! what 4 may have left is taken back durably, since a later commit may reuse the extents it names. After any other
+//! failure nobody knows what is on disk: the store is poisoned, reads go on from the old state, no commit is tried again,
+//! and a reopen finds either state whole.
+
+use std::sync::atomic::Ordering;
+
+use super::{BLOBS_NAME, Store};
+use crate::{
+    BlobId, BlobInfo, MAX_BLOB_BYTES, MAX_BLOBS,
+    digest::blob_digest,
+    error::StoreError,
+    extent::{Extent, PAGE_BYTES, pages_for},
+    slot_log::{AppendFailure, Point, SlotLog},
+    slot_map::MapEntry,
+};
+
+/// The blobs that take one state to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Epoch<'a> {
+    /// The commit sequence number that the blobs are the state of once this is committed; never less than before.
+    pub cut: u64,
+    /// The first tree id never used.
+    pub next_tree: u32,
+    /// New images; each blob at most once.
+    pub writes: Vec<BlobWrite<'a>>,
+    /// Blobs that the state no longer has; each at most once, and none that is written. One that never was is passed
+    /// over.
+    pub deletes: Vec<BlobId>,
+}
+
+/// A blob's new image.
+#[derive(Clone, Copy, Debug)]
+pub struct BlobWrite<'a> {
+    /// Which blob; below [`MAX_BLOBS`]. Ids are best dense.
+    pub id: BlobId,
+    /// The caller's, kept with the blob.
+    pub kind: u8,
+    /// The caller's, kept with the blob.
+    pub records: u32,
+    /// The caller's, kept with the blob.
+    pub live: u32,
+    /// The whole blob: 1 to [`MAX_BLOB_BYTES`] bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What a commit did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CommitReport {
+    /// Blobs written.
+    pub flushed: u64,
+    /// Blobs deleted.
+    pub applied_deletes: u64,
+    /// Bytes given to the disk: images with their padding, and map records.
+    pub bytes_written: u64,
+    /// Syncs of files and of the folder.
+    pub syncs: u64,
+}
+
+/// A commit in progress.
+struct Plan<'a> {
+    point: Point,
+    batch: Vec<(Extent, &'a [u8])>,
+    entries: Vec<(BlobId, MapEntry)>,
+    deletes: Vec<BlobId>,
+}
+
+/// Why a commit failed, and whether the store may go on.
+struct Failure {
+    error: StoreError,
+    poisons: bool,
+}
+
+impl Store {
+    /// Makes an epoch durable. On return the blobs are what the epoch says, now and after a power cut. An epoch that
+    /// changes nothing costs nothing; one with only a newer cut costs a map record and its sync.
+    ///
+    /// # Errors
+    /// The state is as before, in every case. `Refused` when the epoch contradicts itself or goes back in time;
+    /// `NoSpace` when the disk is full: try again when there is room; `Poisoned` when an earlier commit failed for good;
+    /// `Io` when this one does. After `Io`, and only then, the epoch may turn out to be there on the next open.
+    pub fn commit(&self, epoch: &Epoch<'_>) -> Result<CommitReport, StoreError> {
+        let mut committer = self.committer.lock();
+        self.check_not_poisoned()?;
+        let deletes = self.check(epoch)?;
+        let point = Point {
+            cut: epoch.cut,
+            next_tree: epoch.next_tree,
+        };
+        if epoch.writes.is_empty() && deletes.is_empty() && point == self.state.read().point {
+            return Ok(CommitReport::default());
+        }
+
+        let (end, extents) = self.reserve(&epoch.writes)?;
+        let plan = Plan {
+            point,
+            batch: (extents.iter().copied())
+                .zip(epoch.writes.iter().map(|write| write.bytes))
+                .collect(),
+            entries: self.entries_of(&epoch.writes, &extents),
+            deletes,
+        };
+        match self.make_durable(committer.as_mut(), &plan) {
+            Ok(mut report) => {
+                self.apply(&plan);
+                if let Some(log) = committer.as_mut() {
+                    self.rewrite_log_if_due(log, &mut report);
+                    self.log_bytes.store(log.bytes(), Ordering::Relaxed);
+                }
+                Ok(report)
+            }
+            Err(failure) => {
+                self.space.lock().give_back(&extents, end);
+                if failure.poisons {
+                    self.poison(&failure.error);
+                } else {
+                    // Room that a write took before it found the disk full. It would be used by the next commit anyway.
+                    let _ = self.blobs.set_len_pages(end);
+                }
+                Err(failure.error)
+            }
+        }
+    }
+
+    /// Gives free pages at the end of the file back to the disk and returns how many bytes that was.
+    ///
+    /// # Errors
+    /// `Poisoned`; `Io`, after which the store is poisoned.
+    pub fn trim(&self) -> Result<u64, StoreError> {
+        let _committer = self.committer.lock();
+        self.check_not_poisoned()?;
+        let (before, end) = {
+            let mut space = self.space.lock();
+            (space.end(), space.trim())
+        };
+        if end == before {
+            return Ok(0);
+        }
+        self.blobs.set_len_pages(end).map_err(|source| {
+            let error = StoreError::from_io(format!("shrinking {BLOBS_NAME}"), source);
+            self.poison(&error);
+            error
+        })?;
+        Ok(u64::from(before - end) * u64::from(PAGE_BYTES))
+    }
+
+    fn check_not_poisoned(&self) -> Result<(), StoreError> {
+        match self.poison.get() {
+            Some(cause) => Err(StoreError::Poisoned { cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn poison(&self, error: &StoreError) {
+        // Only the first failure is kept.
+        let _ = self.poison.set(error.to_string());
+    }
+
+    /// Refuses what is no epoch, and returns the deletes that have something to delete.
+    fn check(&self, epoch: &Epoch<'_>) -> Result<Vec<BlobId>, StoreError> {
+        let state = self.state.read();
+        if epoch.cut < state.point.cut {
+            return Err(StoreError::refused(format!(
+                "cut {} is before the last one, {}",
+                epoch.cut, state.point.cut
+            )));
+        }
+        for write in &epoch.writes {
+            if write.id >= MAX_BLOBS {
+                return Err(StoreError::refused(format!("{} is no blob id", write.id)));
+            }
+            if write.bytes.is_empty() || write.bytes.len() > MAX_BLOB_BYTES as usize {
+                return Err(StoreError::refused(format!(
+                    "blob {} cannot have {} bytes",
+                    write.id,
+                    write.bytes.len()
+                )));
+            }
+        }
+        let written = epoch.writes.iter().map(|write| write.id);
+        let mut ids: Vec<BlobId> = written.chain(epoch.deletes.iter().copied()).collect();
+        ids.sort_unstable();
+        if let Some((id, _)) = ids.iter().zip(ids.iter().skip(1)).find(|(a, b)| a == b) {
+            return Err(StoreError::refused(format!("blob {id} occurs twice in one epoch")));
+        }
+        let deletes = epoch.deletes.iter().copied();
+        Ok(deletes.filter(|&id| state.map.get(id).is_some()).collect())
+    }
+
+    /// An extent for each write, and the pages that the file had before.
+    fn reserve(&self, writes: &[BlobWrite<'_>]) -> Result<(u32, Vec<Extent>), StoreError> {
+        let mut space = self.space.lock();
+        let end = space.end();
+        let counts = writes.iter().map(|write| pages_for(write.bytes.len() as u32));
+        let extents = space.reserve(counts).ok_or_else(|| {
+            let full = std::io::Error::new(std::io::ErrorKind::StorageFull, "the file cannot have more pages");
+            StoreError::from_io(format!("reserving room in {BLOBS_NAME}"), full)
+        })?;
+        Ok((end, extents))
+    }
+
+    fn entries_of(&self, writes: &[BlobWrite<'_>], extents: &[Extent]) -> Vec<(BlobId, MapEntry)> {
+        let entry = |(write, extent): (&BlobWrite<'_>, &Extent)| {
+            let info = BlobInfo {
+                bytes: write.bytes.len() as u32,
+                kind: write.kind,
+                records: write.records,
+                live: write.live,
+            };
+            let digest = blob_digest(self.database_id, write.id, write.bytes);
+            Some((write.id, MapEntry::new(extent.start(), info, digest)?))
+        };
+        let entries: Vec<_> = writes.iter().zip(extents).filter_map(entry).collect();
+        assert_eq!(
+            entries.len(),
+            writes.len(),
+            "lengths were checked, and no extent begins at page 0"
+        );
+        entries
+    }
+
+    /// Steps 2 to 4.
+    fn make_durable(&self, log: Option<&mut SlotLog>, plan: &Plan<'_>) -> Result<CommitReport, Failure> {
+        let mut report = CommitReport {
+            flushed: plan.entries.len() as u64,
+            applied_deletes: plan.deletes.len() as u64,
+            ..CommitReport::default()
+        };
+        if !plan.batch.is_empty() {
+            self.blobs.write_batch(&plan.batch).map_err(|source| {
+                let error = StoreError::from_io(format!("writing {BLOBS_NAME}"), source);
+                let poisons = !matches!(error, StoreError::NoSpace { .. });
+                Failure { error, poisons }
+            })?;
+            self.blobs
+                .sync()
+                .map_err(|source| fatal(format!("syncing {BLOBS_NAME}"), source))?;
+            report.bytes_written = plan.batch.iter().map(|(extent, _)| extent.len_bytes()).sum();
+            report.syncs = 1;
+        }
+        if let Some(log) = log {
+            let appended = log.append(plan.point, &plan.entries, &plan.deletes);
+            report.bytes_written += appended.map_err(|failure| {
+                let context = format!("appending to {}", log.name());
+                match failure {
+                    AppendFailure::NoSpace(source) => Failure {
+                        error: StoreError::NoSpace { context, source },
+                        poisons: false,
+                    },
+                    AppendFailure::Unknown(source) => fatal(context, source),
+                }
+            })?;
+            report.syncs += 1;
+        }
+        Ok(report)
+    }
+
+    /// Step 5.
+    fn apply(&self, plan: &Plan<'_>) {
+        let mut state = self.state.write();
+        let mut replaced = Vec::with_capacity(plan.entries.len() + plan.deletes.len());
+        for &(blob, entry) in &plan.entries {
+            replaced.extend(state.map.insert(blob, entry).map(MapEntry::extent));
+        }
+        for &blob in &plan.deletes {
+            replaced.extend(state.map.remove(blob).map(MapEntry::extent));
+        }
+        state.point = plan.point;
+        self.space.lock().retire(replaced);
+    }
+
+    /// The commit is durable by now, so a failure here does not concern it; it may concern the next.
+    fn rewrite_log_if_due(&self, log: &mut SlotLog, report: &mut CommitReport) {
+        if !log.is_due_for_rewrite() {
+            return;
+        }
+        let generation = {
+            let state = self.state.read();
+            log.next_generation(&state.map, state.point)
+        };
+        match log.rewrite(generation) {
+            Ok(bytes) => {
+                report.bytes_written += bytes;
+                report.syncs += 2;
+            }
+            Err(failure) if failure.survivable => {}
+            Err(failure) => self.poison(&StoreError::from_io("rewriting the map log", failure.source)),
+        }
+    }
+}
+
+/// A failure that leaves the disk's state unknown, whatever kind of error it was.
+fn fatal(context: String, source: std::io::Error) -> Failure {
+    Failure {
+        error: StoreError::Io { context, source },
+        poisons: true,
+    }
+}
