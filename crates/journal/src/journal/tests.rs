@@ -1,0 +1,7 @@
+//! The open journal: what each call promises, one file per promise.
+
+mod appending;
+mod crashes;
+mod failures;
+mod syncing;
+mod trimming;

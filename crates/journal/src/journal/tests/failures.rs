@@ -1,0 +1,178 @@
+//! Full disks are survived; every other failure is the last.
+
+use std::{io::ErrorKind, sync::Arc};
+
+use crate::{
+    Error, Journal, Op,
+    fixture::{self, Call, DATABASE, TestDisk, append_each, open, same_salt_options, sequences},
+};
+
+const FIRST: &str = "journal-0000000000000001.log";
+
+const PUT: Op<'static> = Op::Put {
+    tree: 1,
+    key: b"key",
+    value: b"a value of some length",
+};
+
+/// The next append, of three records, fails and gets `partial` bytes done.
+fn refused(disk: &TestDisk, journal: &Journal, partial: usize) {
+    disk.fail(Call::Write, 0, ErrorKind::StorageFull, partial);
+    let error = journal.append(journal.appended_upto() + 1, &[PUT; 3]).unwrap_err();
+    assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+}
+
+fn is_poisoned(journal: &Journal) -> bool {
+    let append = journal.append(journal.appended_upto() + 1, &[PUT]);
+    let (sync, trim) = (journal.sync(), journal.trim(journal.appended_upto()));
+    let all = [append, sync, trim].map(|result| matches!(result, Err(Error::Poisoned { .. })));
+    assert!(all == [true; 3] || all == [false; 3], "{all:?}");
+    all[0]
+}
+
+#[test]
+fn a_full_disk_refuses_and_appends_go_on_when_there_is_room() {
+    for partial in [0, 1, 40, 80, 200, usize::MAX] {
+        let disk = TestDisk::default();
+        let journal = fixture::create(&disk, 1 << 20);
+        append_each(&journal, &["one"]);
+        refused(&disk, &journal, partial);
+        assert_eq!(journal.appended_upto(), 1);
+        append_each(&journal, &["two", "three"]);
+        journal.sync().unwrap();
+        assert_eq!(sequences(&open(&disk, 0).unwrap().2), [1, 2, 3], "{partial}");
+    }
+}
+
+#[test]
+fn what_a_refused_append_wrote_is_taken_back() {
+    let disk = TestDisk::default();
+    let journal = fixture::create(&disk, 1 << 20);
+    append_each(&journal, &["one"]);
+    refused(&disk, &journal, usize::MAX);
+    let (_, recovered, seen) = open(&disk.after_kill(), 0).unwrap();
+    assert_eq!(sequences(&seen), [1]);
+    assert_eq!(recovered.torn_tail, None);
+}
+
+#[test]
+fn what_cannot_be_taken_back_ends_the_writing() {
+    let disk = TestDisk::default();
+    let journal = fixture::create(&disk, 1 << 20);
+    disk.fail(Call::Write, 0, ErrorKind::StorageFull, 50);
+    disk.then_fail(Call::SetLen, 0, ErrorKind::Other, 0);
+    assert!(matches!(journal.append(1, &[PUT; 3]), Err(Error::Io { .. })));
+    assert!(is_poisoned(&journal));
+}
+
+#[test]
+fn what_a_refused_append_left_never_links_up() {
+    let create = |disk: &TestDisk| Journal::create(Arc::new(disk.clone()), same_salt_options(), DATABASE).unwrap();
+    let (disk, twin) = (TestDisk::default(), TestDisk::default());
+    // What the refused append would have written, byte by byte.
+    create(&twin).append(1, &[PUT; 3]).unwrap();
+    let whole = twin.read(FIRST);
+    let journal = create(&disk);
+    refused(&disk, &journal, usize::MAX);
+    // The first of its records again, in the same place; and the truncation lost, the others kept.
+    journal.append(1, &[PUT]).unwrap();
+    let mut bytes = disk.read(FIRST);
+    bytes.extend_from_slice(&whole[bytes.len()..]);
+    disk.put(FIRST, &bytes);
+    let (_, recovered, seen) = open(&disk, 0).unwrap();
+    assert_eq!(sequences(&seen), [1]);
+    assert!(recovered.torn_tail.is_some());
+}
+
+#[test]
+fn rotation_follows_when_refusals_run_out_of_numbers() {
+    let disk = TestDisk::default();
+    let journal = fixture::create(&disk, 1 << 30);
+    for _ in 0..=u16::MAX {
+        refused(&disk, &journal, 0);
+    }
+    append_each(&journal, &["one"]);
+    assert_eq!(journal.stats().segments, 2);
+    assert_eq!(sequences(&open(&disk, 0).unwrap().2), [1]);
+}
+
+#[test]
+fn a_full_disk_at_any_call_of_a_rotation_is_survived_but_for_syncs() {
+    for (call, pass, survivable) in [
+        (Call::Create, 0, true),
+        (Call::Write, 0, true),
+        (Call::Rename, 0, true),
+        (Call::Sync, 0, false),
+        (Call::Sync, 1, false),
+        (Call::SyncFolder, 0, false),
+    ] {
+        let disk = TestDisk::default();
+        let journal = fixture::create(&disk, 150);
+        append_each(&journal, &["12345678"]);
+        disk.fail(call, pass, ErrorKind::StorageFull, 0);
+        let error = journal.append(2, &[PUT]).unwrap_err();
+        assert_eq!(
+            matches!(error, Error::NoSpace { .. }),
+            survivable,
+            "{call:?} {pass}: {error}"
+        );
+        if survivable {
+            journal.append(2, &[PUT]).unwrap();
+            assert_eq!(sequences(&open(&disk, 0).unwrap().2), [1, 2], "{call:?}");
+        } else {
+            assert!(is_poisoned(&journal), "{call:?}");
+            assert_eq!(sequences(&open(&disk, 0).unwrap().2), [1], "{call:?}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_write_is_the_last() {
+    let disk = TestDisk::default();
+    let journal = fixture::create(&disk, 1 << 20);
+    append_each(&journal, &["one"]);
+    disk.fail(Call::Write, 0, ErrorKind::Other, 10);
+    assert!(matches!(journal.append(2, &[PUT]), Err(Error::Io { .. })));
+    disk.take_calls();
+    assert!(is_poisoned(&journal));
+    assert!(disk.take_calls().is_empty(), "nothing is written or synced any more");
+    assert_eq!(sequences(&open(&disk, 0).unwrap().2), [1]);
+}
+
+#[test]
+fn a_failed_sync_is_the_last_and_is_not_retried() {
+    for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+        let disk = TestDisk::default();
+        let journal = fixture::create(&disk, 1 << 20);
+        append_each(&journal, &["one"]);
+        disk.fail(Call::Sync, 0, kind, 0);
+        let error = journal.sync().unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        assert_eq!(journal.synced_upto(), 0);
+        disk.take_calls();
+        assert!(is_poisoned(&journal));
+        assert!(disk.take_calls().is_empty());
+    }
+}
+
+#[test]
+fn the_first_failure_is_what_later_callers_hear() {
+    let disk = TestDisk::default();
+    let journal = fixture::create(&disk, 1 << 20);
+    append_each(&journal, &["one"]);
+    disk.fail(Call::Sync, 0, ErrorKind::TimedOut, 0);
+    let first = journal.sync().unwrap_err().to_string();
+    let later = journal.sync().unwrap_err().to_string();
+    assert!(first.contains("syncing journal-0000000000000001.log"), "{first}");
+    assert!(later.ends_with(&first), "{later}");
+}
+
+#[test]
+fn a_failed_sync_of_the_folder_after_a_trim_is_the_last() {
+    let disk = TestDisk::default();
+    let journal = fixture::create(&disk, 150);
+    append_each(&journal, &["12345678"; 3]);
+    disk.fail(Call::SyncFolder, 0, ErrorKind::Other, 0);
+    assert!(matches!(journal.trim(1), Err(Error::Io { .. })));
+    assert!(is_poisoned(&journal));
+}

@@ -1,0 +1,137 @@
+//! Trimming: what goes, what stays, and at what point a crash may come.
+
+use std::io::ErrorKind;
+
+use coppice_disk::Disk;
+
+use crate::{
+    Error,
+    fixture::{self, Call, TestDisk, append_each, open, sequences},
+};
+
+/// Five segments of one record each.
+fn five_segments(disk: &TestDisk) -> crate::Journal {
+    let journal = fixture::create(disk, 150);
+    append_each(&journal, &["12345678"; 5]);
+    journal
+}
+
+#[test]
+fn segments_that_the_cut_covers_go() {
+    let disk = TestDisk::default();
+    let journal = five_segments(&disk);
+    for cut in 0..5 {
+        journal.trim(cut).unwrap();
+        assert_eq!(journal.stats().segments, 5 - cut);
+        assert_eq!(journal.bytes(), (5 - cut) * 56);
+        let expected: Vec<u64> = (cut + 1..=5).collect();
+        assert_eq!(sequences(&open(&disk.after_kill(), cut).unwrap().2), expected);
+    }
+}
+
+#[test]
+fn a_cut_over_everything_leaves_an_empty_segment() {
+    let disk = TestDisk::default();
+    let journal = five_segments(&disk);
+    journal.trim(5).unwrap();
+    assert_eq!((journal.stats().segments, journal.bytes()), (1, 0));
+    assert_eq!(disk.list().unwrap(), ["journal-0000000000000006.log"]);
+    disk.take_calls();
+    journal.trim(5).unwrap();
+    assert!(disk.take_calls().is_empty(), "nothing is left to do");
+    append_each(&journal, &["six"]);
+    assert_eq!(sequences(&open(&disk, 5).unwrap().2), [6]);
+}
+
+#[test]
+fn a_recovered_journal_is_trimmed_too() {
+    let disk = TestDisk::default();
+    drop(five_segments(&disk));
+    let (journal, ..) = open(&disk, 5).unwrap();
+    journal.trim(5).unwrap();
+    assert_eq!(disk.list().unwrap(), ["journal-0000000000000006.log"]);
+    assert_eq!(open(&disk, 5).unwrap().1.last_sequence, 5);
+}
+
+#[test]
+fn removals_are_synced() {
+    let disk = TestDisk::default();
+    let journal = five_segments(&disk);
+    disk.take_calls();
+    journal.trim(2).unwrap();
+    assert_eq!(disk.take_calls(), [Call::Remove, Call::Remove, Call::SyncFolder]);
+}
+
+#[test]
+fn removals_that_reach_the_disk_in_any_order_do_no_harm() {
+    for lost in 0..8_u32 {
+        let disk = TestDisk::default();
+        drop(five_segments(&disk));
+        for number in (0..3).filter(|bit| lost & (1 << bit) != 0) {
+            disk.remove(&crate::segment::file_name(number + 1)).unwrap();
+        }
+        assert_eq!(sequences(&open(&disk, 3).unwrap().2), [4, 5], "{lost:b}");
+        let (journal, ..) = open(&disk, 3).unwrap();
+        journal.trim(3).unwrap();
+        assert_eq!(journal.stats().segments, 2, "{lost:b}");
+    }
+}
+
+#[test]
+fn a_failed_removal_is_made_up_for_later() {
+    let disk = TestDisk::default();
+    let journal = five_segments(&disk);
+    disk.fail(Call::Remove, 1, ErrorKind::PermissionDenied, 0);
+    assert!(matches!(journal.trim(3), Err(Error::Io { .. })));
+    append_each(&journal, &["goes on"]);
+    journal.trim(3).unwrap();
+    assert_eq!(sequences(&open(&disk, 3).unwrap().2), [4, 5, 6]);
+}
+
+#[test]
+fn a_disk_too_full_for_a_new_segment_is_trimmed_all_the_same() {
+    let disk = TestDisk::default();
+    let journal = fixture::create(&disk, 150);
+    append_each(&journal, &["12345678"; 2]);
+    disk.fail(Call::Create, 0, ErrorKind::StorageFull, 0);
+    journal.trim(2).unwrap();
+    // The first try found no room; once the first segment was gone, the second one did.
+    assert_eq!(disk.list().unwrap(), ["journal-0000000000000003.log"]);
+    append_each(&journal, &["goes on"]);
+    disk.fail(Call::Create, 0, ErrorKind::StorageFull, 0);
+    journal.trim(3).unwrap();
+    assert_eq!(journal.bytes(), 56 - 8 + 8);
+    append_each(&journal, &["goes on"]);
+}
+
+#[test]
+fn a_crash_at_any_call_of_a_trim_loses_nothing_behind_the_cut() {
+    for cut in [2, 4, 5] {
+        for calls in 0.. {
+            let disk = TestDisk::default();
+            let journal = five_segments(&disk);
+            disk.take_calls();
+            disk.die_after(calls);
+            let done = journal.trim(cut).is_ok();
+            let expected: Vec<u64> = (cut + 1..=5).collect();
+            let killed = disk.after_kill();
+            assert_eq!(
+                sequences(&open(&killed, cut).unwrap().2),
+                expected,
+                "cut {cut}, {calls} calls"
+            );
+            for side in [false, true] {
+                let mut coin = || side;
+                let cut_off = disk.after_power_cut(&mut coin);
+                let last = open(&cut_off, cut).unwrap().1.last_sequence;
+                assert!(
+                    (journal.synced_upto().max(cut)..=5).contains(&last),
+                    "cut {cut}, {calls} calls, {side}"
+                );
+            }
+            if done {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Reads one segment's records in order, in memory bounded by the longest record.
+
+#[cfg(test)]
+mod tests;
+
+use std::{io, sync::Arc};
+
+use coppice_disk::DiskFile;
+
+use crate::{
+    header::{HEADER_BYTES, SegmentKey},
+    record::{ALIGNMENT, RECORD_HEADER_BYTES, RecordHeader},
+};
+
+/// Read from the file at a time, unless a record is longer.
+const CHUNK_BYTES: u64 = 1 << 20;
+
+/// A reader in front of the next record.
+pub(crate) struct SegmentReader {
+    window: Window,
+    key: SegmentKey,
+    position: u64,
+    chain: u64,
+}
+
+/// What stands at the reader's position.
+#[derive(Debug)]
+pub(crate) enum Step<'a> {
+    /// A sound record; the reader has moved behind it.
+    Record {
+        /// Where it begins.
+        offset: u64,
+        sequence: u64,
+        kind: u8,
+        payload: &'a [u8],
+        /// Its size with header and padding.
+        bytes: u64,
+    },
+    /// The end of what may be read.
+    End,
+    /// Bytes that are no record of this place; the reader stays before them.
+    Invalid(&'static str),
+}
+
+/// What stands behind an invalid record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Behind {
+    /// The first record header, by its sequence number.
+    pub(crate) first: Option<u64>,
+    /// The first record that says that the invalid one was on disk: its offset.
+    pub(crate) witness: Option<u64>,
+}
+
+impl SegmentReader {
+    /// A reader of the records between the header and `limit`, which is not beyond the file's end.
+    pub(crate) fn new(file: Arc<dyn DiskFile>, key: SegmentKey, limit: u64) -> Self {
+        Self {
+            window: Window {
+                file,
+                limit,
+                start: 0,
+                buffer: Vec::new(),
+            },
+            key,
+            position: HEADER_BYTES as u64,
+            chain: key.0,
+        }
+    }
+
+    /// Where the next record begins.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The digest of the last record read, or the header's.
+    pub(crate) fn chain(&self) -> u64 {
+        self.chain
+    }
+
+    /// Reads the next record.
+    pub(crate) fn next(&mut self) -> io::Result<Step<'_>> {
+        let offset = self.position;
+        if offset == self.window.limit {
+            return Ok(Step::End);
+        }
+        let Some(header) = self.window.header(offset)? else {
+            return Ok(Step::Invalid("the rest is too short for a record"));
+        };
+        let Some(header) = RecordHeader::parse(header, offset, self.key) else {
+            return Ok(Step::Invalid("no record header"));
+        };
+        let bytes = header.record_bytes();
+        let Some(record) = self.window.bytes(offset, bytes)? else {
+            return Ok(Step::Invalid("the record is longer than the rest"));
+        };
+        let Some((payload, digest)) = header.verify(record, self.chain, self.key) else {
+            return Ok(Step::Invalid("the record fails its digest"));
+        };
+        self.chain = digest;
+        self.position += bytes as u64;
+        Ok(Step::Record {
+            offset,
+            sequence: header.sequence,
+            kind: header.kind,
+            payload,
+            bytes: bytes as u64,
+        })
+    }
+
+    /// Looks for records behind the reader's position, where record `sequence` should stand and something invalid does.
+    /// Finds headers only: a digest can be checked only with that of the record before.
+    pub(crate) fn look_behind(&mut self, sequence: u64) -> io::Result<Behind> {
+        let mut behind = Behind::default();
+        let mut offset = self.position;
+        loop {
+            offset += ALIGNMENT as u64;
+            let Some(header) = self.window.header(offset)? else {
+                return Ok(behind);
+            };
+            // A chance hit would also have to have a sequence number that can have got there.
+            let farthest = (offset - self.position) / RECORD_HEADER_BYTES as u64;
+            let Some(header) = RecordHeader::parse(header, offset, self.key)
+                .filter(|header| header.sequence > sequence && header.sequence - sequence <= farthest)
+            else {
+                continue;
+            };
+            behind.first.get_or_insert(header.sequence);
+            if header.durable_upto.is_some_and(|durable_upto| durable_upto >= sequence) {
+                behind.witness = Some(offset);
+                return Ok(behind);
+            }
+        }
+    }
+}
+
+/// A piece of the file in memory.
+struct Window {
+    file: Arc<dyn DiskFile>,
+    limit: u64,
+    start: u64,
+    buffer: Vec<u8>,
+}
+
+impl Window {
+    /// The bytes at `offset`, or `None` when they reach beyond the limit.
+    fn bytes(&mut self, offset: u64, count: usize) -> io::Result<Option<&[u8]>> {
+        let Some(end) = offset.checked_add(count as u64).filter(|&end| end <= self.limit) else {
+            return Ok(None);
+        };
+        if offset < self.start || end > self.start + self.buffer.len() as u64 {
+            // Bounded by the file's own length, whatever was asked for.
+            let wanted = (count as u64).max(CHUNK_BYTES).min(self.limit - offset);
+            self.buffer.resize(wanted as usize, 0);
+            self.start = offset;
+            if let Err(error) = self.file.read_exact_at(offset, &mut self.buffer) {
+                self.buffer.clear();
+                return Err(error);
+            }
+        }
+        let from = (offset - self.start) as usize;
+        Ok(self.buffer.get(from..from + count))
+    }
+
+    fn header(&mut self, offset: u64) -> io::Result<Option<&[u8; RECORD_HEADER_BYTES]>> {
+        Ok(self
+            .bytes(offset, RECORD_HEADER_BYTES)?
+            .and_then(<[u8]>::first_chunk::<RECORD_HEADER_BYTES>))
+    }
+}
