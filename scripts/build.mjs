@@ -7,7 +7,7 @@
 //
 // --check-types fails, instead of writing, where the committed index.d.ts is not what src/ gives.
 
-import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
@@ -102,25 +102,34 @@ async function writeNotices(metafiles) {
   const notices = []
   for (const name of [...packages].sort()) {
     const manifest = require(`../node_modules/${name}/package.json`)
-    const licence = await readFile(path.join(root, 'node_modules', name, 'LICENSE'), 'utf8')
+    const folder = path.join(root, 'node_modules', name)
+    const file = (await readdir(folder)).find((entry) => /^licen[cs]e/i.test(entry))
+    if (file === undefined) throw new Error(`${name} ships no licence text, so it cannot be bundled`)
+    const licence = await readFile(path.join(folder, file), 'utf8')
     notices.push(`${name} ${manifest.version} (${manifest.license})\n\n${licence.trim()}\n`)
   }
   await writeFile(path.join(root, 'dist/THIRD-PARTY-NOTICES.txt'), notices.join(`\n${'-'.repeat(80)}\n\n`))
 }
 
-async function writeTypings() {
-  const committed = path.join(root, 'index.d.ts')
+const TYPINGS_HEADER = '// The public surface, rolled up from src/ by scripts/build.mjs: change it there.\n\n'
+
+async function rollUpTypings() {
   const [typings] = generateDtsBundle(
     [{ filePath: path.join(root, 'src/index.ts'), output: { noBanner: true, exportReferencedTypes: false } }],
     { preferredConfigPath: path.join(root, 'tsconfig.json') },
   )
-  if (flags['check-types']) {
-    if ((await readFile(committed, 'utf8')) !== typings) {
-      throw new Error('index.d.ts is not what src/ gives: run npm run build:js and commit it')
-    }
-  } else {
-    await writeFile(committed, typings)
+  // A module's opening comment says nothing about the declaration that happens to come first in it.
+  const documented = typings.replaceAll(/\/\*\*(?:(?!\*\/).)*\*\/\n(?=\/\*\*)/gs, '').replace(/export \{\};\s*$/, '')
+  return run('biome', ['format', '--stdin-file-path=index.d.ts'], { quiet: true, input: TYPINGS_HEADER + documented })
+}
+
+async function writeTypings() {
+  const typings = await rollUpTypings()
+  const committed = path.join(root, 'index.d.ts')
+  if (flags['check-types'] && (await readFile(committed, 'utf8')) !== typings) {
+    throw new Error('index.d.ts is not what src/ gives: run npm run build:js and commit it')
   }
+  await writeFile(committed, typings)
   await copyFile(committed, path.join(root, 'dist/index.d.cts'))
 }
 

@@ -18,18 +18,20 @@ const environment = {
  *
  * @param {string} command
  * @param {readonly string[]} args
- * @param {{ quiet?: boolean, onOutput?: (text: string) => void }} [options] `quiet` shows nothing; the output is part of
- * the error where the command fails. `onOutput` gets both streams as they come.
+ * @param {{ quiet?: boolean, onOutput?: (text: string) => void, input?: string }} [options] `quiet` shows nothing; the
+ * output is part of the error where the command fails. `onOutput` gets both streams as they come; `input` is what the
+ * command reads on stdin.
  * @returns {Promise<string>}
  */
-export function run(command, args, { quiet = false, onOutput = () => {} } = {}) {
+export function run(command, args, { quiet = false, onOutput = () => {}, input } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: root,
       env: environment,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       shell: process.platform === 'win32',
     })
+    child.stdin?.end(input)
     const stdout = []
     const both = []
     const collect = (chunk, sink) => {

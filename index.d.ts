@@ -1,0 +1,452 @@
+// The public surface, rolled up from src/ by scripts/build.mjs: change it there.
+
+/** Every `code` that a {@link CoppiceError} of this version has. */
+export type CoppiceErrorCode =
+  /** The database was closed, or the iterator's was. */
+  | 'ERR_COPPICE_CLOSED'
+  /** Another process has the database open. */
+  | 'ERR_COPPICE_LOCKED'
+  /** There is no database at the path, and `create: false` was given. */
+  | 'ERR_COPPICE_NOT_FOUND'
+  /** The database takes no writes any more, after a write or a sync of its files failed. Close and open it again. */
+  | 'ERR_COPPICE_READ_ONLY'
+  /** An argument or option is not of the type, form or range that it must be; nothing was done. */
+  | 'ERR_COPPICE_INVALID_ARGUMENT'
+  /** A key of more than 8,192 bytes; nothing was done. */
+  | 'ERR_COPPICE_KEY_TOO_LARGE'
+  /** A value of more than 16 MiB (16,777,216 bytes); nothing was done. */
+  | 'ERR_COPPICE_VALUE_TOO_LARGE'
+  /** The tree that a handle stands for was dropped. */
+  | 'ERR_COPPICE_TREE_DROPPED'
+  /** Bytes on disk fail their check. The message names the file and the place. */
+  | 'ERR_COPPICE_CORRUPT'
+  /** What is at the path is no Coppice database, or is of a format that this version does not read. */
+  | 'ERR_COPPICE_INCOMPATIBLE_FORMAT'
+  /** The operating system refused a read, a write or a sync; `cause` has its words. */
+  | 'ERR_COPPICE_IO'
+  /** The disk is full; nothing was done. Reads and deletes go on. */
+  | 'ERR_COPPICE_NO_SPACE'
+  /** A write is visible, but whether it is durable is not known. */
+  | 'ERR_COPPICE_OUTCOME_UNKNOWN'
+  /** What was asked for is not available on this platform or file system; or there is no addon for the platform. */
+  | 'ERR_COPPICE_UNSUPPORTED'
+  /** A defect of this package. Please report it. */
+  | 'ERR_COPPICE_INTERNAL'
+/**
+ * Every error that the package throws or rejects with, save for those of your own code: what a codec, an iterable or
+ * `JSON` throws reaches you unchanged.
+ *
+ * Decide on `code`, which is stable; show `message`, which names the option, path, tree or key concerned and may be
+ * reworded in any version. `cause` is the underlying error, where there is one.
+ */
+export declare class CoppiceError extends Error {
+  readonly code: CoppiceErrorCode
+  constructor(code: CoppiceErrorCode, message: string, options?: ErrorOptions)
+}
+/**
+ * Turns values of one type into bytes and back. What `encode` or `decode` throws reaches the caller unchanged, and
+ * nothing was written then. Both run synchronously, inside `put`, `get` and so on; they may use the database.
+ */
+export interface Codec<V> {
+  /** For messages. */
+  readonly name: string
+  /** The bytes to store for a value. A string is stored as UTF-8. At most 16 MiB. */
+  encode(value: V): Uint8Array | string
+  /**
+   * The value that bytes stand for. They are a view of memory that other values lie in too (as Buffers from Node's pool
+   * are): keep a copy (`Buffer.from(bytes)`) if a small piece is kept for long.
+   */
+  decode(bytes: Buffer): V
+}
+/**
+ * A key: any byte string of 0 to 8,192 bytes. NUL bytes, the empty key and keys that are prefixes of one another are
+ * all legal, and order is bytewise everywhere. A string stands for its UTF-8 bytes, so that `'é'` and
+ * `Buffer.from('é')` are one key; a string with a lone surrogate, which has no UTF-8 form, is refused with
+ * ERR_COPPICE_INVALID_ARGUMENT, a longer key with ERR_COPPICE_KEY_TOO_LARGE. Bytes are copied before a call returns.
+ */
+export type Key = string | Uint8Array
+/**
+ * What a tree without an encoding stores: 0 to 16 MiB (16,777,216 bytes); more is ERR_COPPICE_VALUE_TOO_LARGE. A string
+ * is stored as its UTF-8 bytes (one with a lone surrogate is ERR_COPPICE_INVALID_ARGUMENT); what comes back is a Buffer
+ * in either case.
+ */
+export type Bytes = Uint8Array | string
+/**
+ * Which keys to visit, in ascending byte order. Bounds combine: every one given must hold, and a range that nothing
+ * satisfies is empty, not an error.
+ */
+export interface Range {
+  /** Only keys that start with this, the prefix itself included. */
+  prefix?: Key
+  /** Only keys greater than this. */
+  gt?: Key
+  /** Only keys greater than or equal to this. */
+  gte?: Key
+  /** Only keys less than this. */
+  lt?: Key
+  /** Only keys less than or equal to this. */
+  lte?: Key
+  /** At most so many entries; a whole number, 0 for none. Default: all. */
+  limit?: number
+}
+/** What a listing shows. */
+export interface ListOptions {
+  /** Only keys that start with this, the prefix itself included. Default: all. */
+  prefix?: Key
+  /**
+   * One or more characters. A key that holds it behind the prefix is not shown itself: the part up to and including its
+   * first occurrence there is, once for all keys that share it, among `prefixes`. Without it nothing is rolled up.
+   */
+  delimiter?: string
+  /** Only keys greater than this (and prefixes that keys greater than this are rolled up to). */
+  after?: Key
+  /**
+   * The `next` of the page before this one, with the other options as they were. ERR_COPPICE_INVALID_ARGUMENT for
+   * anything else.
+   */
+  token?: string
+  /** How many keys and prefixes together. A whole number; 0 gives an empty page without `next`. Default 1000. */
+  limit?: number
+  /** Whether to read the values of `keys` too. Default false. */
+  values?: boolean
+}
+/** A page of a listing. */
+export interface Listing<V, K = string> {
+  /** Keys that were not rolled up, in byte order. */
+  keys: K[]
+  /** With `values: true`, the value of each of `keys`; otherwise not there. */
+  values?: V[]
+  /** What was rolled up, delimiter included, in byte order: each once over all pages. */
+  prefixes: K[]
+  /** Hand it to the next call as `token`. Not there at the end. */
+  next?: string
+}
+/** A record. */
+export interface Entry<V, K = string> {
+  key: K
+  value: V
+  /** The commit that wrote it: what {@link Condition.ifVersion} takes. */
+  version: number
+}
+/**
+ * The reading side of a tree. All of it is synchronous, and answers from what was written last, whether or not that is
+ * on disk yet.
+ *
+ * `V` is the type of values as the tree's encoding gives them, `K` that of the keys that come back: string, or Buffer
+ * in a tree opened with `keys: 'buffer'`. Keys go in as either in any tree.
+ *
+ * Every method throws {@link CoppiceError} with ERR_COPPICE_CLOSED once the database is closed, and with
+ * ERR_COPPICE_INVALID_ARGUMENT or ERR_COPPICE_KEY_TOO_LARGE for a key that cannot be one. Whatever returns keys throws
+ * ERR_COPPICE_INVALID_ARGUMENT on meeting one that is not UTF-8, unless the tree was opened with `keys: 'buffer'`.
+ *
+ * Buffers that come back are views of memory that other values lie in too, as those of Node's own pool are: they are
+ * yours to change, but a small one that is kept for long keeps up to 64 KiB alive. Keep `Buffer.from(value)` instead.
+ */
+export interface Reader<V, K = string> {
+  /** The value, or undefined where there is no record of that key. */
+  get(key: Key): V | undefined
+  /** The values of many keys, in their order, with undefined where there is no record. */
+  getMany(keys: readonly Key[]): (V | undefined)[]
+  /** Whether there is a record of that key. Does not read the value. */
+  has(key: Key): boolean
+  /** The value with the version that conditional writes take; undefined where there is no record. */
+  record(key: Key):
+    | {
+        value: V
+        version: number
+      }
+    | undefined
+  /**
+   * The keys of a range, in ascending byte order.
+   *
+   * Iterators read ahead a page at a time, so that writes made while one is in use may or may not be seen by it, but no
+   * key is ever seen twice, and every key that was there all the while is seen. The range is checked when the iterator
+   * is made. There is nothing to release: a loop may be left at any point.
+   */
+  keys(range?: Range): IterableIterator<K>
+  /** The values of a range, in the order of their keys. See {@link Reader.keys}. */
+  values(range?: Range): IterableIterator<V>
+  /** The keys and values of a range, in ascending byte order of keys. See {@link Reader.keys}. */
+  entries(range?: Range): IterableIterator<[K, V]>
+  /** The records of a range, each with its version, in ascending byte order of keys. See {@link Reader.keys}. */
+  records(range?: Range): IterableIterator<Entry<V, K>>
+  /**
+   * A page of the keys under a prefix, rolled up at a delimiter: what S3's ListObjectsV2 answers. What is rolled up is
+   * skipped, not read, so the cost grows with the items of the page and not with the keys behind them.
+   *
+   * @example
+   * const { keys, prefixes, next } = tree.list({ prefix: 'photos/', delimiter: '/' })
+   */
+  list(options?: ListOptions): Listing<V, K>
+  /** How many keys start with a prefix (by default: all), at a cost that does not grow with their number. */
+  count(prefix?: Key): number
+  /** Whether no key starts with a prefix (by default: whether the tree is empty). */
+  isEmpty(prefix?: Key): boolean
+}
+/** When a write takes effect. An empty condition always holds; both at once is ERR_COPPICE_INVALID_ARGUMENT. */
+export interface Condition {
+  /** Only where the record has exactly this version, as `put`, `record` and `records` gave it. */
+  ifVersion?: number
+  /** Where true: only where there is no record of the key. */
+  ifAbsent?: boolean
+}
+/**
+ * A named tree of a database. `In` is what `put` takes: the same as `V`, save in a tree without an encoding, which takes
+ * strings too and gives back Buffers.
+ *
+ * A write that returned is visible to every reader of the database, in all worker threads, and has survived what the
+ * database's `durability` says; `Database.flush` waits until it is on disk. Besides what {@link Reader} says, writes
+ * throw ERR_COPPICE_NO_SPACE, ERR_COPPICE_READ_ONLY and ERR_COPPICE_IO, and nothing was written then.
+ */
+export interface Tree<V, In = V, K = string> extends Reader<V, K> {
+  /** The name that it was opened by. */
+  readonly name: string
+  /**
+   * Stores a value under a key, in place of any other. Returns the record's new version: a commit sequence number,
+   * which is unique in the database, increasing, and never used again, across restarts too.
+   *
+   * Throws ERR_COPPICE_VALUE_TOO_LARGE for a value of more than 16 MiB once encoded.
+   */
+  put(key: Key, value: In): number
+  /** As above where the condition holds; otherwise changes nothing and returns undefined. */
+  put(key: Key, value: In, condition: Condition): number | undefined
+  /**
+   * Stores many records in order, at a fraction of the cost of as many `put`s: they cross into the engine thousands at
+   * a time. Not atomic: where an entry is refused, or the iterable throws, those in front of it may have been stored.
+   */
+  putMany(entries: Iterable<readonly [Key, In]>): void
+  /** Removes a record. False where there was none, or the condition did not hold. */
+  delete(key: Key, condition?: Condition): boolean
+}
+/** What one checkpoint did. */
+export interface CheckpointReport {
+  /** Every commit up to this one is in the blob store. */
+  version: number
+  /** Blobs that had changed since the checkpoint before. */
+  dirtyBlobs: number
+  /** Of these, how many were written. */
+  flushedBlobs: number
+  /** Blobs that nothing refers to any more and that were to be freed. */
+  pendingDeletes: number
+  /** Of these, how many were freed. */
+  appliedDeletes: number
+  bytesWritten: number
+  /** Syncs issued to the operating system. */
+  syncs: number
+  /** Checkpoints that the round's write and sync served. */
+  epochsCoalesced: number
+  /** Milliseconds. */
+  durationMs: number
+}
+/**
+ * Counters and sizes of a database, as of now. Sizes are in bytes; counters start at 0 when the database is opened. All
+ * handles on one database in a process show the same.
+ */
+export interface DatabaseStats {
+  /** Records in all trees. */
+  keys: number
+  trees: number
+  /** Frames and extents: the units that checkpoints write. */
+  blobs: number
+  /** How many frames lie between a tree's root and a record. */
+  depth: {
+    max: number
+    mean: number
+  }
+  /** Bytes in use over all bytes of frames, 0 to 1. */
+  fill: number
+  memory: {
+    /** Of frames in memory. */
+    resident: number
+    /** Of frames that no checkpoint has written yet. */
+    dirty: number
+    /** How often a frame was found in memory. */
+    hits: number
+    /** How often a frame had to be read from disk. */
+    misses: number
+  }
+  journal: {
+    /** What a recovery would have to read. */
+    bytes: number
+    /** Ever appended. */
+    appended: number
+    syncs: number
+  }
+  checkpoint: {
+    rounds: number
+    failures: number
+    bytesWritten: number
+    /** Why the last round failed; not there where it did not. */
+    lastError?: string
+  }
+  disk: {
+    /** Of the database's files together. */
+    bytes: number
+    /** Of these, free to be used again. */
+    free: number
+  }
+}
+/** The forms of {@link Database} that return a promise. */
+export interface DatabasePromises {
+  /** See {@link Database.flush}. */
+  flush(): Promise<void>
+  /** See {@link Database.checkpoint}. */
+  checkpoint(): Promise<CheckpointReport>
+  /** As {@link Database.close}, off the event loop. The database is closed to new calls at once. */
+  close(): Promise<void>
+}
+/**
+ * An open database. Get one from {@link open}.
+ *
+ * All methods but `close` throw, or reject with, ERR_COPPICE_CLOSED once it is closed.
+ */
+export interface Database extends Disposable, AsyncDisposable {
+  /** The path that it was opened by. */
+  readonly path: string
+  /**
+   * Opens a tree, creating it where there is none. Trees are apart from one another: each has its own keys. The name is
+   * any text of up to 1,024 bytes; the default tree's is empty.
+   *
+   * A handle is cheap, is good until the database is closed, and is the same object for the same name and options. One
+   * tree may be opened with different encodings at once: they are views of the same bytes.
+   *
+   * Without options, values go in as bytes or text and come back as Buffers.
+   */
+  tree(name?: string): Tree<Buffer, Bytes>
+  /** Values are text. Bytes that are not UTF-8 (stored through another handle) come back with U+FFFD in their place. */
+  tree(
+    name: string,
+    options: {
+      encoding: 'utf8'
+    },
+  ): Tree<string>
+  /**
+   * Values are whatever JSON can say, stored as text. ERR_COPPICE_INVALID_ARGUMENT for a value that has no JSON form
+   * (undefined, a function); what `JSON` throws, for a cycle or for stored bytes that are no JSON, is thrown as it is.
+   */
+  tree<V = unknown>(
+    name: string,
+    options: {
+      encoding: 'json'
+    },
+  ): Tree<V>
+  /** Values are what a codec of your own makes of bytes. */
+  tree<V>(
+    name: string,
+    options: {
+      encoding: Codec<V>
+    },
+  ): Tree<V>
+  /** Keys come back as Buffers, for names that need not be UTF-8; without `keys: 'buffer'` such a key is refused. */
+  tree(
+    name: string,
+    options: {
+      keys: 'buffer'
+    },
+  ): Tree<Buffer, Bytes, Buffer>
+  /** Keys come back as Buffers, values are text. */
+  tree(
+    name: string,
+    options: {
+      encoding: 'utf8'
+      keys: 'buffer'
+    },
+  ): Tree<string, string, Buffer>
+  /** Keys come back as Buffers, values are JSON. */
+  tree<V = unknown>(
+    name: string,
+    options: {
+      encoding: 'json'
+      keys: 'buffer'
+    },
+  ): Tree<V, V, Buffer>
+  /** Keys come back as Buffers, values are what a codec of your own makes of bytes. */
+  tree<V>(
+    name: string,
+    options: {
+      encoding: Codec<V>
+      keys: 'buffer'
+    },
+  ): Tree<V, V, Buffer>
+  /** The names of all trees, in byte order of their UTF-8. */
+  trees(): string[]
+  /**
+   * Resolves when all that was written before the call is on disk, and so survives a power cut. Rejects with
+   * ERR_COPPICE_IO or ERR_COPPICE_OUTCOME_UNKNOWN where that could not be made sure of. Runs off the event loop.
+   */
+  flush(): Promise<void>
+  /**
+   * Resolves when all that was written before the call is in the blob store, and the journal is cut down to what came
+   * after. Checkpoints also happen by themselves (see {@link OpenOptions.checkpoint}) and at `close`; one by hand makes
+   * the next open quicker. Runs off the event loop.
+   */
+  checkpoint(): Promise<CheckpointReport>
+  /** Counters and sizes, as of now. */
+  stats(): DatabaseStats
+  /** The same as methods of one object that return promises. */
+  readonly promises: DatabasePromises
+  /**
+   * Flushes, checkpoints, and releases the database's folder, unless other handles in this process still have it open.
+   * Waits for the disk; `promises.close` does the same without holding up the event loop. Throws what could not be made
+   * durable; the database is closed all the same. A second call does nothing.
+   *
+   * A database that is not closed loses nothing that its `durability` promised; the next open takes longer.
+   */
+  close(): void
+  /** As `close`, for `using`. */
+  [Symbol.dispose](): void
+  /** As `promises.close`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+/** How to open a database. An option that is not listed here is ERR_COPPICE_INVALID_ARGUMENT. */
+export interface OpenOptions {
+  /** Create the database where there is none. Default true; false fails with ERR_COPPICE_NOT_FOUND then. */
+  create?: boolean
+  /**
+   * What a synchronous write that returned has already survived:
+   *
+   * - `'process'` (default): the death of this process, SIGKILL included. A power cut may take the writes of the last
+   *   `syncInterval`: always the newest ones, never a hole.
+   * - `'disk'`: a power cut. The call returns after a sync of the journal, which concurrent writers share.
+   * - `'none'`: nothing since the last checkpoint. For bulk loads, and caches that can be built again.
+   *
+   * In every mode `flush()` resolves when what was written before it is on disk. Of handles in one process on one
+   * database, the first to open it decides.
+   */
+  durability?: 'process' | 'disk' | 'none'
+  /** Milliseconds between background syncs in `'process'` mode: a whole number, 1 to 3,600,000. Default 100. */
+  syncInterval?: number
+  /** When checkpoints happen by themselves. */
+  checkpoint?: {
+    /**
+     * Journal bytes that may accumulate before a checkpoint clears them away: a whole number, or text with a unit such
+     * as `'256MiB'` (B, KiB, MiB, GiB or TiB). Bounds disk use and the time that recovery takes. At least 64 KiB;
+     * default 64 MiB.
+     */
+    journalBytes?: number | string
+  }
+}
+/**
+ * Opens the database in a folder, creating both where there is none. Recovers what a crash left, before it returns.
+ *
+ * `path` is the database's folder. `':memory:'` gives a volatile database instead, a new one at each call, whose
+ * options are checked and do not matter. The same folder opened again in this process, from worker threads too, shares
+ * one engine; each handle is closed on its own.
+ *
+ * Throws a `CoppiceError` with
+ * - ERR_COPPICE_LOCKED where another process has the database open,
+ * - ERR_COPPICE_NOT_FOUND where there is none and `create` is false,
+ * - ERR_COPPICE_INCOMPATIBLE_FORMAT where what is at the path is something else, or of another version's format,
+ * - ERR_COPPICE_CORRUPT where its files are damaged,
+ * - ERR_COPPICE_IO, ERR_COPPICE_NO_SPACE where the operating system refuses,
+ * - ERR_COPPICE_INVALID_ARGUMENT for a path or an option that cannot be.
+ *
+ * None of them changes what is at the path.
+ *
+ * @example
+ * using db = open('catalog.db')
+ * const tree = db.tree('objects', { encoding: 'json' })
+ * tree.put('photos/2024/cat.jpg', { size: 48213 })
+ * tree.list({ prefix: 'photos/', delimiter: '/' }).prefixes // ['photos/2024/']
+ */
+export declare function open(path: string, options?: OpenOptions): Database
