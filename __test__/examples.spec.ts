@@ -1,0 +1,44 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import test, { type ExecutionContext } from 'ava'
+import { makeTemporaryFolder, type Outcome, removeFolder, root, run } from './support/command.js'
+
+function runExample(name: string, cwd: string, ...args: string[]): Promise<Outcome> {
+  return run(process.execPath, [path.join(root, 'examples', name), ...args], { cwd })
+}
+
+async function inTemporaryFolder(t: ExecutionContext): Promise<string> {
+  const folder = await makeTemporaryFolder()
+  t.teardown(() => removeFolder(folder))
+  return folder
+}
+
+test('the object-store example prints what its comments say', async (t) => {
+  const { code, stdout, stderr } = await runExample('object-store.mjs', await inTemporaryFolder(t))
+  t.is(code, 0, stderr)
+  t.deepEqual(stdout.trimEnd().split('\n'), [
+    "[ 'photos/2024/', 'photos/2025/' ]",
+    "[ 'photos/index.html' ]",
+    '2',
+    'undefined',
+    'photos/2025/lake.jpg 77120',
+    'photos/2025/river.jpg 204981',
+  ])
+})
+
+test('the file-index example shows the folder it is given', async (t) => {
+  const folder = await inTemporaryFolder(t)
+  await mkdir(path.join(folder, 'a/b'), { recursive: true })
+  await writeFile(path.join(folder, 'a/b/deep.txt'), 'deep')
+  await writeFile(path.join(folder, 'top.txt'), 'top')
+  const { code, stdout, stderr } = await runExample('file-index.mjs', folder, folder)
+  t.is(code, 0, stderr)
+  t.deepEqual(stdout.trimEnd().split('\n'), ['4 paths', 'a/  2 paths below', 'top.txt  3 bytes'])
+})
+
+test('the example in the README is the one that runs here', async (t) => {
+  const readme = await readFile(path.join(root, 'README.md'), 'utf8')
+  const example = await readFile(path.join(root, 'examples/object-store.mjs'), 'utf8')
+  const code = example.slice(example.indexOf('import '))
+  t.true(readme.includes(`\`\`\`js\n${code}\`\`\`\n`))
+})
