@@ -69,6 +69,20 @@ impl Error {
         }
     }
 
+    /// An error with the I/O error that caused it, which the message tells already.
+    pub(crate) fn with_source(code: ErrorCode, message: impl Into<String>, source: Option<Arc<io::Error>>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            source,
+        }
+    }
+
+    /// The same under another code.
+    pub(crate) fn with_code(&self, code: ErrorCode) -> Self {
+        Self { code, ..self.clone() }
+    }
+
     /// The stable code.
     pub fn code(&self) -> ErrorCode {
         self.code

@@ -1,6 +1,9 @@
 //! Flat frames built from records in key order, and the choice of where to split one.
 
-use super::{FlatCursor, FlatMut, FlatRef, HASH_AT, HASH_BITS_AT, HEAD_AT, TAIL_AT, hash_of, tail_capacity};
+use super::{
+    FlatCursor, FlatMut, FlatRef, HASH_AT, HASH_BITS_AT, HEAD_AT, MAX_HASH_SLOTS, MIN_HASH_SLOTS, TAIL_AT, hash_of,
+    most_hashed, tail_capacity,
+};
 use crate::{
     Kind, LAYOUT_VERSION, NoRoom, Stored, UNIT_BYTES,
     bytes::{common_prefix, narrow, put_u8, put_u16, units_for},
@@ -47,29 +50,42 @@ fn fixed_bytes(frame_bytes: usize, records: usize, hash_bits: u32) -> usize {
     HASH_AT + (2usize << hash_bits) + UNIT_BYTES * (units_for(2 * records) + units_for(2 * tail_capacity(frame_bytes)))
 }
 
-/// Slots for the records that the frame will hold when it is full of records like these: at most seven eighths in use.
+/// Slots for the records that the frame will hold when it is full of records like these, at most seven eighths in use;
+/// or as few as these alone take, where more would not leave room for the records. So what fitted one frame fits another.
 fn choose_hash_bits(frame_bytes: usize, records: usize, units: usize) -> u32 {
     let mean = (units * UNIT_BYTES / records.max(1)).max(16) + 5;
     let expected = (frame_bytes / mean).max(records + tail_capacity(frame_bytes) / 2);
     let slots = (expected * 8 / 7 + 1).next_power_of_two();
-    let largest = (frame_bytes / 16).next_power_of_two();
-    slots.clamp(16, largest).trailing_zeros()
+    let mut bits = slots.min(MAX_HASH_SLOTS).max(MIN_HASH_SLOTS).trailing_zeros();
+    let takes = |bits: u32| most_hashed(1 << bits) >= records;
+    let fits = |bits: u32| fixed_bytes(frame_bytes, records, bits) + units * UNIT_BYTES <= frame_bytes;
+    while 1 << bits > MIN_HASH_SLOTS && !fits(bits) && takes(bits - 1) {
+        bits -= 1;
+    }
+    bits
+}
+
+fn stripped_units(items: &[Item<'_>], strip: usize) -> usize {
+    items
+        .iter()
+        .map(|item| record_units(item.key.len().saturating_sub(strip), item.stored.value.stored_len()))
+        .sum()
 }
 
 /// Bytes of a frame that holds these records and nothing else.
 pub fn flat_bytes_needed(frame_bytes: usize, items: &[Item<'_>]) -> usize {
-    let units: usize = items.iter().map(Item::units).sum();
+    let units = stripped_units(items, 0);
     let bits = choose_hash_bits(frame_bytes, items.len(), units);
     fixed_bytes(frame_bytes, items.len(), bits) + units * UNIT_BYTES
 }
 
-/// Makes a flat frame of the buffer, holding these records, which ascend by key. `strip` bytes are left off each key.
+/// Makes a flat frame of the buffer, holding these records, which ascend by key. `strip` bytes are left off each key;
+/// something must be left of it. [`NoRoom`] leaves the buffer as it was.
 pub fn build_flat(frame: &mut [u8], items: &[Item<'_>], strip: usize) -> Result<(), NoRoom> {
     let len = frame.len();
-    let stripped = |item: &Item<'_>| record_units(item.key.len().saturating_sub(strip), item.stored.value.stored_len());
-    let units: usize = items.iter().map(stripped).sum();
+    let units = stripped_units(items, strip);
     let bits = choose_hash_bits(len, items.len(), units);
-    if fixed_bytes(len, items.len(), bits) + units * UNIT_BYTES > len || items.len() >= (1 << bits) {
+    if fixed_bytes(len, items.len(), bits) + units * UNIT_BYTES > len || items.len() > most_hashed(1 << bits) {
         return Err(NoRoom { units });
     }
     frame.fill(0);

@@ -2,7 +2,7 @@
 
 use super::{
     COUNT_AT, DEAD_AT, FlatCursor, FlatRef, GARBAGE_AT, HASH_AT, HASH_USED_AT, HEAD_AT, ORDER_AT, Order, TAIL_AT,
-    TOMBSTONE, hash_of, tail_capacity,
+    TOMBSTONE, hash_of, most_hashed, order_growth, tail_capacity,
 };
 use crate::{
     NoRoom, Stored, UNIT_BYTES,
@@ -66,18 +66,25 @@ impl<'a> FlatMut<'a> {
 
     fn hash_is_full(&self) -> bool {
         let slots = 1usize << self.as_ref().hash_bits();
-        usize::from(u16_at(self.frame, HASH_USED_AT)) >= slots - slots / 8
+        usize::from(u16_at(self.frame, HASH_USED_AT)) >= most_hashed(slots)
     }
 
-    /// Inserts or replaces; true when the key was there before. [`NoRoom`] leaves the frame as it was, and asks to be
-    /// rebuilt.
+    fn need(&self, units: usize) -> Result<(), NoRoom> {
+        if units <= self.as_ref().free_units() {
+            Ok(())
+        } else {
+            Err(NoRoom { units })
+        }
+    }
+
+    /// Inserts or replaces; true when the key, which is not empty, was there before. [`NoRoom`] leaves the frame as it was,
+    /// and asks for it to be rebuilt.
     pub fn put(&mut self, key: &[u8], stored: &Stored<'_>) -> Result<bool, NoRoom> {
         let hash = hash_of(key);
         let units = record_units(key.len(), stored.value.stored_len());
+        let order = self.as_ref().order();
         if let Some(found) = self.as_ref().find(key, hash) {
-            if units > self.as_ref().free_units() {
-                return Err(NoRoom { units });
-            }
+            self.need(units + order_growth(order))?;
             let old_units = self.as_ref().record(found.unit).flat_units();
             let unit = self.write(key, stored);
             put_u16(self.frame, found.slot, narrow(unit << 3) | (hash & 7) as u16);
@@ -88,15 +95,15 @@ impl<'a> FlatMut<'a> {
         if self.hash_is_full() {
             return Err(NoRoom { units });
         }
-        let order = self.as_ref().order();
-        let merge = usize::from(order.tail_len) >= tail_capacity(self.frame.len());
-        let merge_units = if merge { self.merge_units(order) } else { 0 };
-        if units + merge_units > self.as_ref().free_units() {
-            return Err(NoRoom {
-                units: units + merge_units,
-            });
-        }
-        if merge {
+        if usize::from(order.tail_len) < tail_capacity(self.frame.len()) {
+            let longer = Order {
+                tail_len: order.tail_len + 1,
+                ..order
+            };
+            self.need(units + order_growth(longer))?;
+        } else {
+            // Merged, the order has one record in its tail, which takes up to one unit of the sorted array to come.
+            self.need(units + self.merge_units(order) + 1)?;
             self.merge_tail(order);
         }
         let unit = self.write(key, stored);

@@ -24,10 +24,13 @@ pub struct Eviction {
 /// How a trie frame was split in two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrieSplit<'a> {
-    /// The right frame has the root's entries for these bytes, the left the others.
+    /// The right frame has the root's entries from this byte on, the left those before it. A frame that entries on both
+    /// sides led to is in neither: the entries for these bytes, of the node above, must lead to it themselves.
     Range {
-        /// Ascending.
-        bytes: Vec<u8>,
+        /// The first byte that is the right frame's.
+        first: u8,
+        /// What led to both sides, with the bytes that did, ascending.
+        shared: Vec<(Crossing, Vec<u8>)>,
     },
     /// The node behind one entry of the root belongs in the frame above; what it led to is the right frame, based at that
     /// node. The left frame has the other entries.
@@ -80,15 +83,24 @@ pub fn split_trie<'a>(source: &'a [u8], left: &mut [u8], right: &mut [u8]) -> Re
         .filter(|entry| entry.1.is_node());
     match (boundary, largest) {
         (Some((smaller, first)), largest) if smaller > 0 && (smaller * 4 >= total || largest.is_none()) => {
-            left.copy_root(source, root, 0, true, &|byte| byte < first)?;
-            right.copy_root(source, root, 0, false, &|byte| byte >= first)?;
-            Ok(TrieSplit::Range {
-                bytes: sizes
-                    .iter()
-                    .map(|entry| entry.0)
-                    .filter(|byte| *byte >= first)
-                    .collect(),
-            })
+            let both = |entry: Ref| {
+                let mut bytes = sizes.iter().filter(|other| other.1 == entry).map(|other| other.0);
+                bytes.any(|byte| byte < first) && bytes.any(|byte| byte >= first)
+            };
+            let mut shared: Vec<(Crossing, Vec<u8>)> = Vec::new();
+            let mut apart: Vec<u8> = Vec::new();
+            for (byte, entry, _) in &sizes {
+                if let Some(crossing) = source.crossing(*entry).filter(|_| both(*entry)) {
+                    apart.push(*byte);
+                    match shared.iter_mut().find(|known| known.0 == crossing) {
+                        Some((_, bytes)) => bytes.push(*byte),
+                        None => shared.push((crossing, vec![*byte])),
+                    }
+                }
+            }
+            left.copy_root(source, root, 0, true, &|byte| byte < first && !apart.contains(&byte))?;
+            right.copy_root(source, root, 0, false, &|byte| byte >= first && !apart.contains(&byte))?;
+            Ok(TrieSplit::Range { first, shared })
         }
         (_, Some(&(byte, entry, _))) => {
             let node = source.node(entry).ok_or(NoRoom { units: usize::MAX })?;
@@ -99,7 +111,7 @@ pub fn split_trie<'a>(source: &'a [u8], left: &mut [u8], right: &mut [u8]) -> Re
                 prefix: node.prefix().to_vec(),
                 value: source.record(node.value()).map(RecordRef::trie_stored),
                 bytes: node.entries().map(|entry| entry.0).collect(),
-                left_is_empty: sizes.len() == 1,
+                left_is_empty: sizes.len() == 1 && root.value().is_none(),
             })
         }
         _ => Err(NoRoom { units: usize::MAX }),

@@ -1,0 +1,204 @@
+//! How an engine comes to life: over a new folder, over what a folder holds, or over nothing.
+//!
+//! A new database is made journal first and superblock last, so that a half-made one counts as absent. An existing one is
+//! its last durable slot map and, on top of that, the journal's records behind the map's cut.
+
+use std::sync::{Arc, OnceLock, atomic::AtomicBool};
+
+use coppice_disk::{Disk, FolderLock};
+use coppice_journal::{Journal, JournalOptions, OpenError};
+use coppice_store::{Store, StoreError};
+use parking_lot::{Mutex, RwLock};
+
+use super::{Durable, Engine, Rounds, State, checkpoint::store_error, write::journal_error};
+use crate::{
+    error::{Error, ErrorCode},
+    forest::{Forest, ROOT},
+    options::Options,
+    table::{BlobKind, Source, Table},
+};
+
+struct StoreSource(Arc<Store>);
+
+impl Source for StoreSource {
+    fn read(&self, blob: u32, into: &mut [u8]) -> Result<(), Error> {
+        self.0.read(blob, into).map_err(store_error)
+    }
+
+    fn place(&self, blob: u32) -> String {
+        format!("blobs (blob {blob})")
+    }
+}
+
+fn random<const BYTES: usize>() -> Result<[u8; BYTES], Error> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::new(ErrorCode::Io, format!("the system gives no random bytes: {error}")))?;
+    Ok(bytes)
+}
+
+impl Engine {
+    fn assemble(state: State, durable: Option<Durable>, options: &Options) -> Self {
+        Self {
+            state: RwLock::new(state),
+            durable,
+            options: options.clone(),
+            checkpointing: Mutex::new(()),
+            rounds: Mutex::new(Rounds::default()),
+            closed: AtomicBool::new(false),
+            poison: OnceLock::new(),
+        }
+    }
+
+    /// An engine over nothing.
+    pub(crate) fn in_memory(options: &Options) -> Self {
+        let mut forest = Forest::new(Table::new(options.frame_bytes as usize, None));
+        forest.plant();
+        Self::assemble(
+            State {
+                forest,
+                sequence: 0,
+                next_tree: 1,
+            },
+            None,
+            options,
+        )
+    }
+
+    /// An engine over a folder, whose lock is handed on.
+    pub(crate) fn open(disk: Arc<dyn Disk>, lock: Option<FolderLock>, options: &Options) -> Result<Self, Error> {
+        // Salts only have to differ: one from the system, counted up.
+        let salts = Mutex::new(u64::from_le_bytes(random()?));
+        let journal_options = JournalOptions::new(move || {
+            let mut salt = salts.lock();
+            *salt = salt.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            *salt
+        });
+        match Store::open(Arc::clone(&disk)) {
+            Ok(store) => Self::recover(disk, lock, store, journal_options, options),
+            Err(StoreError::NotADatabase { folder }) if !options.create => {
+                Err(Error::new(ErrorCode::NotFound, format!("{folder} holds no database")))
+            }
+            Err(StoreError::NotADatabase { .. }) => Self::create(disk, lock, journal_options, options),
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    fn create(
+        disk: Arc<dyn Disk>,
+        lock: Option<FolderLock>,
+        journal_options: JournalOptions,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let database_id = u128::from_le_bytes(random()?);
+        let failed = |error: &coppice_journal::Error| {
+            let failure = journal_error(error);
+            let known = if failure.code() == ErrorCode::OutcomeUnknown {
+                ErrorCode::Io
+            } else {
+                failure.code()
+            };
+            failure.with_code(known)
+        };
+        let journal =
+            Journal::create(Arc::clone(&disk), journal_options, database_id).map_err(|error| failed(&error))?;
+        let store = Store::create(Arc::clone(&disk), database_id, options.frame_bytes).map_err(store_error)?;
+        let store = Arc::new(store);
+        let source: Arc<dyn Source> = Arc::new(StoreSource(Arc::clone(&store)));
+        let mut forest = Forest::new(Table::new(options.frame_bytes as usize, Some(source)));
+        forest.plant();
+        let state = State {
+            forest,
+            sequence: 0,
+            next_tree: 1,
+        };
+        Ok(Self::assemble(
+            state,
+            Some(Durable {
+                store,
+                journal,
+                disk,
+                lock: Mutex::new(lock),
+            }),
+            options,
+        ))
+    }
+
+    fn recover(
+        disk: Arc<dyn Disk>,
+        lock: Option<FolderLock>,
+        store: Store,
+        journal_options: JournalOptions,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let store = Arc::new(store);
+        let source: Arc<dyn Source> = Arc::new(StoreSource(Arc::clone(&store)));
+        let frame_bytes = store.frame_bytes();
+        if frame_bytes as usize > coppice_frame::MAX_FRAME_BYTES {
+            let message = format!(
+                "{}: frames of {frame_bytes} bytes are not known to this version",
+                disk.label()
+            );
+            return Err(Error::new(ErrorCode::IncompatibleFormat, message));
+        }
+        let mut table = Table::new(frame_bytes as usize, Some(source));
+        for (blob, info) in store.entries() {
+            let kind = BlobKind::from_byte(info.kind).ok_or_else(|| {
+                Error::new(
+                    ErrorCode::IncompatibleFormat,
+                    format!("blob {blob} is of kind {}, which is not known", info.kind),
+                )
+            })?;
+            if kind != BlobKind::Value && info.bytes != frame_bytes {
+                let message = format!(
+                    "blob {blob} is a frame of {} bytes in a database of {frame_bytes}",
+                    info.bytes
+                );
+                return Err(Error::new(ErrorCode::Corrupt, message));
+            }
+            table.enter(blob, kind, info.bytes, info.records, info.live);
+        }
+        table.find_free_numbers();
+        let cut = store.cut();
+        let fresh = table.is_free(ROOT);
+        if fresh && cut > 0 {
+            return Err(Error::new(
+                ErrorCode::Corrupt,
+                format!("{}: the topmost frame is missing", disk.label()),
+            ));
+        }
+        let mut forest = Forest::new(table);
+        if fresh {
+            forest.plant();
+        }
+        let mut state = State {
+            forest,
+            sequence: cut,
+            next_tree: store.next_tree().max(1),
+        };
+        let mut apply = |sequence: u64, op: coppice_journal::Op<'_>| state.replay(sequence, &op);
+        let opened = Journal::open(Arc::clone(&disk), journal_options, store.database_id(), cut, &mut apply);
+        let (journal, _) = opened.map_err(|error| match error {
+            OpenError::Journal(error) => {
+                let failure = journal_error(&error);
+                let known = if failure.code() == ErrorCode::OutcomeUnknown {
+                    ErrorCode::Io
+                } else {
+                    failure.code()
+                };
+                failure.with_code(known)
+            }
+            OpenError::Apply { error, .. } => error,
+        })?;
+        Ok(Self::assemble(
+            state,
+            Some(Durable {
+                store,
+                journal,
+                disk,
+                lock: Mutex::new(lock),
+            }),
+            options,
+        ))
+    }
+}

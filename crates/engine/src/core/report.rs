@@ -1,0 +1,79 @@
+//! Statistics.
+
+use coppice_frame::Kind;
+
+use super::{CATALOG, Engine};
+use crate::{
+    error::Error,
+    forest::{Forest, ROOT},
+    stats::Stats,
+};
+
+/// Depth of the flat frames below a forest's root: the largest, the sum, and how many there are.
+fn depths(forest: &Forest) -> Result<(u32, u64, u64), Error> {
+    let (mut max, mut sum, mut flats) = (1, 0, 0);
+    let mut pending = vec![(ROOT, 1u32)];
+    while let Some((blob, depth)) = pending.pop() {
+        for crossing in forest.table.trie(blob)?.crossings() {
+            let depth = depth.saturating_add(1);
+            max = max.max(depth);
+            match crossing.kind {
+                Kind::Trie => pending.push((crossing.child, depth)),
+                Kind::Flat => {
+                    sum += u64::from(depth);
+                    flats += 1;
+                }
+            }
+        }
+    }
+    Ok((max, sum, flats))
+}
+
+impl Engine {
+    pub(crate) fn stats(&self) -> Result<Stats, Error> {
+        self.check_open()?;
+        let mut stats = Stats::default();
+        {
+            let state = self.state.read();
+            let (all, names) = (state.forest.count(&[])?, state.forest.count(&CATALOG.to_be_bytes())?);
+            stats.keys = all.saturating_sub(names);
+            stats.trees = names;
+            let (max, sum, flats) = depths(&state.forest)?;
+            stats.depth_max = max;
+            stats.depth_mean = if flats == 0 { 1.0 } else { sum as f64 / flats as f64 };
+            let census = state.forest.table.census();
+            stats.blobs = census.blobs;
+            stats.fill = if census.frame_bytes == 0 {
+                0.0
+            } else {
+                census.live_bytes as f64 / census.frame_bytes as f64
+            };
+            stats.memory_resident_bytes = census.resident_bytes;
+            stats.memory_dirty_bytes = census.changed_bytes;
+            stats.frame_misses = census.misses;
+        }
+        if let Some(durable) = &self.durable {
+            let journal = durable.journal.stats();
+            stats.journal_bytes = journal.bytes;
+            stats.journal_appended_bytes = journal.appended_bytes;
+            stats.journal_appended_records = journal.appended_records;
+            stats.journal_syncs = journal.syncs;
+            let store = durable.store.stats();
+            stats.disk_bytes = store.file_bytes + store.map_log_bytes + journal.bytes;
+            stats.disk_free_bytes = store.free_bytes;
+        }
+        let rounds = self.rounds.lock();
+        stats.checkpoint_rounds = rounds.done;
+        stats.checkpoint_failures = rounds.failed;
+        stats.checkpoint_bytes_written = rounds.bytes_written;
+        stats.checkpoint_last_error.clone_from(&rounds.last_error);
+        Ok(stats)
+    }
+
+    /// The folder's path, for messages.
+    pub(crate) fn label(&self) -> String {
+        self.durable
+            .as_ref()
+            .map_or_else(|| ":memory:".to_owned(), |durable| durable.disk.label())
+    }
+}

@@ -1,0 +1,309 @@
+//! Writes: checked, journaled, applied, one at a time.
+
+use coppice_journal::{Error as JournalError, Op};
+
+use super::{CATALOG, Durable, Engine, State, TREE_BYTES, read::FullKey, read::check_tree};
+use crate::{
+    error::{Error, ErrorCode},
+    options::{Durability, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION},
+    request::{Condition, TreeId},
+};
+
+/// `put_many` appends to the journal each time this many entries, or bytes of them, have come together.
+const CHUNK_ENTRIES: usize = 1024;
+const CHUNK_BYTES: usize = 4 << 20;
+
+/// What a failure of the journal means to the caller whose write it refused.
+pub(super) fn journal_error(error: &JournalError) -> Error {
+    let code = match error {
+        JournalError::Io { .. } => ErrorCode::OutcomeUnknown,
+        JournalError::NoSpace { .. } => ErrorCode::NoSpace,
+        JournalError::Poisoned { .. } => ErrorCode::ReadOnly,
+        JournalError::Corrupt { .. } => ErrorCode::Corrupt,
+        JournalError::Incompatible { .. } => ErrorCode::IncompatibleFormat,
+        _ => ErrorCode::Internal,
+    };
+    let source = match error {
+        JournalError::Io { source, .. }
+        | JournalError::NoSpace { source, .. }
+        | JournalError::Poisoned { source, .. } => Some(source.clone()),
+        _ => None,
+    };
+    Error::with_source(code, error.to_string(), source)
+}
+
+impl Engine {
+    fn check_lengths(&self, state: &State, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        let limit = MAX_KEY_BYTES.min(state.forest.max_full_key_bytes() - TREE_BYTES);
+        if key.len() > limit {
+            let message = format!("a key of {} bytes is over the limit of {limit}", key.len());
+            return Err(Error::new(ErrorCode::KeyTooLarge, message));
+        }
+        if value.len() > MAX_VALUE_BYTES {
+            let message = format!(
+                "a value of {} bytes is over the limit of {MAX_VALUE_BYTES}",
+                value.len()
+            );
+            return Err(Error::new(ErrorCode::ValueTooLarge, message));
+        }
+        Ok(())
+    }
+
+    /// Appends to the journal what the caller is about to apply, as the commits after `state.sequence`.
+    fn append(&self, state: &State, ops: &[Op<'_>]) -> Result<(), Error> {
+        if state.sequence + ops.len() as u64 > MAX_VERSION {
+            return Err(Error::new(ErrorCode::Internal, "the database has used up its versions"));
+        }
+        match &self.durable {
+            Some(durable) if self.options.durability != Durability::None => {
+                durable.journal.append(state.sequence + 1, ops).map_err(|error| {
+                    let failure = journal_error(&error);
+                    if !matches!(failure.code(), ErrorCode::NoSpace | ErrorCode::Internal) {
+                        self.poison(&failure);
+                    }
+                    failure
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A change that the journal holds and memory could not take: only a reopen can bring the two together.
+    fn applied<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        result.inspect_err(|error| self.poison(error))
+    }
+
+    /// In `'disk'` mode, waits until all that was appended is on disk.
+    fn settle(&self) -> Result<(), Error> {
+        match &self.durable {
+            Some(durable) if self.options.durability == Durability::Disk => {
+                self.sync_journal(durable).map_err(|error| {
+                    Error::new(
+                        ErrorCode::OutcomeUnknown,
+                        format!("a write may or may not be on disk: {}", error.message()),
+                    )
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn sync_journal(&self, durable: &Durable) -> Result<(), Error> {
+        durable.journal.sync().map_err(|error| {
+            let mut failure = journal_error(&error);
+            if failure.code() == ErrorCode::OutcomeUnknown {
+                failure = failure.with_code(ErrorCode::Io);
+            }
+            self.poison(&failure);
+            failure
+        })
+    }
+
+    /// Opens a tree, creating it when absent.
+    pub(crate) fn tree(&self, name: &str) -> Result<TreeId, Error> {
+        self.check_open()?;
+        if name.len() > MAX_TREE_NAME_BYTES {
+            let message = format!(
+                "a tree's name of {} bytes is over the limit of {MAX_TREE_NAME_BYTES}",
+                name.len()
+            );
+            return Err(Error::new(ErrorCode::InvalidArgument, message));
+        }
+        let known = |state: &State| -> Result<Option<TreeId>, Error> {
+            let full = FullKey::new(CATALOG, name.as_bytes());
+            let found = state.forest.get(full.bytes())?;
+            let bytes: Option<[u8; 4]> = found.and_then(|found| found.value.try_into().ok());
+            Ok(bytes.map(|bytes| TreeId(u32::from_le_bytes(bytes))))
+        };
+        if let Some(tree) = known(&self.state.read())? {
+            return Ok(tree);
+        }
+        let mut state = self.state.write();
+        self.check_writable()?;
+        if let Some(tree) = known(&state)? {
+            return Ok(tree);
+        }
+        let tree = state.next_tree;
+        if tree == u32::MAX {
+            return Err(Error::new(
+                ErrorCode::Internal,
+                "the database has used up its tree numbers",
+            ));
+        }
+        if name.len() > state.forest.max_full_key_bytes() - TREE_BYTES {
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                "a tree's name is too long for frames of this size",
+            ));
+        }
+        self.append(
+            &state,
+            &[Op::CreateTree {
+                tree,
+                name: name.as_bytes(),
+            }],
+        )?;
+        self.applied(state.create_tree(tree, name.as_bytes()))?;
+        drop(state);
+        self.settle()?;
+        Ok(TreeId(tree))
+    }
+
+    pub(crate) fn put(
+        &self,
+        tree: TreeId,
+        key: &[u8],
+        value: &[u8],
+        condition: Condition,
+    ) -> Result<Option<u64>, Error> {
+        let full = FullKey::new(tree.0, key);
+        let mut state = self.state.write();
+        self.check_writable()?;
+        check_tree(&state, tree)?;
+        self.check_lengths(&state, key, value)?;
+        // Reads in the frames on the path too, so that applying does not have to wait for the disk.
+        let version = state.forest.version(full.bytes())?.map(|(version, _)| version);
+        if !condition.holds(version) {
+            return Ok(None);
+        }
+        self.append(
+            &state,
+            &[Op::Put {
+                tree: tree.0,
+                key,
+                value,
+            }],
+        )?;
+        let version = self.applied(state.put(full.bytes(), value))?;
+        drop(state);
+        self.settle()?;
+        Ok(Some(version))
+    }
+
+    pub(crate) fn put_many<'a>(
+        &self,
+        tree: TreeId,
+        entries: &mut dyn Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<u64, Error> {
+        let mut total = 0;
+        let mut chunk: Vec<(&[u8], &[u8])> = Vec::new();
+        let mut bytes = 0;
+        loop {
+            let entry = entries.next();
+            if let Some((key, value)) = entry {
+                bytes += key.len() + value.len();
+                chunk.push((key, value));
+            }
+            if chunk.len() >= CHUNK_ENTRIES || bytes >= CHUNK_BYTES || (entry.is_none() && !chunk.is_empty()) {
+                self.put_chunk(tree, &chunk)?;
+                total += chunk.len() as u64;
+                chunk.clear();
+                bytes = 0;
+            }
+            if entry.is_none() {
+                self.check_open()?;
+                self.settle()?;
+                return Ok(total);
+            }
+        }
+    }
+
+    /// Journals and applies entries in order; what comes before one that is refused is kept.
+    fn put_chunk(&self, tree: TreeId, chunk: &[(&[u8], &[u8])]) -> Result<(), Error> {
+        let mut state = self.state.write();
+        self.check_writable()?;
+        check_tree(&state, tree)?;
+        let refused = chunk
+            .iter()
+            .enumerate()
+            .find_map(|(index, (key, value))| self.check_lengths(&state, key, value).err().map(|error| (index, error)));
+        let accepted = chunk
+            .get(..refused.as_ref().map_or(chunk.len(), |refused| refused.0))
+            .unwrap_or(chunk);
+        let ops: Vec<Op<'_>> = accepted
+            .iter()
+            .map(|(key, value)| Op::Put {
+                tree: tree.0,
+                key,
+                value,
+            })
+            .collect();
+        if !ops.is_empty() {
+            self.append(&state, &ops)?;
+        }
+        for (key, value) in accepted {
+            let full = FullKey::new(tree.0, key);
+            self.applied(state.put(full.bytes(), value))?;
+        }
+        match refused {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn delete(&self, tree: TreeId, key: &[u8], condition: Condition) -> Result<bool, Error> {
+        let full = FullKey::new(tree.0, key);
+        let mut state = self.state.write();
+        self.check_writable()?;
+        check_tree(&state, tree)?;
+        let version = state.forest.version(full.bytes())?.map(|(version, _)| version);
+        if version.is_none() || !condition.holds(version) {
+            return Ok(false);
+        }
+        self.append(&state, &[Op::Delete { tree: tree.0, key }])?;
+        self.applied(state.remove(full.bytes()))?;
+        drop(state);
+        self.settle()?;
+        Ok(true)
+    }
+}
+
+/// What the journal's operations do to the state: the same when they are made and when they are replayed.
+impl State {
+    pub(super) fn put(&mut self, full: &[u8], value: &[u8]) -> Result<u64, Error> {
+        self.sequence += 1;
+        self.forest.put(full, self.sequence, value)?;
+        Ok(self.sequence)
+    }
+
+    pub(super) fn remove(&mut self, full: &[u8]) -> Result<(), Error> {
+        self.sequence += 1;
+        self.forest.remove(full).map(|_| ())
+    }
+
+    pub(super) fn create_tree(&mut self, tree: u32, name: &[u8]) -> Result<(), Error> {
+        let full = FullKey::new(CATALOG, name);
+        self.put(full.bytes(), &tree.to_le_bytes())?;
+        self.next_tree = self.next_tree.max(tree + 1);
+        Ok(())
+    }
+
+    /// Applies a record of the journal, whose sequence number is the next.
+    pub(super) fn replay(&mut self, sequence: u64, op: &Op<'_>) -> Result<(), Error> {
+        let wrong = |what: &str| Error::new(ErrorCode::Corrupt, format!("journal record {sequence}: {what}"));
+        if sequence != self.sequence + 1 {
+            return Err(wrong("is not the next"));
+        }
+        let fits = |key: &[u8]| key.len() + TREE_BYTES <= self.forest.max_full_key_bytes();
+        match *op {
+            Op::Put { tree, key, value } => {
+                if !fits(key) || value.len() > MAX_VALUE_BYTES || tree == CATALOG || tree >= self.next_tree {
+                    return Err(wrong("a put that was never made"));
+                }
+                self.put(FullKey::new(tree, key).bytes(), value).map(|_| ())
+            }
+            Op::Delete { tree, key } => {
+                if tree == CATALOG || tree >= self.next_tree {
+                    return Err(wrong("a delete that was never made"));
+                }
+                self.remove(FullKey::new(tree, key).bytes())
+            }
+            Op::CreateTree { tree, name } => {
+                if tree != self.next_tree || !fits(name) {
+                    return Err(wrong("a tree that was never created"));
+                }
+                self.create_tree(tree, name)
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The handle by which everybody outside uses a database.
+
+use std::{
+    fmt,
+    ops::ControlFlow,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::{
+    core::Engine,
+    error::{Error, ErrorCode},
+    options::Options,
+    registry::{self, Place},
+    request::{Condition, ListItem, ListRequest, Range, Record, TreeId},
+    stats::{CheckpointReport, Stats},
+};
+
+/// A handle on an open database. Handles on the same folder share one engine; each is closed once. All methods may be
+/// called from several threads at once. A handle that is dropped without being closed leaves what a crash would leave.
+pub struct Database {
+    engine: Arc<Engine>,
+    place: Option<Place>,
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("folder", &self.engine.label())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Opens the database in a folder. Recovery runs before this returns.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none and `options.create` is not set, or the parent folder is missing; `Locked` while
+    /// another process has it open; `InvalidArgument` where the path is a file, or a folder with other things in it;
+    /// `Corrupt`, `IncompatibleFormat`, `Io`, `NoSpace`.
+    pub fn open(folder: &Path, options: &Options) -> Result<Self, Error> {
+        let (engine, place) = registry::acquire(folder, options)?;
+        Ok(Self {
+            engine,
+            place: Some(place),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// A volatile database of its own.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn in_memory() -> Result<Self, Error> {
+        let engine = Arc::new(Engine::in_memory(&Options::default()));
+        Ok(Self {
+            engine,
+            place: None,
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    fn engine(&self) -> Result<&Engine, Error> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(
+                ErrorCode::Closed,
+                format!("{} is closed", self.engine.label()),
+            ));
+        }
+        Ok(&self.engine)
+    }
+
+    /// Opens a tree, creating it when absent.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name over 1024 bytes; what a write can fail with.
+    pub fn tree(&self, name: &str) -> Result<TreeId, Error> {
+        self.engine()?.tree(name)
+    }
+
+    /// The names of all trees, in byte order.
+    ///
+    /// # Errors
+    /// `Closed`, `Corrupt`, `Io`.
+    pub fn trees(&self) -> Result<Vec<String>, Error> {
+        self.engine()?.trees()
+    }
+
+    /// Calls `read` with the record while it is pinned. `read` must not call back into the database.
+    ///
+    /// # Errors
+    /// `Closed`, `Corrupt`, `Io`; `InvalidArgument` for a tree of another database.
+    pub fn get<R>(&self, tree: TreeId, key: &[u8], read: impl FnOnce(Option<Record<'_>>) -> R) -> Result<R, Error> {
+        self.engine()?.get(tree, key, read)
+    }
+
+    /// Inserts or replaces. The new version; `None` where the condition did not hold.
+    ///
+    /// # Errors
+    /// `KeyTooLarge` over 8192 bytes, `ValueTooLarge` over 16 MiB, `NoSpace`: nothing was done. `ReadOnly` since an
+    /// earlier failure. `OutcomeUnknown` when this write's own record failed to reach the disk. `Closed`, `Corrupt`, `Io`.
+    pub fn put(&self, tree: TreeId, key: &[u8], value: &[u8], condition: Condition) -> Result<Option<u64>, Error> {
+        self.engine()?.put(tree, key, value, condition)
+    }
+
+    /// Puts in order, with one write to the journal for many; not atomic as a whole. Returns how many.
+    ///
+    /// # Errors
+    /// As [`Database::put`]; the entries before the one that failed have been put.
+    pub fn put_many<'a>(
+        &self,
+        tree: TreeId,
+        entries: &mut dyn Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<u64, Error> {
+        self.engine()?.put_many(tree, entries)
+    }
+
+    /// Removes a record. False where there is none, or the condition did not hold.
+    ///
+    /// # Errors
+    /// As [`Database::put`].
+    pub fn delete(&self, tree: TreeId, key: &[u8], condition: Condition) -> Result<bool, Error> {
+        self.engine()?.delete(tree, key, condition)
+    }
+
+    /// Visits records in key order until `visit` breaks. True when the range was exhausted. `visit` must not call back
+    /// into the database.
+    ///
+    /// # Errors
+    /// As [`Database::get`].
+    pub fn scan(
+        &self,
+        tree: TreeId,
+        range: &Range<'_>,
+        visit: &mut dyn FnMut(&[u8], Record<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, Error> {
+        self.engine()?.scan(tree, range, visit)
+    }
+
+    /// Visits up to `request.limit` items; true when there are more. Subtrees that roll up are skipped, not scanned.
+    /// `visit` must not call back into the database.
+    ///
+    /// # Errors
+    /// As [`Database::get`].
+    pub fn list(
+        &self,
+        tree: TreeId,
+        request: &ListRequest<'_>,
+        visit: &mut dyn FnMut(ListItem<'_>),
+    ) -> Result<bool, Error> {
+        self.engine()?.list(tree, request, visit)
+    }
+
+    /// How many keys start with `prefix`, without visiting them.
+    ///
+    /// # Errors
+    /// As [`Database::get`].
+    pub fn count(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
+        self.engine()?.count(tree, prefix)
+    }
+
+    /// Whether no key starts with `prefix`.
+    ///
+    /// # Errors
+    /// As [`Database::get`].
+    pub fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
+        self.engine()?.is_empty(tree, prefix)
+    }
+
+    /// Returns when all that was written before the call is on disk.
+    ///
+    /// # Errors
+    /// `Io` when the sync failed: the database is read-only from then on.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.engine()?.flush()
+    }
+
+    /// Returns when all that was written before the call is in the blob store and the journal is trimmed.
+    ///
+    /// # Errors
+    /// `NoSpace`: nothing was lost, and a later one may succeed. `Io`: the database is read-only from then on.
+    pub fn checkpoint(&self) -> Result<CheckpointReport, Error> {
+        self.engine()?.checkpoint()
+    }
+
+    /// Counters and sizes.
+    ///
+    /// # Errors
+    /// As [`Database::get`].
+    pub fn stats(&self) -> Result<Stats, Error> {
+        self.engine()?.stats()
+    }
+
+    /// Flushes, checkpoints and releases, when this is the last handle. A second call does nothing; every other call
+    /// after it fails with [`ErrorCode::Closed`].
+    ///
+    /// # Errors
+    /// What could not be made durable, and why. The handle is closed all the same.
+    pub fn close(&self) -> Result<(), Error> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        match &self.place {
+            Some(place) => registry::release(place, true),
+            None => {
+                self.engine.abandon();
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Some(place) = &self.place
+            && !self.closed.swap(true, Ordering::AcqRel)
+        {
+            // Without a shutdown there is nothing that could fail.
+            let _ = registry::release(place, false);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! All trees of a database as one radix tree across frames.
+//!
+//! A record's full key is its tree's number, four bytes big-endian, and then the key; so a small tree shares frames with
+//! its neighbours, and whatever works on a prefix works on a tree. Tree 0 is the catalog: names to numbers.
+//!
+//! Owns the walk from frame to frame. The topmost frame is blob 0, a trie, and never goes. Knows nothing of journals and
+//! checkpoints; its callers hold the lock that makes a change one step.
+
+mod count;
+mod cursor;
+mod insert;
+mod list;
+mod make_room;
+mod remove;
+#[cfg(test)]
+mod tests;
+
+use coppice_frame::{Crossing, Kind, Seek, Stored, Value, max_inline_bytes, max_key_bytes};
+
+use crate::{
+    buffer::Buffer,
+    error::{Error, ErrorCode},
+    table::{BlobKind, Table},
+};
+
+pub(crate) use cursor::{Cursor, Event};
+pub(crate) use list::{Listed, list};
+
+/// The topmost frame.
+pub(crate) const ROOT: u32 = 0;
+/// No path leads through more frames than this: each byte of a key can cost a node, and a frame holds many.
+const MAX_FRAMES_ON_PATH: usize = 1024;
+
+pub(crate) struct Forest {
+    pub(crate) table: Table,
+}
+
+/// A frame on the way to a key: its number, and how many bytes of the key lead to its base.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    blob: u32,
+    base: usize,
+}
+
+/// A record with its value's bytes at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resolved<'a> {
+    pub(crate) version: u64,
+    pub(crate) value: &'a [u8],
+}
+
+impl Forest {
+    /// A forest over blobs that the store holds; its table is filled in.
+    pub(crate) fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    /// Plants the topmost frame in an empty table.
+    pub(crate) fn plant(&mut self) {
+        let bytes = self.table.frame_bytes();
+        let mut buffer = Buffer::zeroed(bytes);
+        coppice_frame::TrieMut::init(buffer.make_mut());
+        let blob = self.table.add(BlobKind::Trie, bytes, buffer);
+        debug_assert_eq!(blob, ROOT);
+    }
+
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.table.frame_bytes()
+    }
+
+    /// The longest full key.
+    pub(crate) fn max_full_key_bytes(&self) -> usize {
+        max_key_bytes(self.frame_bytes())
+    }
+
+    /// Whether a value of this length lies in a frame.
+    fn is_inline(&self, value_bytes: usize) -> bool {
+        value_bytes <= max_inline_bytes(self.frame_bytes())
+    }
+
+    fn lost(&self, what: &str) -> Error {
+        Error::new(
+            ErrorCode::Corrupt,
+            format!("the tree's frames do not fit together: {what}"),
+        )
+    }
+
+    /// Finds a key's record where it lies.
+    fn find(&self, key: &[u8]) -> Result<Option<Stored<'_>>, Error> {
+        let (mut crossing, mut rest) = (
+            Crossing {
+                child: ROOT,
+                kind: Kind::Trie,
+            },
+            key,
+        );
+        for _ in 0..MAX_FRAMES_ON_PATH {
+            match crossing.kind {
+                Kind::Flat => return Ok(self.table.flat(crossing.child)?.get(rest)),
+                Kind::Trie => match self.table.trie(crossing.child)?.seek(rest) {
+                    Seek::Found(stored) => return Ok(Some(stored)),
+                    Seek::Absent => return Ok(None),
+                    Seek::Below { crossing: below, depth } => {
+                        crossing = below;
+                        rest = rest.get(depth..).unwrap_or(&[]);
+                    }
+                },
+            }
+        }
+        Err(self.lost("a path has no end"))
+    }
+
+    /// The record's value, wherever it lies.
+    pub(crate) fn resolve<'a>(&'a self, stored: Stored<'a>) -> Result<Resolved<'a>, Error> {
+        match stored.value {
+            Value::Inline(value) => Ok(Resolved {
+                version: stored.version,
+                value,
+            }),
+            Value::Extent { blob, len } => {
+                let bytes = self.table.bytes(blob, BlobKind::Value)?;
+                let value = bytes
+                    .get(..len as usize)
+                    .ok_or_else(|| self.lost("a value is shorter than its record says"))?;
+                Ok(Resolved {
+                    version: stored.version,
+                    value,
+                })
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Resolved<'_>>, Error> {
+        self.find(key)?.map(|stored| self.resolve(stored)).transpose()
+    }
+
+    /// The version of a key's record, without its value; and the blob its value has to itself.
+    pub(crate) fn version(&self, key: &[u8]) -> Result<Option<(u64, Option<u32>)>, Error> {
+        let stored = self.find(key)?;
+        Ok(stored.map(|stored| match stored.value {
+            Value::Inline(_) => (stored.version, None),
+            Value::Extent { blob, .. } => (stored.version, Some(blob)),
+        }))
+    }
+}
+
+#[cfg(test)]
+impl Forest {
+    /// Every frame that can be reached is valid and reached once, and there are no others.
+    pub(crate) fn assert_valid(&self) {
+        let mut seen = std::collections::BTreeSet::from([ROOT]);
+        let mut pending = vec![ROOT];
+        while let Some(blob) = pending.pop() {
+            let trie = self.table.trie(blob).unwrap();
+            coppice_frame::validate(trie.as_bytes()).unwrap();
+            assert!(blob == ROOT || !trie.is_empty(), "an empty trie frame is left");
+            for crossing in trie.crossings() {
+                assert!(seen.insert(crossing.child), "frame {} is reached twice", crossing.child);
+                match crossing.kind {
+                    Kind::Trie => pending.push(crossing.child),
+                    Kind::Flat => {
+                        let bytes = self.table.bytes(crossing.child, BlobKind::Flat).unwrap();
+                        coppice_frame::validate(bytes).unwrap();
+                        assert!(
+                            self.table.flat(crossing.child).unwrap().records() > 0,
+                            "an empty flat frame is left"
+                        );
+                    }
+                }
+            }
+        }
+        let frames = (0..self.table.len() as u32)
+            .filter(|blob| matches!(self.table.kind(*blob), Some(BlobKind::Trie | BlobKind::Flat)));
+        assert_eq!(frames.count(), seen.len(), "frames that nothing leads to");
+    }
+}

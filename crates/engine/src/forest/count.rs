@@ -1,0 +1,108 @@
+//! How many keys start with a prefix, without visiting them.
+//!
+//! A flat frame knows its records, and the slot map knows them for frames not in memory. A trie frame's sum over all below
+//! it is kept in the table until something below changes, so a count walks the nodes of one frame, and of those whose sums
+//! went stale.
+
+use coppice_frame::{Crossing, Kind, NodePosition, Step, TrieRef};
+
+use super::{Forest, MAX_FRAMES_ON_PATH, ROOT};
+use crate::error::Error;
+
+impl Forest {
+    /// Keys that start with `prefix`.
+    pub(crate) fn count(&self, prefix: &[u8]) -> Result<u64, Error> {
+        let (mut blob, mut rest) = (ROOT, prefix);
+        for _ in 0..MAX_FRAMES_ON_PATH {
+            let trie = self.table.trie(blob)?;
+            let (mut node, mut depth) = (trie.root(), 0);
+            loop {
+                let node_prefix = trie.prefix(node);
+                let below = rest.get(depth..).unwrap_or(&[]);
+                if node_prefix.starts_with(below) {
+                    return self.count_below(trie, node);
+                }
+                if !below.starts_with(node_prefix) {
+                    return Ok(0);
+                }
+                depth += node_prefix.len();
+                let Some(&byte) = rest.get(depth) else {
+                    return self.count_below(trie, node);
+                };
+                match trie.child(node, byte, depth) {
+                    None => return Ok(0),
+                    Some(Step::Node(next)) => {
+                        node = next;
+                        depth += 1;
+                    }
+                    Some(Step::Record { suffix, .. }) => {
+                        return Ok(u64::from(suffix.starts_with(rest.get(depth + 1..).unwrap_or(&[]))));
+                    }
+                    Some(Step::Cross(Crossing {
+                        child,
+                        kind: Kind::Flat,
+                    })) => {
+                        return Ok(self.table.flat(child)?.count_prefix(rest.get(depth..).unwrap_or(&[])) as u64);
+                    }
+                    Some(Step::Cross(Crossing {
+                        child,
+                        kind: Kind::Trie,
+                    })) => {
+                        blob = child;
+                        rest = rest.get(depth..).unwrap_or(&[]);
+                        break;
+                    }
+                }
+            }
+        }
+        Err(self.lost("a path has no end"))
+    }
+
+    /// Keys at and below a node.
+    fn count_below(&self, trie: TrieRef<'_>, node: NodePosition) -> Result<u64, Error> {
+        let (mut keys, mut below) = trie.count_here(node);
+        for crossing in &below {
+            if crossing.kind == Kind::Flat {
+                keys += self.table.flat_records(crossing.child)?;
+            }
+        }
+        below.retain(|crossing| crossing.kind == Kind::Trie);
+        for crossing in below {
+            keys += self.count_frame(crossing.child)?;
+        }
+        Ok(keys)
+    }
+
+    /// Keys below a trie frame. Frames whose sums are stale are visited deepest first.
+    fn count_frame(&self, blob: u32) -> Result<u64, Error> {
+        let mut pending = vec![blob];
+        while let Some(&blob) = pending.last() {
+            if pending.len() > self.table.len() * 256 {
+                return Err(self.lost("frames lead to one another in a ring"));
+            }
+            if self.table.subtree_keys(blob).is_some() {
+                pending.pop();
+                continue;
+            }
+            let trie = self.table.trie(blob)?;
+            let (mut keys, crossings) = trie.count_here(trie.root());
+            let waiting = pending.len();
+            for crossing in crossings {
+                match crossing.kind {
+                    Kind::Flat => keys += self.table.flat_records(crossing.child)?,
+                    Kind::Trie => match self.table.subtree_keys(crossing.child) {
+                        Some(below) => keys += below,
+                        None => pending.push(crossing.child),
+                    },
+                }
+            }
+            if pending.len() == waiting {
+                self.table.set_subtree_keys(blob, Some(keys));
+                pending.pop();
+            }
+        }
+        self.table
+            .subtree_keys(blob)
+            .ok_or_else(|| self.lost("a count went stale while it was made"))
+    }
+}

@@ -1,0 +1,112 @@
+//! Putting a record where its key belongs.
+
+use coppice_frame::{FlatMut, Kind, NoRoom, Placed, Stored, TrieMut, Value};
+
+use super::{Forest, Level, MAX_FRAMES_ON_PATH, ROOT};
+use crate::{
+    buffer::Buffer,
+    error::{Error, ErrorCode},
+    table::BlobKind,
+};
+
+/// How often one insert may find a frame full. Each time something is made smaller, so a few suffice; a frame can be
+/// narrowed byte by byte along a key at worst.
+const MAX_ATTEMPTS: usize = 1 << 15;
+
+impl Forest {
+    /// Inserts or replaces a record. The caller has checked the lengths and read in the frames on the key's path.
+    pub(crate) fn put(&mut self, key: &[u8], version: u64, value: &[u8]) -> Result<(), Error> {
+        let replaced = self.version(key)?.and_then(|(_, extent)| extent);
+        let value = if self.is_inline(value.len()) {
+            Value::Inline(value)
+        } else {
+            let mut buffer = Buffer::zeroed(value.len());
+            if let Some(room) = buffer.make_mut().get_mut(..value.len()) {
+                room.copy_from_slice(value);
+            }
+            let blob = self.table.add(BlobKind::Value, value.len(), buffer);
+            Value::Extent {
+                blob,
+                len: value.len() as u32,
+            }
+        };
+        self.insert(key, &Stored { version, value })?;
+        if let Some(blob) = replaced {
+            self.table.remove(blob);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, key: &[u8], stored: &Stored<'_>) -> Result<(), Error> {
+        let mut path = Vec::with_capacity(8);
+        let mut compacted = None;
+        for _ in 0..MAX_ATTEMPTS {
+            match self.try_insert(key, stored, &mut path)? {
+                Ok(existed) => {
+                    if !existed {
+                        self.mark_counts_stale(&path);
+                    }
+                    return Ok(());
+                }
+                Err(full) => self.make_room(key, &path, full.units, &mut compacted)?,
+            }
+        }
+        Err(Error::new(
+            ErrorCode::Internal,
+            "a frame stayed full however often room was made in it",
+        ))
+    }
+
+    /// One walk down. `path` is left with the frames passed, the one that had no room last.
+    fn try_insert(
+        &mut self,
+        key: &[u8],
+        stored: &Stored<'_>,
+        path: &mut Vec<Level>,
+    ) -> Result<Result<bool, NoRoom>, Error> {
+        path.clear();
+        path.push(Level { blob: ROOT, base: 0 });
+        let mut kind = Kind::Trie;
+        while let Some(&Level { blob, base }) = path.last() {
+            let rest = key.get(base..).unwrap_or(&[]);
+            match kind {
+                Kind::Flat => {
+                    return Ok(FlatMut::new(self.table.bytes_mut(blob, BlobKind::Flat)?).put(rest, stored));
+                }
+                Kind::Trie => {
+                    // The walk through upper frames changes nothing as a rule; only then is one marked as changed.
+                    if let coppice_frame::Seek::Below { crossing, depth } = self.table.trie(blob)?.seek(rest) {
+                        path.push(Level {
+                            blob: crossing.child,
+                            base: base + depth,
+                        });
+                        kind = crossing.kind;
+                    } else {
+                        match TrieMut::new(self.table.bytes_mut(blob, BlobKind::Trie)?).place(rest, stored) {
+                            Ok(Placed::Here { existed }) => return Ok(Ok(existed)),
+                            Ok(Placed::Below { crossing, depth }) => {
+                                path.push(Level {
+                                    blob: crossing.child,
+                                    base: base + depth,
+                                });
+                                kind = crossing.kind;
+                            }
+                            Err(full) => return Ok(Err(full)),
+                        }
+                    }
+                }
+            }
+            if path.len() > MAX_FRAMES_ON_PATH {
+                return Err(self.lost("a path has no end"));
+            }
+        }
+        Err(self.lost("a path has no start"))
+    }
+
+    /// After the number of keys below these frames changed.
+    pub(super) fn mark_counts_stale(&self, path: &[Level]) {
+        for level in path {
+            self.table.set_subtree_keys(level.blob, None);
+        }
+    }
+}

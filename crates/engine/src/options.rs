@@ -1,0 +1,53 @@
+//! How a database is opened, and the limits on what it takes.
+
+use std::time::Duration;
+
+/// Longest key, bytes.
+pub const MAX_KEY_BYTES: usize = 8192;
+/// Longest value, bytes.
+pub const MAX_VALUE_BYTES: usize = 16 << 20;
+/// Longest tree name, bytes of UTF-8.
+pub const MAX_TREE_NAME_BYTES: usize = 1024;
+/// Versions stay below this: records keep 48 bits of them.
+pub const MAX_VERSION: u64 = (1 << 48) - 1;
+/// The size of frames in databases made without another one asked for.
+pub const DEFAULT_FRAME_BYTES: u32 = 64 << 10;
+
+/// What a returned write has survived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing since the last checkpoint.
+    None,
+    /// The death of the process.
+    Process,
+    /// A power cut.
+    Disk,
+}
+
+/// How to open a database. Handles on one folder share an engine, whose options are those of the first open.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Create it where there is none.
+    pub create: bool,
+    /// What a returned write has survived.
+    pub durability: Durability,
+    /// Between background syncs at [`Durability::Process`].
+    pub sync_interval: Duration,
+    /// Journal bytes that start a checkpoint by themselves.
+    pub journal_bytes: u64,
+    /// Size of frames when the database is created; a constant of the database from then on. A multiple of 4096, at most
+    /// 65536. Keys longer than an eighth of it are refused.
+    pub frame_bytes: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            create: true,
+            durability: Durability::Process,
+            sync_interval: Duration::from_millis(100),
+            journal_bytes: 256 << 20,
+            frame_bytes: DEFAULT_FRAME_BYTES,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Which folders are open in this process, so that opening one again shares its engine.
+//!
+//! A folder is known by device and inode, whatever path leads to it. The registry's lock is held over opens and closes, so
+//! that an open never meets an engine half closed; opens of different folders wait for one another's recovery.
+
+use std::{collections::HashMap, path::Path, sync::Arc, sync::LazyLock};
+
+use coppice_disk::{FolderDisk, FolderIdentity, FolderLock, LockError};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::{
+    background::Background,
+    core::Engine,
+    error::{Error, ErrorCode},
+    options::Options,
+};
+
+/// An engine that handles share.
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<Engine>,
+    handles: usize,
+    background: Background,
+}
+
+type Folders = HashMap<FolderIdentity, Shared>;
+
+static OPEN: LazyLock<Mutex<Folders>> = LazyLock::new(Mutex::default);
+
+/// A place in the registry, given back by [`release`].
+pub(crate) type Place = FolderIdentity;
+
+fn folder_error(path: &Path, error: std::io::Error) -> Error {
+    let name = path.display();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::new(ErrorCode::NotFound, format!("there is no database at {name}")),
+        std::io::ErrorKind::NotADirectory => Error::new(
+            ErrorCode::InvalidArgument,
+            format!("{name} is not a folder, and a database is one"),
+        ),
+        std::io::ErrorKind::InvalidInput => Error::new(ErrorCode::InvalidArgument, format!("{name}: {error}")),
+        _ => Error::from_io(name.to_string(), error),
+    }
+}
+
+fn open_folder(path: &Path, options: &Options) -> Result<FolderDisk, Error> {
+    match FolderDisk::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && options.create => FolderDisk::create(path)
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => Error::new(
+                    ErrorCode::NotFound,
+                    format!("{}: its parent folder does not exist", path.display()),
+                ),
+                _ => folder_error(path, error),
+            }),
+        other => other.map_err(|error| folder_error(path, error)),
+    }
+}
+
+/// Opens a folder's database, or shares it if it is open already.
+pub(crate) fn acquire(path: &Path, options: &Options) -> Result<(Arc<Engine>, Place), Error> {
+    let mut open: MutexGuard<'_, Folders> = OPEN.lock();
+    let disk = open_folder(path, options)?;
+    let identity = disk.identity().map_err(|error| folder_error(path, error))?;
+    if let Some(shared) = open.get_mut(&identity) {
+        shared.handles += 1;
+        return Ok((Arc::clone(&shared.engine), identity));
+    }
+    refuse_foreign(&disk, options)?;
+    let lock = FolderLock::acquire(&disk).map_err(|error| match error {
+        LockError::Held { .. } => Error::new(ErrorCode::Locked, error.to_string()),
+        LockError::Io { folder, source } => Error::from_io(format!("{folder}: cannot lock"), source),
+    })?;
+    let engine = Arc::new(Engine::open(Arc::new(disk), Some(lock), options)?);
+    let background = Background::start(&engine)?;
+    open.insert(
+        identity.clone(),
+        Shared {
+            engine: Arc::clone(&engine),
+            handles: 1,
+            background,
+        },
+    );
+    Ok((engine, identity))
+}
+
+/// A folder that holds other things must not be littered with a database.
+fn refuse_foreign(disk: &FolderDisk, options: &Options) -> Result<(), Error> {
+    let path = disk.path();
+    let entries = std::fs::read_dir(path).map_err(|error| folder_error(path, error))?;
+    let mut ours = true;
+    let mut is_database = false;
+    for entry in entries {
+        let name = entry.map_err(|error| folder_error(path, error))?.file_name();
+        let name = name.to_string_lossy();
+        is_database |= name == "coppice.super";
+        ours &= name == "LOCK"
+            || name == "blobs"
+            || name == "coppice.super"
+            || ["map-", "journal-"].iter().any(|stem| name.starts_with(stem))
+            || name.ends_with(".tmp");
+    }
+    if is_database || (ours && options.create) {
+        return Ok(());
+    }
+    let name = path.display();
+    Err(if options.create {
+        Error::new(
+            ErrorCode::InvalidArgument,
+            format!("{name} holds other files and no database"),
+        )
+    } else {
+        Error::new(ErrorCode::NotFound, format!("there is no database at {name}"))
+    })
+}
+
+/// Gives a handle back. The last one ends the engine: with `shut_down`, everything is made durable first, and an error says
+/// what could not be; without, only what is durable already is kept.
+pub(crate) fn release(place: &Place, shut_down: bool) -> Result<(), Error> {
+    let mut open = OPEN.lock();
+    let Some(shared) = open.get_mut(place) else {
+        return Ok(());
+    };
+    shared.handles -= 1;
+    if shared.handles > 0 {
+        return Ok(());
+    }
+    let Some(mut shared) = open.remove(place) else {
+        return Ok(());
+    };
+    shared.background.stop();
+    if shut_down {
+        return shared.engine.shut_down();
+    }
+    shared.engine.abandon();
+    Ok(())
+}

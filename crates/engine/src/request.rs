@@ -1,0 +1,83 @@
+//! What readers and writers ask for, and what they get.
+
+use std::ops::Bound;
+
+/// A named tree: a number that is never used again in its database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TreeId(pub u32);
+
+/// A record as a reader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The value's bytes.
+    pub value: &'a [u8],
+    /// The sequence number of the commit that wrote it; below 2^48.
+    pub version: u64,
+}
+
+/// When a put or a delete takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// In any case.
+    Always,
+    /// Where there is no record.
+    IfAbsent,
+    /// Where the record has exactly this version.
+    IfVersion(u64),
+}
+
+impl Condition {
+    pub(crate) fn holds(self, version: Option<u64>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::IfAbsent => version.is_none(),
+            Self::IfVersion(wanted) => version == Some(wanted),
+        }
+    }
+}
+
+/// Which keys a scan visits: all bounds given must hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Range<'a> {
+    /// Keys start with this.
+    pub prefix: &'a [u8],
+    /// Keys are above this.
+    pub lower: Bound<&'a [u8]>,
+    /// Keys are below this.
+    pub upper: Bound<&'a [u8]>,
+}
+
+/// Where a listing goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After<'a> {
+    /// At its start.
+    Start,
+    /// Behind this key.
+    Key(&'a [u8]),
+    /// Behind every key that starts with this.
+    Prefix(&'a [u8]),
+}
+
+/// One page of a listing. Semantics are S3's ListObjectsV2.
+#[derive(Clone, Copy, Debug)]
+pub struct ListRequest<'a> {
+    /// Keys start with this.
+    pub prefix: &'a [u8],
+    /// Keys that hold this behind the prefix are rolled up to its end. Empty: nothing is rolled up.
+    pub delimiter: &'a [u8],
+    /// The caller's start-after: only keys greater than this.
+    pub after: Option<&'a [u8]>,
+    /// Where the previous page ended.
+    pub resume: After<'a>,
+    /// Keys and prefixes together.
+    pub limit: usize,
+}
+
+/// One item of a listing, in key order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListItem<'a> {
+    /// A key that was not rolled up.
+    Key(&'a [u8], Record<'a>),
+    /// A rolled-up prefix, delimiter included.
+    Prefix(&'a [u8]),
+}

@@ -1,0 +1,67 @@
+//! What a database says of itself.
+
+/// One checkpoint's figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckpointReport {
+    /// The cut: every commit up to this one is in the blob store.
+    pub version: u64,
+    /// Blobs that had changed since the cut before.
+    pub dirty_blobs: u64,
+    /// Blobs written.
+    pub flushed_blobs: u64,
+    /// Blobs that the cut no longer refers to.
+    pub pending_deletes: u64,
+    /// Of those, the ones whose space was given back.
+    pub applied_deletes: u64,
+    /// Bytes written, the slot map's log included.
+    pub bytes_written: u64,
+    /// Syncs of files and folders.
+    pub syncs: u64,
+    /// Cuts that shared one write and one sync: 1.
+    pub epochs_coalesced: u64,
+    /// From the cut to the trimmed journal, microseconds.
+    pub duration_micros: u64,
+}
+
+/// Counters and sizes of one database.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Keys in all trees.
+    pub keys: u64,
+    /// Named trees.
+    pub trees: u64,
+    /// Frames and large values.
+    pub blobs: u64,
+    /// Frames from the topmost one to the furthest flat one, both counted.
+    pub depth_max: u32,
+    /// The same, averaged over the flat frames; 1 when there are none.
+    pub depth_mean: f64,
+    /// Live bytes over all bytes of frames, 0..=1.
+    pub fill: f64,
+    /// Bytes of blobs in memory.
+    pub memory_resident_bytes: u64,
+    /// Of those, changed since the last cut.
+    pub memory_dirty_bytes: u64,
+    /// Blobs read from the store since the open.
+    pub frame_misses: u64,
+    /// Bytes that recovery would replay.
+    pub journal_bytes: u64,
+    /// Bytes appended since the open.
+    pub journal_appended_bytes: u64,
+    /// Syncs of the journal since the open.
+    pub journal_syncs: u64,
+    /// Records appended since the open.
+    pub journal_appended_records: u64,
+    /// Checkpoints that succeeded since the open.
+    pub checkpoint_rounds: u64,
+    /// Checkpoints that failed since the open.
+    pub checkpoint_failures: u64,
+    /// Bytes that checkpoints wrote since the open.
+    pub checkpoint_bytes_written: u64,
+    /// The last failure.
+    pub checkpoint_last_error: Option<String>,
+    /// Bytes of the database's files.
+    pub disk_bytes: u64,
+    /// Of those, free for the next checkpoint.
+    pub disk_free_bytes: u64,
+}
