@@ -212,6 +212,8 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::OutOfSequence`], [`Error::TooLarge`] and [`Error::NoSpace`]: nothing was appended and all goes on.
+    /// (Only a power cut before the next sync can bring back the first few of several operations that a full disk
+    /// refused: what was written of them is cut off at once, but nothing is synced for that.)
     /// [`Error::Io`]: whether any of them will be found by recovery is unknown, and this is the last that is written.
     /// [`Error::Poisoned`] from then on.
     pub fn append(&self, first_sequence: u64, ops: &[Op<'_>]) -> Result<(), Error> {

@@ -51,7 +51,6 @@ fn zeros_behind_the_end_are_a_tail() {
 fn zeros_from_any_byte_of_the_last_record_on_are_a_tail() {
     let disk = journal_of(3);
     let whole = disk.read(FIRST);
-    // A record's last bytes are its value: zeros in the place of what is not zero.
     for len in HEADER_BYTES + 2 * RECORD..whole.len() {
         let mut bytes = whole[..len].to_vec();
         bytes.resize(whole.len() + 512, 0);
