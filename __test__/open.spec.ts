@@ -1,0 +1,212 @@
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import test from 'ava'
+import { CoppiceError, open } from 'coppice'
+import { temporaryFolder, throwsCode } from './support/database.js'
+
+test('each volatile database is one of its own', (t) => {
+  using first = open(':memory:')
+  using second = open(':memory:')
+  first.tree().put('k', 'v')
+  t.is(second.tree().get('k'), undefined)
+  t.is(first.path, ':memory:')
+})
+
+test('what was written is there after closing and opening again', async (t) => {
+  const folder = path.join(await temporaryFolder(t), 'db')
+  const first = open(folder)
+  const tree = first.tree('files', { encoding: 'json' })
+  const version = tree.put('a/b', { size: 1 })
+  tree.put('gone', {})
+  tree.delete('gone')
+  tree.putMany(Array.from({ length: 3000 }, (_, index) => [`many/${index}`, { index }]))
+  first.tree('empty')
+  first.close()
+
+  const second = open(folder, { create: false })
+  t.is(second.path, folder)
+  t.deepEqual(second.trees(), ['empty', 'files'])
+  const again = second.tree('files', { encoding: 'json' })
+  t.deepEqual(again.record('a/b'), { value: { size: 1 }, version })
+  t.false(again.has('gone'))
+  t.is(again.count(), 3001)
+  t.is(again.count('many/'), 3000)
+  t.deepEqual(again.get('many/2999'), { index: 2999 })
+  t.true(again.put('a/b', { size: 2 }) > version + 3000)
+  second.close()
+})
+
+test('closing and opening many times loses nothing', async (t) => {
+  const folder = await temporaryFolder(t)
+  for (let round = 0; round < 10; round++) {
+    using db = open(folder)
+    const tree = db.tree('t', { encoding: 'utf8' })
+    t.is(tree.count(), round * 100)
+    for (let index = 0; index < 100; index++) tree.put(`${round}/${index}`, `${round}`)
+    if (round % 2 === 0) tree.put('0/0', `${round}`)
+  }
+  using db = open(folder)
+  t.is(db.tree('t').count(), 1000)
+  t.is(String(db.tree('t').get('0/0')), '8')
+})
+
+test('create: false wants a database', async (t) => {
+  const folder = await temporaryFolder(t)
+  const missing = path.join(folder, 'missing')
+  throwsCode(t, () => open(missing, { create: false }), 'ERR_COPPICE_NOT_FOUND', /missing/)
+  throwsCode(t, () => open(folder, { create: false }), 'ERR_COPPICE_NOT_FOUND')
+  t.deepEqual(await readdir(folder), [])
+})
+
+test('two handles on one folder share one engine', async (t) => {
+  const folder = await temporaryFolder(t)
+  const first = open(folder)
+  const second = open(`${folder}/../${path.basename(folder)}/`)
+  first.tree().put('k', 'v')
+  t.is(String(second.tree().get('k')), 'v')
+  first.close()
+  throwsCode(t, () => first.tree(), 'ERR_COPPICE_CLOSED')
+  second.tree().put('k', 'w')
+  t.is(String(second.tree().get('k')), 'w')
+  second.close()
+  using third = open(folder)
+  t.is(String(third.tree().get('k')), 'w')
+})
+
+test('options are taken', async (t) => {
+  const folder = await temporaryFolder(t)
+  const variants = [
+    {},
+    { durability: 'disk' },
+    { durability: 'none' },
+    { durability: 'process', syncInterval: 1 },
+    { checkpoint: {} },
+    { checkpoint: { journalBytes: 65_536 } },
+    { checkpoint: { journalBytes: '1MiB' } },
+    { checkpoint: { journalBytes: '0.5 GiB' } },
+    { create: undefined, durability: undefined, syncInterval: undefined, checkpoint: undefined },
+  ]
+  for (const [index, options] of variants.entries()) {
+    using db = open(path.join(folder, String(index)), options as object)
+    db.tree().put('k', 'v')
+    t.is(String(db.tree().get('k')), 'v')
+  }
+})
+
+const impossible: [unknown, RegExp][] = [
+  [{ creat: true }, /'creat'.*create, durability/],
+  [{ memory: '1GiB' }, /'memory'/],
+  [{ create: 1 }, /create.*1/],
+  [{ create: null }, /create.*null/],
+  [{ durability: 'full' }, /durability.*'process', 'disk', 'none'.*"full"/],
+  [{ syncInterval: 0 }, /syncInterval.*0/],
+  [{ syncInterval: -5 }, /syncInterval.*-5/],
+  [{ syncInterval: 1.5 }, /syncInterval/],
+  [{ syncInterval: '100' }, /syncInterval/],
+  [{ syncInterval: 3_600_001 }, /syncInterval/],
+  [{ syncInterval: Number.NaN }, /syncInterval.*NaN/],
+  [{ checkpoint: true }, /checkpoint.*true/],
+  [{ checkpoint: { queue: 1 } }, /checkpoint.*'queue'/],
+  [{ checkpoint: { journalBytes: 0 } }, /journalBytes.*0/],
+  [{ checkpoint: { journalBytes: 65_535 } }, /journalBytes.*65536/],
+  [{ checkpoint: { journalBytes: 1e20 } }, /journalBytes/],
+  [{ checkpoint: { journalBytes: '64MB' } }, /journalBytes.*"64MB"/],
+  [{ checkpoint: { journalBytes: '64mib' } }, /journalBytes/],
+  [{ checkpoint: { journalBytes: 'MiB' } }, /journalBytes/],
+  [{ checkpoint: { journalBytes: '-1MiB' } }, /journalBytes/],
+  [{ checkpoint: { journalBytes: '0.3B' } }, /journalBytes/],
+  [{ checkpoint: { journalBytes: null } }, /journalBytes.*null/],
+  [null, /open options.*null/],
+  ['disk', /open options.*"disk"/],
+  [[], /open options.*array/],
+]
+
+test('options that cannot be are refused before anything is made', async (t) => {
+  const folder = await temporaryFolder(t)
+  for (const [options, message] of impossible) {
+    throwsCode(t, () => open(path.join(folder, 'db'), options as object), 'ERR_COPPICE_INVALID_ARGUMENT', message)
+    throwsCode(t, () => open(':memory:', options as object), 'ERR_COPPICE_INVALID_ARGUMENT', message)
+  }
+  t.deepEqual(await readdir(folder), [])
+})
+
+test('paths that cannot be are refused', (t) => {
+  for (const bad of [undefined, null, 1, {}, Buffer.from('db'), new URL('file:///db'), '', 'a\0b', '\ud800']) {
+    throwsCode(t, () => open(bad as string), 'ERR_COPPICE_INVALID_ARGUMENT', /^path must/)
+  }
+})
+
+test('a file where the folder should be is left alone', async (t) => {
+  const file = path.join(await temporaryFolder(t), 'file')
+  await writeFile(file, 'not a database')
+  const error = t.throws(() => open(file), { instanceOf: CoppiceError })
+  t.regex((error as CoppiceError).code, /^ERR_COPPICE_(INCOMPATIBLE_FORMAT|IO|NOT_FOUND)$/)
+  t.is(await readFile(file, 'utf8'), 'not a database')
+})
+
+test('a folder of other things is left alone', async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFile(path.join(folder, 'notes.txt'), 'mine')
+  await mkdir(path.join(folder, 'photos'))
+  throwsCode(t, () => open(folder), 'ERR_COPPICE_INCOMPATIBLE_FORMAT')
+  throwsCode(t, () => open(folder, { create: false }), 'ERR_COPPICE_NOT_FOUND')
+  t.deepEqual((await readdir(folder)).sort(), ['notes.txt', 'photos'])
+})
+
+/** A closed database of 2,000 records, and the names of its files. */
+async function closedDatabase(folder: string): Promise<string[]> {
+  using db = open(folder)
+  db.tree('t').putMany(Array.from({ length: 2000 }, (_, index) => [`k${index}`, `v${index}`]))
+  await db.checkpoint()
+  db.close()
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name))
+}
+
+/** Passes where a database either says what is wrong with it, or has all that was put into it. */
+function isHonest(folder: string): true | string {
+  try {
+    using db = open(folder, { create: false })
+    const tree = db.tree('t', { encoding: 'utf8' })
+    for (let index = 0; index < 2000; index++) {
+      if (tree.get(`k${index}`) !== `v${index}`) return `k${index} is ${tree.get(`k${index}`)}`
+    }
+    return tree.count() === 2000 || `${tree.count()} records`
+  } catch (error) {
+    if (!(error instanceof CoppiceError)) return String(error)
+    const known = ['CORRUPT', 'INCOMPATIBLE_FORMAT', 'NOT_FOUND', 'IO'].map((code) => `ERR_COPPICE_${code}`)
+    return known.includes(error.code) || `${error.code}: ${error.message}`
+  }
+}
+
+const damages: [string, (file: string) => Promise<void>][] = [
+  ['a truncated file', async (file) => writeFile(file, (await readFile(file)).subarray(0, -1000))],
+  [
+    'a file cut in half',
+    async (file) => writeFile(file, (await readFile(file)).subarray(0, (await readFile(file)).length / 2)),
+  ],
+  ['an empty file', (file) => writeFile(file, '')],
+  ['a foreign file', async (file) => writeFile(file, Buffer.alloc((await readFile(file)).length, 'not a database '))],
+  ['a missing file', (file) => rm(file)],
+  [
+    'a folder in place of a file',
+    async (file) => {
+      await rm(file)
+      await mkdir(file)
+    },
+  ],
+]
+
+for (const [name, damage] of damages) {
+  test(`${name} is never answered wrongly`, async (t) => {
+    const files = await closedDatabase(path.join(await temporaryFolder(t), 'db'))
+    for (let index = 0; index < files.length; index++) {
+      const folder = path.join(await temporaryFolder(t), 'db')
+      const file = (await closedDatabase(folder))[index]
+      if (file === undefined) continue
+      await damage(file)
+      t.is(isHonest(folder), true, path.relative(folder, file))
+      t.is(isHonest(folder), true, `${path.relative(folder, file)}, again`)
+    }
+  })
+}

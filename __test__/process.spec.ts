@@ -1,0 +1,77 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import test, { type ExecutionContext } from 'ava'
+import { open } from 'coppice'
+import { temporaryFolder, throwsCode } from './support/database.js'
+
+const holder = fileURLToPath(new URL('./fixtures/holder.mjs', import.meta.url))
+const worker = new URL('./fixtures/worker.mjs', import.meta.url)
+
+/** Another process that opens the folder, puts one record and says so; then it does as `ending` says. */
+async function otherProcess(t: ExecutionContext, folder: string, ending: string): Promise<ChildProcess> {
+  const child = fork(holder, [folder, ending], { execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  const [message] = await once(child, 'message')
+  t.is(message, 'written')
+  return child
+}
+
+test('a database that another process has open is locked', async (t) => {
+  const folder = await temporaryFolder(t)
+  const child = await otherProcess(t, folder, 'wait')
+  throwsCode(t, () => open(folder), 'ERR_COPPICE_LOCKED', new RegExp(`${child.pid}|${folder}`))
+  child.send('go')
+  await once(child, 'exit')
+  using db = open(folder)
+  t.is(String(db.tree().get('k')), 'v')
+})
+
+for (const ending of ['SIGKILL', 'SIGTERM', 'process.exit', 'throw', 'return']) {
+  test(`what was written is there after a process ended by ${ending} without closing`, async (t) => {
+    const folder = await temporaryFolder(t)
+    const child = await otherProcess(t, folder, ending)
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    using db = open(folder)
+    t.is(String(db.tree().get('k')), 'v')
+    t.is(db.tree().count(), 1001)
+  })
+}
+
+/** A worker thread that opens the folder, puts `key`, and ends without closing. */
+async function inWorker(folder: string, key: string): Promise<void> {
+  const thread = new Worker(worker, { workerData: { folder, key }, execArgv: [] })
+  await once(thread, 'exit')
+}
+
+test('worker threads share the engine of their process', async (t) => {
+  const folder = await temporaryFolder(t)
+  using db = open(folder)
+  const tree = db.tree('', { encoding: 'utf8' })
+  await Promise.all(['a', 'b', 'c'].map((key) => inWorker(folder, key)))
+  t.deepEqual(
+    [...tree.entries()],
+    ['a', 'b', 'c'].map((key) => [key, `from ${key}`]),
+  )
+})
+
+test('a database that only a worker had open is released when the worker ends', async (t) => {
+  const folder = await temporaryFolder(t)
+  await inWorker(folder, 'k')
+  const child = await otherProcess(t, folder, 'return')
+  if (child.exitCode === null) await once(child, 'exit')
+  t.is(child.exitCode, 0)
+})
+
+test('a worker that is terminated in the middle of writing harms nobody', async (t) => {
+  const folder = await temporaryFolder(t)
+  using db = open(folder)
+  const thread = new Worker(worker, { workerData: { folder, key: 'forever' }, execArgv: [] })
+  await once(thread, 'message')
+  await thread.terminate()
+  const tree = db.tree('', { encoding: 'utf8' })
+  tree.put('mine', 'still here')
+  t.is(tree.get('mine'), 'still here')
+  t.true(tree.count('forever/') > 0)
+})
