@@ -127,23 +127,21 @@ console.log(code)
 db.close()
 `
 
-for (const [module, moduleResolution, file] of [
-  ['node16', 'node16', 'esm.mts'],
-  ['node16', 'node16', 'cjs.cts'],
-  ['nodenext', 'nodenext', 'esm.mts'],
-  ['nodenext', 'nodenext', 'cjs.cts'],
-  ['esnext', 'bundler', 'bundled.ts'],
+for (const [moduleResolution, module, files] of [
+  ['node16', 'node16', ['esm.mts', 'cjs.cts']],
+  ['nodenext', 'nodenext', ['esm.mts', 'cjs.cts']],
+  ['bundler', 'esnext', ['bundled.ts']],
 ] as const) {
-  test(`a TypeScript file type-checks: ${moduleResolution}, ${file}`, async (t) => {
-    const folder = path.join(user, `typed-${moduleResolution}-${path.extname(file).slice(1)}`)
+  test(`a TypeScript file type-checks: ${moduleResolution}`, async (t) => {
+    const folder = path.join(user, `typed-${moduleResolution}`)
     await mkdir(path.join(folder, 'node_modules/@types'), { recursive: true })
     await symlink(path.join(root, 'node_modules/@types/node'), path.join(folder, 'node_modules/@types/node'))
-    await writeFile(path.join(folder, file), TYPED_PROGRAM)
+    for (const file of files) await writeFile(path.join(folder, file), TYPED_PROGRAM)
     const compilerOptions = {
       ...{ module, moduleResolution, target: 'es2022', lib: ['es2023', 'esnext.disposable'], types: ['node'] },
       ...{ strict: true, exactOptionalPropertyTypes: true, noEmit: true },
     }
-    await writeFile(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: [file] }))
+    await writeFile(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }))
     const { code, stdout } = await run(process.execPath, [
       path.join(root, 'node_modules/typescript/bin/tsc'),
       '-p',
@@ -169,6 +167,15 @@ test('without the platform package, the error says which is missing and what to 
   t.regex(stdout, /^CoppiceError ERR_COPPICE_UNSUPPORTED /)
   t.regex(stdout, new RegExp(`for ${process.platform}-${process.arch}.* is not installed`))
   t.regex(stdout, /--omit=optional/)
+})
+
+test('without the platform package, the command says so in one line, and still has --help', async (t) => {
+  const folder = await install(path.join(scratch, 'command-without-addon'), [packed.rootTarball], env)
+  const coppice = path.join(folder, 'node_modules/.bin/coppice')
+  const listed = await run(coppice, ['ls', 'index.db'], { env })
+  t.is(listed.code, 1)
+  t.regex(listed.stderr, /^coppice: .* is not installed.*\(ERR_COPPICE_UNSUPPORTED\)\n$/)
+  t.is((await run(coppice, ['--help'], { env })).code, 0)
 })
 
 test('on a platform without a prebuilt addon, the error names it and those that have one', async (t) => {

@@ -1,6 +1,10 @@
-/** How the command line fails: one line on stderr, no stack trace, and an exit code that a script can tell apart. */
+/**
+ * How the command line fails: one line on stderr, no stack trace, and an exit code that a script can tell apart.
+ *
+ * Loads nothing of the library, so that it can report that the library itself does not load.
+ */
 
-import { CoppiceError } from '../index.js'
+import type { CoppiceErrorCode } from '../index.js'
 
 export const EXIT = {
   ok: 0,
@@ -25,21 +29,28 @@ export class CommandFailure extends Error {
   }
 }
 
-const EXIT_OF_CODE: Partial<Record<CoppiceError['code'], ExitCode>> = {
+const EXIT_OF_CODE: Partial<Record<CoppiceErrorCode, ExitCode>> = {
   ERR_COPPICE_NOT_FOUND: EXIT.notFound,
   ERR_COPPICE_LOCKED: EXIT.locked,
   ERR_COPPICE_CORRUPT: EXIT.damaged,
   ERR_COPPICE_INCOMPATIBLE_FORMAT: EXIT.damaged,
 }
 
-export function exitCodeOf(error: unknown): ExitCode {
-  if (error instanceof CommandFailure) return error.exitCode
-  return (error instanceof CoppiceError ? EXIT_OF_CODE[error.code] : undefined) ?? EXIT.failure
+/** The code of an error of the library. */
+function libraryCode(error: unknown): CoppiceErrorCode | undefined {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return code.startsWith('ERR_COPPICE_') ? (code as CoppiceErrorCode) : undefined
 }
 
-/** The line that says what went wrong; the whole error, causes and stack included, where COPPICE_DEBUG is set. */
+export function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof CommandFailure) return error.exitCode
+  const code = libraryCode(error)
+  return (code && EXIT_OF_CODE[code]) ?? EXIT.failure
+}
+
+/** The line that says what went wrong. */
 export function describeFailure(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
-  const code = error instanceof CoppiceError ? ` (${error.code})` : ''
-  return `coppice: ${message.replaceAll('\n', ' ')}${code}`
+  const code = libraryCode(error)
+  return `coppice: ${message.replaceAll('\n', ' ')}${code === undefined ? '' : ` (${code})`}`
 }

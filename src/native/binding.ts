@@ -6,7 +6,7 @@
  * where it is. Nothing outside src/ sees any of this.
  */
 
-import { CoppiceError, type CoppiceErrorCode } from '../errors.js'
+import type { CoppiceErrorCode } from '../errors.js'
 import { loadBinding } from '../load-binding.js'
 
 /** Why an operation did not happen. */
@@ -44,7 +44,6 @@ export interface StatsData {
   fill: number
   memoryResident: number
   memoryDirty: number
-  memoryHits: number
   memoryMisses: number
   journalBytes: number
   journalAppended: number
@@ -136,15 +135,5 @@ export const pageFlag = {
   resumePrefix: 256,
 } as const
 
-function load(): Binding {
-  try {
-    return loadBinding() as Binding
-  } catch (error) {
-    throw new CoppiceError('ERR_COPPICE_UNSUPPORTED', error instanceof Error ? error.message : String(error), {
-      cause: error,
-    })
-  }
-}
-
 /** The addon. */
-export const native: Binding = load()
+export const native = loadBinding() as Binding
