@@ -1,0 +1,167 @@
+//! What each operation of a tree costs in memory, beside a pointer chase over as many bytes.
+//!
+//! `cargo bench -p coppice-engine --bench tree -- [keys]` prints one table; 1,000,000 keys unless told otherwise. The
+//! ratio to the chase travels from machine to machine, nanoseconds do not.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::{hint::black_box, ops::Bound, ops::ControlFlow, time::Instant};
+
+use coppice_engine::{After, Condition, Database, ListRequest, Range};
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for at in (1..items.len()).rev() {
+            items.swap(at, (self.next() % (at as u64 + 1)) as usize);
+        }
+    }
+}
+
+/// Object-store-shaped: 16 buckets of 64 folders, names of 46 bytes.
+fn key(number: usize) -> Vec<u8> {
+    format!("bucket-{:02}/folder-{:03}/part-{:012}.json", number % 16, number / 16 % 64, number * 7919).into_bytes()
+}
+
+fn nanoseconds(label: &str, operations: usize, chase: f64, run: impl FnOnce()) -> f64 {
+    let started = Instant::now();
+    run();
+    let each = started.elapsed().as_nanos() as f64 / operations as f64;
+    println!("{label:<38} {each:>10.1} ns  {:>8.2} chases", each / chase);
+    each
+}
+
+/// Dependent loads over this many bytes.
+fn chase_nanoseconds(bytes: usize, random: &mut Random) -> f64 {
+    let slots = (bytes / 64).max(1024);
+    let mut order: Vec<u32> = (0..slots as u32).collect();
+    random.shuffle(&mut order);
+    let mut next = vec![[0u32; 16]; slots];
+    for pair in order.windows(2) {
+        next[pair[0] as usize][0] = pair[1];
+    }
+    next[order[slots - 1] as usize][0] = order[0];
+    let steps = 2_000_000;
+    let started = Instant::now();
+    let mut at = 0u32;
+    for _ in 0..steps {
+        at = next[at as usize][0];
+    }
+    black_box(at);
+    started.elapsed().as_nanos() as f64 / f64::from(steps)
+}
+
+fn main() {
+    let keys: usize = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000);
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let value = [7u8; 100];
+    let chase = chase_nanoseconds(keys * 190, &mut random);
+    println!("{keys} keys of {} bytes, values of {}; chase {chase:.1} ns", key(0).len(), value.len());
+
+    let mut all: Vec<Vec<u8>> = (0..keys).map(key).collect();
+    all.sort_unstable();
+    {
+        let database = Database::in_memory().unwrap();
+        let tree = database.tree("").unwrap();
+        nanoseconds("put, ascending", keys, chase, || {
+            for key in &all {
+                database.put(tree, key, &value, Condition::Always).unwrap();
+            }
+        });
+        println!("{:<38} {:>10.3}", "  fill", database.stats().unwrap().fill);
+    }
+    random.shuffle(&mut all);
+    let database = Database::in_memory().unwrap();
+    let tree = database.tree("").unwrap();
+    nanoseconds("put, random, new", keys, chase, || {
+        for key in &all {
+            database.put(tree, key, &value, Condition::Always).unwrap();
+        }
+    });
+    let stats = database.stats().unwrap();
+    println!("{:<38} {:>10.3}", "  fill", stats.fill);
+    println!("{:<38} {:>10.1} bytes", "  frames per record", stats.memory_resident_bytes as f64 / keys as f64);
+    println!("{:<38} {:>10.2}", "  depth, mean", stats.depth_mean);
+
+    random.shuffle(&mut all);
+    let gets: Vec<&[u8]> = all.iter().take(1_000_000).map(Vec::as_slice).collect();
+    for _ in 0..2 {
+        nanoseconds("get, found", gets.len(), chase, || {
+            for key in &gets {
+                let len = database.get(tree, key, |record| record.map(|record| record.value.len())).unwrap();
+                assert_eq!(len, Some(100));
+            }
+        });
+    }
+    let absent: Vec<Vec<u8>> = gets.iter().map(|key| [&key[..key.len() - 5], b".yaml"].concat()).collect();
+    nanoseconds("get, absent", absent.len(), chase, || {
+        for key in &absent {
+            assert!(!database.get(tree, key, |record| record.is_some()).unwrap());
+        }
+    });
+    nanoseconds("put, over a value", gets.len(), chase, || {
+        for key in &gets {
+            database.put(tree, key, &value, Condition::Always).unwrap();
+        }
+    });
+    let range = Range { prefix: b"", lower: Bound::Unbounded, upper: Bound::Unbounded };
+    nanoseconds("scan, a record", keys, chase, || {
+        let mut seen = 0;
+        database
+            .scan(tree, &range, &mut |_, record| {
+                seen += record.value.len();
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(seen, keys * 100);
+    });
+    let mut at = 0;
+    nanoseconds("scan of 100 from a random key", 20_000, chase, || {
+        for _ in 0..20_000 {
+            at = (at + 7919) % gets.len();
+            let range = Range { prefix: b"", lower: Bound::Included(gets[at]), upper: Bound::Unbounded };
+            let mut left = 100;
+            database
+                .scan(tree, &range, &mut |_, record| {
+                    black_box(record.value);
+                    left -= 1;
+                    if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                })
+                .unwrap();
+        }
+    });
+    nanoseconds("list of 64 folders", 10_000, chase, || {
+        for number in 0..10_000 {
+            let prefix = format!("bucket-{:02}/", number % 16);
+            let request = ListRequest {
+                prefix: prefix.as_bytes(),
+                delimiter: b"/",
+                after: None,
+                resume: After::Start,
+                limit: 1000,
+            };
+            let mut seen = 0;
+            database.list(tree, &request, &mut |_| seen += 1).unwrap();
+            assert_eq!(seen, 64.min(keys / 16));
+        }
+    });
+    nanoseconds("count of a sixteenth", 10_000, chase, || {
+        for number in 0..10_000 {
+            let prefix = format!("bucket-{:02}/", number % 16);
+            assert!(database.count(tree, prefix.as_bytes()).unwrap() as usize >= keys / 16);
+        }
+    });
+    nanoseconds("delete", gets.len(), chase, || {
+        for key in &gets {
+            assert!(database.delete(tree, key, Condition::Always).unwrap());
+        }
+    });
+}
