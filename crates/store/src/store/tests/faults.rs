@@ -250,3 +250,53 @@ fn a_full_disk_gives_back_the_room_it_had_taken() {
     commit(&store, &mut model, &change);
     assert_eq!(contents(&store), model);
 }
+
+/// Or else it would name extents that the next commit has overwritten, should the power fail before that one's record.
+#[test]
+fn a_record_that_the_full_disk_refused_is_taken_back_before_its_extents_are_reused() {
+    let (disk, store) = new_store();
+    let mut model = Model::default();
+    commit(&store, &mut model, &Change::default().write(0, image(1, 10)));
+    let log_write = |kind, effect, lasting| Fault {
+        after: 2,
+        kind,
+        effect,
+        lasting,
+    };
+    disk.inject(log_write(io::ErrorKind::StorageFull, Effect::All, false));
+    let refused = Change::default().write(0, image(2, 10));
+    assert!(matches!(
+        store.commit(&refused.epoch(&model)),
+        Err(StoreError::NoSpace { .. })
+    ));
+    disk.inject(log_write(io::ErrorKind::Other, Effect::None, true));
+    let next = Change::default().write(0, image(3, 10));
+    assert!(matches!(store.commit(&next.epoch(&model)), Err(StoreError::Io { .. })));
+    for survives in [Survives::Everything, Survives::Synced] {
+        check_reopen(&disk.after_power_cut(survives), &model, None, &format!("{survives:?}"));
+    }
+}
+
+/// The process died between a record's write and its sync; what the next one then finds must not be taken back.
+#[test]
+fn what_an_open_has_found_survives_a_power_cut_right_after() {
+    let (disk, store) = new_store();
+    let mut model = Model::default();
+    commit(&store, &mut model, &Change::default().write(0, image(1, 10)));
+    disk.inject(Fault {
+        after: 3,
+        kind: io::ErrorKind::Other,
+        effect: Effect::None,
+        lasting: false,
+    });
+    let change = Change::default().write(0, image(2, 10));
+    assert!(matches!(
+        store.commit(&change.epoch(&model)),
+        Err(StoreError::Io { .. })
+    ));
+    disk.disarm();
+    let found = contents(&Store::open(disk.handle()).unwrap());
+    assert_eq!(found, change.after(&model));
+    let disk = disk.after_power_cut(Survives::Synced);
+    assert_eq!(contents(&Store::open(disk.handle()).unwrap()), found);
+}
