@@ -6,7 +6,7 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_CLOSED'
   /** Another process has the database open. */
   | 'ERR_COPPICE_LOCKED'
-  /** There is no database at the path, and `create: false` was given. */
+  /** There is no database at the path and `create: false` was given, or the path's parent folder is missing. */
   | 'ERR_COPPICE_NOT_FOUND'
   /** The database takes no writes any more, after a write or a sync of its files failed. Close and open it again. */
   | 'ERR_COPPICE_READ_ONLY'
@@ -20,7 +20,7 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_TREE_DROPPED'
   /** Bytes on disk fail their check. The message names the file and the place. */
   | 'ERR_COPPICE_CORRUPT'
-  /** What is at the path is no Coppice database, or is of a format that this version does not read. */
+  /** The database's files are of a format that this version does not read. */
   | 'ERR_COPPICE_INCOMPATIBLE_FORMAT'
   /** The operating system refused a read, a write or a sync; `cause` has its words. */
   | 'ERR_COPPICE_IO'
@@ -246,9 +246,9 @@ export interface DatabaseStats {
   /** Records in all trees. */
   keys: number
   trees: number
-  /** Frames and extents: the units that checkpoints write. */
+  /** Frames and large values: the units that checkpoints write. */
   blobs: number
-  /** How many frames lie between a tree's root and a record. */
+  /** How many frames lie on the way to a record. */
   depth: {
     max: number
     mean: number
@@ -256,19 +256,17 @@ export interface DatabaseStats {
   /** Bytes in use over all bytes of frames, 0 to 1. */
   fill: number
   memory: {
-    /** Of frames in memory. */
+    /** Of blobs in memory. */
     resident: number
-    /** Of frames that no checkpoint has written yet. */
+    /** Of these, changed since the last checkpoint. */
     dirty: number
-    /** How often a frame was found in memory. */
-    hits: number
-    /** How often a frame had to be read from disk. */
+    /** How many blobs had to be read from disk. */
     misses: number
   }
   journal: {
     /** What a recovery would have to read. */
     bytes: number
-    /** Ever appended. */
+    /** Appended since the database was opened. */
     appended: number
     syncs: number
   }
@@ -421,13 +419,13 @@ export interface OpenOptions {
     /**
      * Journal bytes that may accumulate before a checkpoint clears them away: a whole number, or text with a unit such
      * as `'256MiB'` (B, KiB, MiB, GiB or TiB). Bounds disk use and the time that recovery takes. At least 64 KiB;
-     * default 64 MiB.
+     * default 256 MiB.
      */
     journalBytes?: number | string
   }
 }
 /**
- * Opens the database in a folder, creating both where there is none. Recovers what a crash left, before it returns.
+ * Opens the database in a folder, creating both where there is none (but not the parent folder). Recovers what a crash left, before it returns.
  *
  * `path` is the database's folder. `':memory:'` gives a volatile database instead, a new one at each call, whose
  * options are checked and do not matter. The same folder opened again in this process, from worker threads too, shares
@@ -435,11 +433,12 @@ export interface OpenOptions {
  *
  * Throws a `CoppiceError` with
  * - ERR_COPPICE_LOCKED where another process has the database open,
- * - ERR_COPPICE_NOT_FOUND where there is none and `create` is false,
- * - ERR_COPPICE_INCOMPATIBLE_FORMAT where what is at the path is something else, or of another version's format,
+ * - ERR_COPPICE_NOT_FOUND where there is none and `create` is false, or where the parent folder is missing,
+ * - ERR_COPPICE_INCOMPATIBLE_FORMAT where its files are of a format that this version does not read,
  * - ERR_COPPICE_CORRUPT where its files are damaged,
  * - ERR_COPPICE_IO, ERR_COPPICE_NO_SPACE where the operating system refuses,
- * - ERR_COPPICE_INVALID_ARGUMENT for a path or an option that cannot be.
+ * - ERR_COPPICE_INVALID_ARGUMENT for a path or an option that cannot be: a path that is a file, or a folder with other
+ *   things in it, too.
  *
  * None of them changes what is at the path.
  *

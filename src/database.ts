@@ -45,26 +45,24 @@ export interface DatabaseStats {
   /** Records in all trees. */
   keys: number
   trees: number
-  /** Frames and extents: the units that checkpoints write. */
+  /** Frames and large values: the units that checkpoints write. */
   blobs: number
-  /** How many frames lie between a tree's root and a record. */
+  /** How many frames lie on the way to a record. */
   depth: { max: number; mean: number }
   /** Bytes in use over all bytes of frames, 0 to 1. */
   fill: number
   memory: {
-    /** Of frames in memory. */
+    /** Of blobs in memory. */
     resident: number
-    /** Of frames that no checkpoint has written yet. */
+    /** Of these, changed since the last checkpoint. */
     dirty: number
-    /** How often a frame was found in memory. */
-    hits: number
-    /** How often a frame had to be read from disk. */
+    /** How many blobs had to be read from disk. */
     misses: number
   }
   journal: {
     /** What a recovery would have to read. */
     bytes: number
-    /** Ever appended. */
+    /** Appended since the database was opened. */
     appended: number
     syncs: number
   }
@@ -236,7 +234,6 @@ export class OpenDatabase implements Database {
       memory: {
         resident: data.memoryResident,
         dirty: data.memoryDirty,
-        hits: data.memoryHits,
         misses: data.memoryMisses,
       },
       journal: { bytes: data.journalBytes, appended: data.journalAppended, syncs: data.journalSyncs },

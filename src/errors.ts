@@ -6,7 +6,7 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_CLOSED'
   /** Another process has the database open. */
   | 'ERR_COPPICE_LOCKED'
-  /** There is no database at the path, and `create: false` was given. */
+  /** There is no database at the path and `create: false` was given, or the path's parent folder is missing. */
   | 'ERR_COPPICE_NOT_FOUND'
   /** The database takes no writes any more, after a write or a sync of its files failed. Close and open it again. */
   | 'ERR_COPPICE_READ_ONLY'
@@ -20,7 +20,7 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_TREE_DROPPED'
   /** Bytes on disk fail their check. The message names the file and the place. */
   | 'ERR_COPPICE_CORRUPT'
-  /** What is at the path is no Coppice database, or is of a format that this version does not read. */
+  /** The database's files are of a format that this version does not read. */
   | 'ERR_COPPICE_INCOMPATIBLE_FORMAT'
   /** The operating system refused a read, a write or a sync; `cause` has its words. */
   | 'ERR_COPPICE_IO'

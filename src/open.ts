@@ -29,7 +29,7 @@ export interface OpenOptions {
     /**
      * Journal bytes that may accumulate before a checkpoint clears them away: a whole number, or text with a unit such
      * as `'256MiB'` (B, KiB, MiB, GiB or TiB). Bounds disk use and the time that recovery takes. At least 64 KiB;
-     * default 64 MiB.
+     * default 256 MiB.
      */
     journalBytes?: number | string
   }
@@ -41,11 +41,11 @@ const DURABILITIES = ['process', 'disk', 'none'] as const
 const DEFAULT_SYNC_INTERVAL = 100
 const MAX_SYNC_INTERVAL = 3_600_000
 const MIN_JOURNAL_BYTES = 64 * 1024
-const DEFAULT_JOURNAL_BYTES = 64 * 1024 * 1024
+const DEFAULT_JOURNAL_BYTES = 256 * 1024 * 1024
 const IN_MEMORY = ':memory:'
 
 /**
- * Opens the database in a folder, creating both where there is none. Recovers what a crash left, before it returns.
+ * Opens the database in a folder, creating both where there is none (but not the parent folder). Recovers what a crash left, before it returns.
  *
  * `path` is the database's folder. `':memory:'` gives a volatile database instead, a new one at each call, whose
  * options are checked and do not matter. The same folder opened again in this process, from worker threads too, shares
@@ -53,11 +53,12 @@ const IN_MEMORY = ':memory:'
  *
  * Throws a `CoppiceError` with
  * - ERR_COPPICE_LOCKED where another process has the database open,
- * - ERR_COPPICE_NOT_FOUND where there is none and `create` is false,
- * - ERR_COPPICE_INCOMPATIBLE_FORMAT where what is at the path is something else, or of another version's format,
+ * - ERR_COPPICE_NOT_FOUND where there is none and `create` is false, or where the parent folder is missing,
+ * - ERR_COPPICE_INCOMPATIBLE_FORMAT where its files are of a format that this version does not read,
  * - ERR_COPPICE_CORRUPT where its files are damaged,
  * - ERR_COPPICE_IO, ERR_COPPICE_NO_SPACE where the operating system refuses,
- * - ERR_COPPICE_INVALID_ARGUMENT for a path or an option that cannot be.
+ * - ERR_COPPICE_INVALID_ARGUMENT for a path or an option that cannot be: a path that is a file, or a folder with other
+ *   things in it, too.
  *
  * None of them changes what is at the path.
  *

@@ -86,13 +86,11 @@ pub struct StatsData {
     pub depth_mean: f64,
     /// Live bytes over all bytes of frames.
     pub fill: f64,
-    /// Bytes of frames in memory.
+    /// Bytes of blobs in memory.
     pub memory_resident: f64,
-    /// Bytes of frames that no checkpoint has written.
+    /// Of those, changed since the last checkpoint.
     pub memory_dirty: f64,
-    /// Frames found in memory.
-    pub memory_hits: f64,
-    /// Frames read from disk.
+    /// Blobs read from disk.
     pub memory_misses: f64,
     /// Bytes of journal that a recovery would read.
     pub journal_bytes: f64,
@@ -264,6 +262,7 @@ fn engine_options(data: &OpenData) -> Result<Options, Failure> {
         sync_interval: Duration::try_from_secs_f64(data.sync_interval / 1000.0)
             .map_err(|error| Failure::internal(format!("syncInterval passed validation: {error}")))?,
         journal_bytes: data.journal_bytes as u64,
+        ..Options::default()
     })
 }
 
@@ -291,7 +290,6 @@ fn stats_data(stats: Stats) -> StatsData {
         fill: stats.fill,
         memory_resident: stats.memory_resident_bytes as f64,
         memory_dirty: stats.memory_dirty_bytes as f64,
-        memory_hits: stats.frame_hits as f64,
         memory_misses: stats.frame_misses as f64,
         journal_bytes: stats.journal_bytes as f64,
         journal_appended: stats.journal_appended_bytes as f64,
