@@ -1,5 +1,8 @@
 //! The handle by which everybody outside uses a database.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fmt,
     ops::ControlFlow,

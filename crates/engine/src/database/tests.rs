@@ -1,0 +1,162 @@
+//! Databases in folders: who shares, who is refused, what a close leaves.
+
+use std::{fs, path::Path, time::Duration};
+
+use super::Database;
+use crate::{Condition, Durability, ErrorCode, Options, TreeId};
+
+fn open(path: &Path) -> Database {
+    Database::open(path, &Options::default()).unwrap()
+}
+
+fn refused(path: &Path, create: bool) -> ErrorCode {
+    Database::open(
+        path,
+        &Options {
+            create,
+            ..Options::default()
+        },
+    )
+    .unwrap_err()
+    .code()
+}
+
+fn put(database: &Database, tree: TreeId, key: &[u8]) {
+    database.put(tree, key, b"value", Condition::Always).unwrap();
+}
+
+fn has(database: &Database, tree: TreeId, key: &[u8]) -> bool {
+    database.get(tree, key, |record| record.is_some()).unwrap()
+}
+
+#[test]
+fn shares_one_engine_among_handles_on_a_folder() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("db");
+    let first = open(&path);
+    let second = open(&parent.path().join(".").join("db"));
+    let tree = first.tree("t").unwrap();
+    put(&first, tree, b"key");
+    assert!(has(&second, tree, b"key"));
+    first.close().unwrap();
+    assert_eq!(first.get(tree, b"key", |_| ()).unwrap_err().code(), ErrorCode::Closed);
+    put(&second, tree, b"later");
+    second.close().unwrap();
+    second.close().unwrap();
+    // The closed handles are still there; the folder is free all the same.
+    let third = open(&path);
+    assert!(has(&third, tree, b"key") && has(&third, tree, b"later"));
+}
+
+#[test]
+fn leaves_a_clean_journal_on_close_and_a_whole_one_when_dropped() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("db");
+    let database = open(&path);
+    let tree = database.tree("t").unwrap();
+    put(&database, tree, b"dropped");
+    drop(database);
+    let database = open(&path);
+    assert!(has(&database, tree, b"dropped"));
+    assert!(database.stats().unwrap().journal_bytes > 0);
+    database.close().unwrap();
+    let database = open(&path);
+    assert_eq!(database.stats().unwrap().journal_bytes, 0);
+    assert!(has(&database, tree, b"dropped"));
+}
+
+#[test]
+fn refuses_what_is_no_database() {
+    let parent = tempfile::tempdir().unwrap();
+    let at = |name: &str| parent.path().join(name);
+    fs::write(at("file"), b"text").unwrap();
+    assert_eq!(refused(&at("file"), true), ErrorCode::InvalidArgument);
+    assert_eq!(refused(&at("absent"), false), ErrorCode::NotFound);
+    assert!(!at("absent").exists());
+    assert_eq!(refused(&at("absent").join("db"), true), ErrorCode::NotFound);
+    fs::create_dir(at("empty")).unwrap();
+    assert_eq!(refused(&at("empty"), false), ErrorCode::NotFound);
+    fs::create_dir(at("other")).unwrap();
+    fs::write(at("other").join("notes.txt"), b"text").unwrap();
+    assert_eq!(refused(&at("other"), true), ErrorCode::InvalidArgument);
+    assert_eq!(fs::read_dir(at("other")).unwrap().count(), 1, "the folder was littered");
+    open(&at("empty")).close().unwrap();
+}
+
+#[test]
+fn says_which_process_has_the_folder() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("db");
+    open(&path).close().unwrap();
+    let disk = coppice_disk::FolderDisk::open(&path).unwrap();
+    let held = coppice_disk::FolderLock::acquire(&disk).unwrap();
+    let error = Database::open(&path, &Options::default()).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Locked);
+    assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+    drop(held);
+    open(&path).close().unwrap();
+}
+
+#[test]
+fn checkpoints_by_itself_when_the_journal_has_grown() {
+    let parent = tempfile::tempdir().unwrap();
+    let options = Options {
+        journal_bytes: 64 << 10,
+        ..Options::default()
+    };
+    let database = Database::open(&parent.path().join("db"), &options).unwrap();
+    let tree = database.tree("t").unwrap();
+    for number in 0..2000u32 {
+        put(&database, tree, &number.to_be_bytes());
+    }
+    for _ in 0..200 {
+        let stats = database.stats().unwrap();
+        if stats.checkpoint_rounds > 0 && stats.journal_bytes < 64 << 10 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("no checkpoint came: {:?}", database.stats().unwrap());
+}
+
+#[test]
+fn syncs_before_a_durable_write_returns() {
+    let parent = tempfile::tempdir().unwrap();
+    let options = Options {
+        durability: Durability::Disk,
+        ..Options::default()
+    };
+    let database = Database::open(&parent.path().join("db"), &options).unwrap();
+    let tree = database.tree("t").unwrap();
+    let before = database.stats().unwrap().journal_syncs;
+    put(&database, tree, b"key");
+    assert!(database.stats().unwrap().journal_syncs > before);
+}
+
+#[test]
+fn takes_writes_from_several_threads() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("db");
+    let database = open(&path);
+    let tree = database.tree("t").unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4u8 {
+            let database = &database;
+            scope.spawn(move || {
+                for number in 0..500u16 {
+                    let key = [&[thread][..], &number.to_be_bytes()].concat();
+                    put(database, tree, &key);
+                    assert!(has(database, tree, &key));
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..5 {
+                database.checkpoint().unwrap();
+            }
+        });
+    });
+    assert_eq!(database.count(tree, b"").unwrap(), 2000);
+    drop(database);
+    assert_eq!(open(&path).count(tree, b"").unwrap(), 2000);
+}
