@@ -28,7 +28,13 @@ impl Random {
 
 /// Object-store-shaped: 16 buckets of 64 folders, names of 46 bytes.
 fn key(number: usize) -> Vec<u8> {
-    format!("bucket-{:02}/folder-{:03}/part-{:012}.json", number % 16, number / 16 % 64, number * 7919).into_bytes()
+    format!(
+        "bucket-{:02}/folder-{:03}/part-{:012}.json",
+        number % 16,
+        number / 16 % 64,
+        number * 7919
+    )
+    .into_bytes()
 }
 
 fn nanoseconds(label: &str, operations: usize, chase: f64, run: impl FnOnce()) -> f64 {
@@ -60,11 +66,18 @@ fn chase_nanoseconds(bytes: usize, random: &mut Random) -> f64 {
 }
 
 fn main() {
-    let keys: usize = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000);
+    let keys: usize = std::env::args()
+        .skip(1)
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(1_000_000);
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let value = [7u8; 100];
     let chase = chase_nanoseconds(keys * 190, &mut random);
-    println!("{keys} keys of {} bytes, values of {}; chase {chase:.1} ns", key(0).len(), value.len());
+    println!(
+        "{keys} keys of {} bytes, values of {}; chase {chase:.1} ns",
+        key(0).len(),
+        value.len()
+    );
 
     let mut all: Vec<Vec<u8>> = (0..keys).map(key).collect();
     all.sort_unstable();
@@ -88,7 +101,11 @@ fn main() {
     });
     let stats = database.stats().unwrap();
     println!("{:<38} {:>10.3}", "  fill", stats.fill);
-    println!("{:<38} {:>10.1} bytes", "  frames per record", stats.memory_resident_bytes as f64 / keys as f64);
+    println!(
+        "{:<38} {:>10.1} bytes",
+        "  frames per record",
+        stats.memory_resident_bytes as f64 / keys as f64
+    );
     println!("{:<38} {:>10.2}", "  depth, mean", stats.depth_mean);
 
     random.shuffle(&mut all);
@@ -96,12 +113,17 @@ fn main() {
     for _ in 0..2 {
         nanoseconds("get, found", gets.len(), chase, || {
             for key in &gets {
-                let len = database.get(tree, key, |record| record.map(|record| record.value.len())).unwrap();
+                let len = database
+                    .get(tree, key, |record| record.map(|record| record.value.len()))
+                    .unwrap();
                 assert_eq!(len, Some(100));
             }
         });
     }
-    let absent: Vec<Vec<u8>> = gets.iter().map(|key| [&key[..key.len() - 5], b".yaml"].concat()).collect();
+    let absent: Vec<Vec<u8>> = gets
+        .iter()
+        .map(|key| [&key[..key.len() - 5], b".yaml"].concat())
+        .collect();
     nanoseconds("get, absent", absent.len(), chase, || {
         for key in &absent {
             assert!(!database.get(tree, key, |record| record.is_some()).unwrap());
@@ -112,7 +134,11 @@ fn main() {
             database.put(tree, key, &value, Condition::Always).unwrap();
         }
     });
-    let range = Range { prefix: b"", lower: Bound::Unbounded, upper: Bound::Unbounded };
+    let range = Range {
+        prefix: b"",
+        lower: Bound::Unbounded,
+        upper: Bound::Unbounded,
+    };
     nanoseconds("scan, a record", keys, chase, || {
         let mut seen = 0;
         database
@@ -127,13 +153,21 @@ fn main() {
     nanoseconds("scan of 100 from a random key", 20_000, chase, || {
         for _ in 0..20_000 {
             at = (at + 7919) % gets.len();
-            let range = Range { prefix: b"", lower: Bound::Included(gets[at]), upper: Bound::Unbounded };
+            let range = Range {
+                prefix: b"",
+                lower: Bound::Included(gets[at]),
+                upper: Bound::Unbounded,
+            };
             let mut left = 100;
             database
                 .scan(tree, &range, &mut |_, record| {
                     black_box(record.value);
                     left -= 1;
-                    if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    if left == 0 {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
                 })
                 .unwrap();
         }
