@@ -24,11 +24,13 @@
 
 mod build;
 mod cursor;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use crate::{
     Stored, UNIT_BYTES,
-    bytes::{u16_at, u64_at},
+    bytes::{u16_at, u64_at, units_for},
     record::{DEAD, RecordRef},
 };
 
@@ -55,9 +57,27 @@ pub(crate) fn hash_of(key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key)
 }
 
+/// Slots of the smallest and the largest hash table: the largest frame holds fewer records than seven eighths of the latter.
+pub(crate) const MIN_HASH_SLOTS: usize = 16;
+pub(crate) const MAX_HASH_SLOTS: usize = 4096;
+
+const _: () = assert!(crate::MAX_FRAME_BYTES / (2 * UNIT_BYTES) <= MAX_HASH_SLOTS);
+
+/// How many slots of a hash table may be in use.
+pub(crate) const fn most_hashed(slots: usize) -> usize {
+    slots - slots / 8
+}
+
 /// How many records the tail takes before it is merged.
 pub(crate) fn tail_capacity(frame_bytes: usize) -> usize {
     (frame_bytes / 512).clamp(8, 64)
+}
+
+/// Units by which the sorted array grows when the tail's records join it. They are kept free, so that a rebuilt frame
+/// never takes more than this one.
+pub(crate) fn order_growth(order: Order) -> usize {
+    let (sorted, tail) = (usize::from(order.sorted_len), usize::from(order.tail_len));
+    units_for(2 * (sorted + tail)) - units_for(2 * sorted)
 }
 
 /// The order word, taken apart.
@@ -160,10 +180,14 @@ impl<'a> FlatRef<'a> {
         self.tail().saturating_sub(self.head())
     }
 
-    /// Bytes that something refers to, header included.
+    /// Bytes that something refers to, header included, and those that a rebuilt frame's order array takes more: what a
+    /// rebuilt frame with a hash table of this size would take, or more.
     pub fn live_bytes(self) -> usize {
         let garbage = usize::from(u16_at(self.frame, GARBAGE_AT)) + self.free_units();
-        self.frame.len().saturating_sub(garbage * UNIT_BYTES)
+        let growth = order_growth(self.order());
+        self.frame
+            .len()
+            .saturating_sub(garbage.saturating_sub(growth) * UNIT_BYTES)
     }
 
     pub(crate) fn order(self) -> Order {

@@ -22,6 +22,8 @@ mod bytes;
 mod flat;
 mod node;
 mod record;
+#[cfg(test)]
+mod testing;
 mod trie;
 mod validate;
 
