@@ -1,6 +1,7 @@
 //! Nodes of the radix tree: their layouts, and the search for a byte.
 //!
-//! A node starts with 8 bytes {prefix length, reference to its own value, number of entries, zero}, each of two bytes:
+//! A node starts with 8 bytes {prefix length, reference to its own value, number of entries, zero}, each of two bytes.
+//! The number counts removed entries too; a node of 256 keeps the one that it was written with:
 //!
 //! | kind | entries | from byte 8 | prefix from |
 //! |---|---|---|---|
@@ -9,7 +10,8 @@
 //! | N48 | 17–48 | for each of 256 bytes the entry's number + 1, or 0; 48 references | 360 |
 //! | N256 | 49–256 | 256 references | 520 |
 //!
-//! A reference of zero is an entry that was removed; it goes when the node is next written.
+//! A reference of zero is an entry that was removed; it comes back by one store, or goes when the node is next written. In
+//! a node of 48 the entries are numbered in the order they came.
 
 use crate::bytes::{narrow, put_u8, put_u16, slice, u8_at, u16_at, u32_at, u64_at, units_for, write};
 
@@ -87,6 +89,7 @@ const N16_PREFIX_AT: usize = N16_REFS_AT + 16 * 2;
 const N48_PREFIX_AT: usize = N48_REFS_AT + 48 * 2;
 const N256_PREFIX_AT: usize = N256_REFS_AT + 256 * 2;
 pub(crate) const VALUE_AT: usize = 2;
+const COUNT_AT: usize = 4;
 
 const _: () = assert!(N4_PREFIX_AT == 20 && N16_PREFIX_AT == 56 && N48_PREFIX_AT == 360 && N256_PREFIX_AT == 520);
 
@@ -158,7 +161,7 @@ impl<'a> NodeRef<'a> {
 
     /// Entries, removed ones included.
     pub(crate) fn count(self) -> usize {
-        usize::from(u16_at(self.frame, self.at + 4))
+        usize::from(u16_at(self.frame, self.at + COUNT_AT))
     }
 
     pub(crate) fn units(self) -> usize {
@@ -174,8 +177,14 @@ impl<'a> NodeRef<'a> {
         }
     }
 
-    pub(crate) fn is_256(self) -> bool {
-        self.tag == Tag::N256
+    /// The free lane that a node of 48 has behind its last entry.
+    fn spare_lane(self) -> Option<usize> {
+        (self.tag == Tag::N48 && self.count() < 48).then(|| self.count())
+    }
+
+    /// Whether an entry for `byte` needs no other node.
+    pub(crate) fn takes_in_place(self, byte: u8) -> bool {
+        self.slot(byte).is_some() || self.spare_lane().is_some()
     }
 
     /// Where the reference for `byte` is stored; None where the node has no such entry.
@@ -250,6 +259,23 @@ impl<'a> NodeRef<'a> {
     }
 }
 
+/// Stores an entry in a node that takes it in place. One store publishes it: of the reference, or in a node of 48 of the
+/// entry's number, which the reference precedes.
+pub(crate) fn put_in_place(frame: &mut [u8], node: Ref, byte: u8, entry: Ref) {
+    let Some(at) = NodeRef::new(frame, node) else { return };
+    if let Some(slot) = at.slot(byte) {
+        put_u16(frame, slot, entry.0);
+    } else if let Some(lane) = at.spare_lane() {
+        put_u16(frame, node.offset() + COUNT_AT, narrow(lane + 1));
+        put_u16(frame, node.offset() + N48_REFS_AT + 2 * lane, entry.0);
+        put_u8(
+            frame,
+            node.offset() + KEYS_AT + usize::from(byte),
+            narrow(lane + 1) as u8,
+        );
+    }
+}
+
 /// A node taken apart, to be changed and written elsewhere.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeSpec {
@@ -290,7 +316,7 @@ impl NodeSpec {
         }
         put_u16(frame, at, narrow(self.prefix.len()));
         put_u16(frame, at + VALUE_AT, self.value.0);
-        put_u16(frame, at + 4, narrow(self.entries.len()));
+        put_u16(frame, at + COUNT_AT, narrow(self.entries.len()));
         write(frame, at + prefix_at(tag), &self.prefix);
         for (lane, (byte, reference)) in self.entries.iter().enumerate() {
             match tag {
@@ -312,3 +338,6 @@ impl NodeSpec {
         Ref::new(unit, tag)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,12 @@
 //! A crossing is one unit: the number of the frame that it leads to (4 bytes), zero (4 bytes); the reference to it says
 //! which kind of frame that is. The root node has no prefix; in all frames but a tree's topmost it has no value either.
 
+mod cross;
+mod remove;
 mod reshape;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use crate::{

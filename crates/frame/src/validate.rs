@@ -302,3 +302,6 @@ fn validate_flat(frame: &[u8]) -> Checked {
         DEAD_AT,
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,8 @@ impl<'a> TrieRef<'a> {
 
     /// Whether nothing is left: no entry and no record.
     pub fn is_empty(self) -> bool {
-        self.node(self.root_ref()).is_none_or(|root| root.value().is_none() && root.entries().next().is_none())
+        self.node(self.root_ref())
+            .is_none_or(|root| root.value().is_none() && root.entries().next().is_none())
     }
 
     /// The records at and below a node in this frame, and the frames that its nodes lead to, each once.

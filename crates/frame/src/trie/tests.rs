@@ -1,0 +1,513 @@
+//! Behaviours of a trie frame one by one; `model` runs arbitrary operations against an ordered map.
+
+mod model;
+
+use super::*;
+use crate::{
+    MIN_FRAME_BYTES, Value, max_key_bytes,
+    testing::{assert_valid, inline, trie_contents},
+};
+
+fn empty(frame_bytes: usize) -> Vec<u8> {
+    let mut frame = vec![0xAA; frame_bytes];
+    TrieMut::init(&mut frame);
+    frame
+}
+
+/// A small frame with a record of value "v" for each key.
+fn with_keys(keys: &[&[u8]]) -> Vec<u8> {
+    let mut frame = empty(4096);
+    for key in keys {
+        place(&mut frame, key);
+    }
+    frame
+}
+
+fn place(frame: &mut [u8], key: &[u8]) -> Placed {
+    let placed = TrieMut::new(frame).place(key, &inline(b"v")).unwrap();
+    assert_valid(frame);
+    placed
+}
+
+fn remove(frame: &mut [u8], key: &[u8]) {
+    assert!(TrieMut::new(frame).remove(key));
+    assert_valid(frame);
+}
+
+fn has(frame: &[u8], key: &[u8]) -> bool {
+    matches!(TrieRef::new(frame).seek(key), Seek::Found(_))
+}
+
+fn keys(frame: &[u8]) -> Vec<Vec<u8>> {
+    trie_contents(frame).into_iter().map(|entry| entry.0).collect()
+}
+
+fn flat(child: u32) -> Crossing {
+    Crossing {
+        child,
+        kind: Kind::Flat,
+    }
+}
+
+/// Kind of the node that a path leads to.
+fn tag_at(frame: &[u8], path: &[u8]) -> Option<Tag> {
+    let mut reference = TrieRef::new(frame).root_ref();
+    let mut depth = 0;
+    while let Some(node) = NodeRef::new(frame, reference) {
+        depth += node.prefix_len();
+        match path.get(depth) {
+            None => break,
+            Some(&byte) => reference = node.find(byte),
+        }
+        depth += 1;
+    }
+    if depth == path.len() { reference.tag() } else { None }
+}
+
+/// Units that something refers to.
+fn live_units(frame: &[u8]) -> usize {
+    TrieRef::new(frame).live_bytes() / crate::UNIT_BYTES
+}
+
+fn compacted(frame: &[u8]) -> Vec<u8> {
+    let mut copy = vec![0x55; frame.len()];
+    copy_trie(frame, &mut copy).unwrap();
+    assert_valid(&copy);
+    copy
+}
+
+#[test]
+fn an_empty_frame_of_any_size_holds_nothing() {
+    for frame_bytes in [MIN_FRAME_BYTES, 4096, 1 << 16] {
+        let frame = empty(frame_bytes);
+        assert_valid(&frame);
+        assert!(TrieRef::new(&frame).is_empty());
+        assert_eq!(TrieRef::new(&frame).seek(b""), Seek::Absent);
+        assert_eq!(TrieRef::new(&frame).seek(b"key"), Seek::Absent);
+        assert_eq!(trie_contents(&frame), []);
+    }
+}
+
+#[test]
+fn keys_that_are_prefixes_of_one_another_live_side_by_side() {
+    let all: [&[u8]; 7] = [b"", b"\0", b"\0\0", b"a", b"ab", b"abc", b"\xFF\xFF"];
+    for first in 0..all.len() {
+        let mut order = all;
+        order.rotate_left(first);
+        let mut frame = with_keys(&order);
+        assert_eq!(keys(&frame), all);
+        for (gone, key) in order.iter().enumerate() {
+            remove(&mut frame, key);
+            assert!(order[..=gone].iter().all(|key| !has(&frame, key)));
+            assert!(order[gone + 1..].iter().all(|key| has(&frame, key)));
+        }
+        assert!(TrieRef::new(&frame).is_empty());
+    }
+}
+
+#[test]
+fn a_node_grows_through_all_four_kinds_and_shrinks_back() {
+    let mut frame = empty(1 << 14);
+    let mut seen = Vec::new();
+    let note = |frame: &[u8], seen: &mut Vec<Tag>| {
+        if let Some(tag) = tag_at(frame, b"n")
+            && tag != Tag::Leaf
+            && seen.last() != Some(&tag)
+        {
+            seen.push(tag);
+        }
+    };
+    for byte in 0..=255u8 {
+        place(&mut frame, &[b'n', byte.wrapping_mul(151), 1]);
+        note(&frame, &mut seen);
+    }
+    assert_eq!(seen, [Tag::N4, Tag::N16, Tag::N48, Tag::N256]);
+    let frame_after = compacted(&frame);
+    assert_eq!(trie_contents(&frame_after), trie_contents(&frame));
+    for byte in 0..=255u8 {
+        frame = compacted(&frame);
+        remove(&mut frame, &[b'n', byte, 1]);
+        note(&frame, &mut seen);
+    }
+    assert_eq!(seen[4..], [Tag::N48, Tag::N16, Tag::N4]);
+    assert!(TrieRef::new(&frame).is_empty());
+}
+
+#[test]
+fn a_full_node_takes_its_last_entry_in_place() {
+    let mut frame = empty(1 << 14);
+    for byte in 0..49 {
+        place(&mut frame, &[byte]);
+    }
+    let before = TrieRef::new(&frame).root();
+    for byte in 49..=255 {
+        place(&mut frame, &[byte]);
+    }
+    assert_eq!(TrieRef::new(&frame).root(), before);
+    assert_eq!(TrieRef::new(&frame).records(), 256);
+}
+
+#[test]
+fn a_node_of_48_takes_entries_in_place() {
+    let mut frame = empty(4096);
+    for byte in 0..17 {
+        place(&mut frame, &[byte * 7]);
+    }
+    let before = TrieRef::new(&frame).root();
+    for byte in 17..34 {
+        place(&mut frame, &[byte * 7]);
+    }
+    assert_eq!(TrieRef::new(&frame).root(), before);
+    assert_eq!(keys(&frame), (0..34).map(|byte| vec![byte * 7]).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_entry_that_was_removed_comes_back_in_place() {
+    for count in [3, 12, 40] {
+        let mut frame = empty(1 << 14);
+        for byte in 0..count {
+            place(&mut frame, &[byte]);
+        }
+        let before = TrieRef::new(&frame).root();
+        remove(&mut frame, &[count / 2]);
+        assert!(!has(&frame, &[count / 2]));
+        place(&mut frame, &[count / 2]);
+        assert_eq!(TrieRef::new(&frame).root(), before);
+        assert_eq!(keys(&frame), (0..count).map(|byte| vec![byte]).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_node_left_with_one_node_below_is_joined_with_it() {
+    let mut frame = with_keys(&[b"path/a/1", b"path/a/2", b"path/b"]);
+    remove(&mut frame, b"path/b");
+    assert_eq!(tag_at(&frame, b"path/a/"), Some(Tag::N4));
+    assert_eq!(tag_at(&frame, b"path/"), None);
+    assert_eq!(live_units(&frame), live_units(&with_keys(&[b"path/a/1", b"path/a/2"])));
+}
+
+#[test]
+fn a_node_left_with_one_record_gives_way_to_it() {
+    let mut frame = with_keys(&[b"path/a/1", b"path/b"]);
+    remove(&mut frame, b"path/a/1");
+    assert_eq!(tag_at(&frame, b"p"), Some(Tag::Leaf));
+    assert_eq!(keys(&frame), [b"path/b"]);
+}
+
+#[test]
+fn a_node_left_with_its_own_record_gives_way_to_it() {
+    let mut frame = with_keys(&[b"path", b"path/b"]);
+    remove(&mut frame, b"path/b");
+    assert_eq!(tag_at(&frame, b"p"), Some(Tag::Leaf));
+    assert_eq!(keys(&frame), [b"path"]);
+}
+
+#[test]
+fn a_record_that_moves_up_gets_back_the_bytes_it_lacks() {
+    // Placed below the node, the second record stores one byte of its key.
+    let mut frame = with_keys(&[b"path/a/1", b"path/a/2x"]);
+    frame = compacted(&frame);
+    remove(&mut frame, b"path/a/1");
+    assert_eq!(tag_at(&frame, b"p"), Some(Tag::Leaf));
+    assert!(has(&frame, b"path/a/2x"));
+    assert_eq!(keys(&frame), [b"path/a/2x"]);
+}
+
+#[test]
+fn an_extent_that_moves_up_stays_one() {
+    let extent = Stored {
+        version: 7,
+        value: Value::Extent {
+            blob: u32::MAX,
+            len: 1 << 24,
+        },
+    };
+    let mut frame = with_keys(&[b"path/a/1"]);
+    TrieMut::new(&mut frame).place(b"path/a/2", &extent).unwrap();
+    frame = compacted(&frame);
+    remove(&mut frame, b"path/a/1");
+    assert_eq!(TrieRef::new(&frame).seek(b"path/a/2"), Seek::Found(extent));
+}
+
+#[test]
+fn a_replaced_record_has_the_new_version_and_value() {
+    let mut frame = with_keys(&[b"key", b"key2", b""]);
+    for key in [&b"key"[..], b"key2", b""] {
+        let stored = Stored {
+            version: (1 << 48) - 1,
+            value: Value::Inline(b"longer than before"),
+        };
+        let placed = TrieMut::new(&mut frame).place(key, &stored).unwrap();
+        assert_eq!(placed, Placed::Here { existed: true });
+        assert_eq!(TrieRef::new(&frame).seek(key), Seek::Found(stored));
+        assert_valid(&frame);
+    }
+    assert_eq!(TrieRef::new(&frame).records(), 3);
+}
+
+#[test]
+fn a_key_of_the_longest_kind_fits_an_empty_frame() {
+    for frame_bytes in [MIN_FRAME_BYTES, 1 << 16] {
+        let mut frame = empty(frame_bytes);
+        let mut key = vec![0xFF; max_key_bytes(frame_bytes)];
+        let value = vec![7; crate::max_inline_bytes(frame_bytes)];
+        TrieMut::new(&mut frame).place(&key, &inline(&value)).unwrap();
+        *key.last_mut().unwrap() = 0;
+        TrieMut::new(&mut frame).place(&key, &inline(&value)).unwrap();
+        assert_valid(&frame);
+        assert_eq!(TrieRef::new(&frame).seek(&key), Seek::Found(inline(&value)));
+    }
+}
+
+#[test]
+fn a_byte_without_an_entry_joins_the_nearest_flat_frame_below() {
+    let mut frame = with_keys(&[b"d", b"m"]);
+    let mut trie = TrieMut::new(&mut frame);
+    trie.assign(b"", 0, b"d", flat(1)).unwrap();
+    trie.assign(b"", 0, b"m", flat(2)).unwrap();
+    for (byte, child) in [(b'a', 1), (b'e', 1), (b'l', 1), (b'n', 2), (0xFF, 2)] {
+        let expected = Placed::Below {
+            crossing: flat(child),
+            depth: 0,
+        };
+        assert_eq!(place(&mut frame, &[byte, b'x']), expected);
+        let expected = Seek::Below {
+            crossing: flat(child),
+            depth: 0,
+        };
+        assert_eq!(TrieRef::new(&frame).seek(&[byte]), expected);
+    }
+    assert_eq!(TrieRef::new(&frame).bytes_to(b"", 1), b"adel");
+}
+
+#[test]
+fn a_byte_without_an_entry_does_not_join_a_trie_frame() {
+    let mut frame = with_keys(&[b"d"]);
+    let crossing = Crossing {
+        child: 1,
+        kind: Kind::Trie,
+    };
+    TrieMut::new(&mut frame).assign(b"", 0, b"d", crossing).unwrap();
+    assert_eq!(place(&mut frame, b"e"), Placed::Here { existed: false });
+}
+
+#[test]
+fn a_subtree_that_goes_below_leaves_its_units_as_garbage() {
+    let mut frame = with_keys(&[b"dir/a/1", b"dir/a/2", b"dir/a", b"dir/b", b"file"]);
+    TrieMut::new(&mut frame).assign(b"dir/", 4, b"ab", flat(9)).unwrap();
+    assert_valid(&frame);
+    assert_eq!(keys(&frame), [&b"dir/a"[..], b"dir/b", b"file"]);
+    assert_eq!(TrieRef::new(&frame).records(), 1);
+    assert_eq!(TrieRef::new(&frame).crossings_at(b"dir/"), [(b'a', flat(9))]);
+}
+
+#[test]
+fn a_subtree_with_crossings_that_goes_below_takes_them_along() {
+    let mut frame = with_keys(&[b"dir/a/1", b"dir/a/2", b"dir/b"]);
+    TrieMut::new(&mut frame).assign(b"dir/a/", 6, b"12", flat(1)).unwrap();
+    TrieMut::new(&mut frame).assign(b"dir/", 4, b"a", flat(2)).unwrap();
+    assert_valid(&frame);
+    assert_eq!(TrieRef::new(&frame).crossings(), [flat(2)]);
+}
+
+#[test]
+fn assigning_no_entries_changes_nothing_that_counts() {
+    let mut frame = with_keys(&[b"d", b"m"]);
+    TrieMut::new(&mut frame).assign(b"", 0, b"", flat(1)).unwrap();
+    assert_valid(&frame);
+    assert_eq!(TrieRef::new(&frame).crossings(), []);
+}
+
+#[test]
+fn entries_that_exist_are_assigned_in_a_frame_without_room_for_their_node() {
+    let mut frame = empty(4096);
+    for byte in 0..100 {
+        frame = compacted(&frame);
+        place(&mut frame, &[byte]);
+    }
+    while TrieRef::new(&frame).free_units() > 1 {
+        place(&mut frame, &[0]);
+    }
+    TrieMut::new(&mut frame).assign(b"", 0, &[3, 4, 99], flat(1)).unwrap();
+    assert_valid(&frame);
+    assert_eq!(TrieRef::new(&frame).bytes_to(b"", 1), [3, 4, 99]);
+    assert_eq!(TrieRef::new(&frame).records(), 97);
+}
+
+#[test]
+fn a_detached_frame_leaves_no_entries_and_one_unit_of_garbage() {
+    let mut frame = with_keys(&[b"dir/a", b"dir/b", b"dir/c"]);
+    TrieMut::new(&mut frame).assign(b"dir/", 4, b"ab", flat(1)).unwrap();
+    TrieMut::new(&mut frame).detach(b"dir/b", 4, 1);
+    assert_valid(&frame);
+    assert_eq!(keys(&frame), [b"dir/c"]);
+    assert_eq!(tag_at(&frame, b"d"), Some(Tag::Leaf));
+}
+
+#[test]
+fn detaching_a_frame_that_no_entry_leads_to_changes_nothing() {
+    let mut frame = with_keys(&[b"dir/a", b"dir/b"]);
+    let before = frame.clone();
+    TrieMut::new(&mut frame).detach(b"dir/a", 4, 5);
+    assert_eq!(frame, before);
+}
+
+#[test]
+fn a_carved_entry_leads_to_a_node_of_its_own() {
+    let mut frame = with_keys(&[b"dir/a", b"dir/b"]);
+    let mut trie = TrieMut::new(&mut frame);
+    trie.assign(b"dir/", 4, b"ab", flat(1)).unwrap();
+    trie.carve(b"dir/a", 4, b'a', b"/long", Some(&inline(b"own")), b"xy", flat(2))
+        .unwrap();
+    assert_valid(&frame);
+    assert_eq!(TrieRef::new(&frame).seek(b"dir/a/long"), Seek::Found(inline(b"own")));
+    let below = |child, depth| Seek::Below {
+        crossing: flat(child),
+        depth,
+    };
+    assert_eq!(TrieRef::new(&frame).seek(b"dir/a/longx1"), below(2, 10));
+    assert_eq!(TrieRef::new(&frame).seek(b"dir/b"), below(1, 4));
+    assert_eq!(TrieRef::new(&frame).seek(b"dir/a/lon"), Seek::Absent);
+}
+
+#[test]
+fn carving_the_last_entry_to_a_frame_drops_the_crossing() {
+    let mut frame = with_keys(&[b"dir/a", b"dir/b"]);
+    let mut trie = TrieMut::new(&mut frame);
+    trie.assign(b"dir/", 4, b"a", flat(1)).unwrap();
+    trie.carve(b"dir/a", 4, b'a', b"", None, b"x", flat(2)).unwrap();
+    assert_valid(&frame);
+    assert_eq!(TrieRef::new(&frame).crossings(), [flat(2)]);
+}
+
+#[test]
+fn carving_at_a_record_counts_it_out() {
+    let mut frame = with_keys(&[b"dir/a", b"dir/b"]);
+    TrieMut::new(&mut frame)
+        .carve(b"dir/", 4, b'a', b"", None, b"x", flat(2))
+        .unwrap();
+    assert_valid(&frame);
+    assert_eq!(TrieRef::new(&frame).records(), 1);
+}
+
+#[test]
+fn a_split_range_parts_by_the_roots_entries() {
+    let keys_in: Vec<Vec<u8>> = (0..40).map(|byte| vec![byte, b'x', b'y']).collect();
+    let mut frame = empty(1 << 14);
+    for key in &keys_in {
+        place(&mut frame, key);
+    }
+    let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
+    let split = split_trie(&frame, &mut left, &mut right).unwrap();
+    let expected = TrieSplit::Range {
+        first: 20,
+        shared: Vec::new(),
+    };
+    assert_eq!(split, expected);
+    assert_valid(&left);
+    assert_valid(&right);
+    assert_eq!(keys(&left), keys_in[..20]);
+    assert_eq!(keys(&right), keys_in[20..]);
+}
+
+#[test]
+fn a_frame_that_both_halves_would_lead_to_is_in_neither() {
+    let mut frame = empty(1 << 14);
+    for byte in 0..8 {
+        place(&mut frame, &[byte]);
+    }
+    TrieMut::new(&mut frame).assign(b"", 0, &[0, 5, 7], flat(1)).unwrap();
+    TrieMut::new(&mut frame).assign(b"", 0, &[2, 3], flat(2)).unwrap();
+    let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
+    let expected = TrieSplit::Range {
+        first: 4,
+        shared: vec![(flat(1), vec![0, 5, 7])],
+    };
+    assert_eq!(split_trie(&frame, &mut left, &mut right), Ok(expected));
+    assert_eq!(keys(&left), [[1], [2], [3]]);
+    assert_eq!(keys(&right), [[4], [6]]);
+}
+
+#[test]
+fn one_entry_that_dominates_is_carved() {
+    let mut frame = empty(1 << 14);
+    place(&mut frame, b"a");
+    for byte in 0..40 {
+        place(&mut frame, &[b'd', b'i', b'r', byte, byte]);
+    }
+    place(&mut frame, b"dir");
+    let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
+    let split = split_trie(&frame, &mut left, &mut right).unwrap();
+    let expected = TrieSplit::Carve {
+        byte: b'd',
+        prefix: b"ir".to_vec(),
+        value: Some(inline(b"v")),
+        bytes: (0..40).collect(),
+        left_is_empty: false,
+    };
+    assert_eq!(split, expected);
+    assert_valid(&left);
+    assert_valid(&right);
+    assert_eq!(keys(&left), [b"a"]);
+    assert_eq!(keys(&right), (0..40).map(|byte| vec![byte, byte]).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_carved_frame_is_empty_only_without_a_value_of_its_root() {
+    for own in [false, true] {
+        let mut frame = with_keys(&[b"da", b"db"]);
+        if own {
+            place(&mut frame, b"");
+        }
+        let (mut left, mut right) = (vec![0; 4096], vec![0; 4096]);
+        let split = split_trie(&frame, &mut left, &mut right).unwrap();
+        let TrieSplit::Carve { left_is_empty, .. } = split else {
+            panic!("{split:?}")
+        };
+        assert_eq!(left_is_empty, !own);
+        assert_eq!(TrieRef::new(&left).is_empty(), !own);
+    }
+}
+
+#[test]
+fn a_frame_pushed_down_leaves_its_root_and_value() {
+    let frame = with_keys(&[b"", b"a", b"b/1", b"b/2"]);
+    let (mut above, mut below) = (vec![0; 4096], vec![0; 4096]);
+    let crossing = Crossing {
+        child: 3,
+        kind: Kind::Trie,
+    };
+    push_down(&frame, &mut above, &mut below, crossing).unwrap();
+    assert_valid(&above);
+    assert_valid(&below);
+    assert_eq!(keys(&below), [&b"a"[..], b"b/1", b"b/2"]);
+    assert_eq!(TrieRef::new(&above).seek(b""), Seek::Found(inline(b"v")));
+    assert_eq!(TrieRef::new(&above).seek(b"b/1"), Seek::Below { crossing, depth: 0 });
+    assert_eq!(TrieRef::new(&above).bytes_to(b"", 3), b"ab");
+}
+
+#[test]
+fn the_eviction_that_fills_a_frame_best_is_planned() {
+    let mut frame = empty(1 << 14);
+    for byte in 0..30 {
+        place(&mut frame, &[b"small/".as_slice(), &[byte]].concat());
+        place(&mut frame, &[b"large/".as_slice(), &[byte], &[b'x'; 40]].concat());
+    }
+    let trie = TrieRef::new(&frame);
+    let planned = trie.plan_eviction(2100).unwrap();
+    assert_eq!((planned.path.as_slice(), planned.bytes.len()), (&b"large/"[..], 30));
+    let planned = trie.plan_eviction(1000).unwrap();
+    assert!((900..=1000).contains(&planned.flat_bytes), "{planned:?}");
+    assert_eq!(trie.plan_eviction(20), None);
+}
+
+#[test]
+fn a_subtree_with_a_crossing_is_not_evicted() {
+    let mut frame = with_keys(&[b"a/1", b"a/2", b"b/1", b"b/2"]);
+    TrieMut::new(&mut frame).assign(b"a/", 2, b"1", flat(1)).unwrap();
+    let planned = TrieRef::new(&frame).plan_eviction(4096).unwrap();
+    assert_eq!(
+        (planned.path.as_slice(), planned.bytes.as_slice()),
+        (&b""[..], &b"b"[..])
+    );
+}

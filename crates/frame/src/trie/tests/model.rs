@@ -1,0 +1,569 @@
+//! One trie frame under arbitrary operations, beside an ordered map of what it must hold.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use crate::{
+    Crossing, Item, Kind, NoRoom, Placed, Seek, Stored, TrieMut, TrieRef, TrieSplit, build_flat,
+    bytes::common_prefix,
+    copy_trie, flat_bytes_needed, push_down, split_trie,
+    testing::{Content, Owned, Random, any_key, any_stored, assert_valid, flat_contents, inline, trie_contents},
+};
+
+#[derive(Clone, Debug)]
+enum Op {
+    Place(Vec<u8>, Owned),
+    Remove(Vec<u8>),
+    RemoveAt(usize),
+    Evict {
+        limit_part: usize,
+        kind: Kind,
+    },
+    Divide(usize),
+    Carve {
+        at: usize,
+        prefix: Vec<u8>,
+        value: Option<Owned>,
+        bytes: Vec<u8>,
+    },
+    Detach(usize),
+    Compact,
+}
+
+fn any_op(frame_bytes: usize) -> impl Strategy<Value = Op> {
+    let kind = prop_oneof![Just(Kind::Flat), Just(Kind::Trie)];
+    let carve = (
+        any::<usize>(),
+        prop::collection::vec(any::<u8>(), 0..4),
+        prop::option::of(any_stored(frame_bytes)),
+        prop::collection::btree_set(any::<u8>(), 1..20),
+    );
+    prop_oneof![
+        60 => (any_key(frame_bytes), any_stored(frame_bytes)).prop_map(|(key, stored)| Op::Place(key, stored)),
+        5 => any_key(frame_bytes).prop_map(Op::Remove),
+        20 => any::<usize>().prop_map(Op::RemoveAt),
+        2 => (2..20usize, kind).prop_map(|(limit_part, kind)| Op::Evict { limit_part, kind }),
+        1 => any::<usize>().prop_map(Op::Divide),
+        1 => carve.prop_map(|(at, prefix, value, bytes)| Op::Carve {
+            at,
+            prefix,
+            value,
+            bytes: bytes.into_iter().collect(),
+        }),
+        2 => any::<usize>().prop_map(Op::Detach),
+        1 => Just(Op::Compact),
+    ]
+}
+
+/// A frame and what it must hold: records by key, and crossings by the path to them, branch byte included.
+struct Model {
+    frame: Vec<u8>,
+    contents: BTreeMap<Vec<u8>, Content>,
+    next_child: u32,
+}
+
+impl Model {
+    fn new(frame_bytes: usize) -> Self {
+        let mut frame = vec![0xAA; frame_bytes];
+        TrieMut::init(&mut frame);
+        Self {
+            frame,
+            contents: BTreeMap::new(),
+            next_child: 1,
+        }
+    }
+
+    fn below<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = (&'a Vec<u8>, &'a Content)> {
+        self.contents
+            .range(prefix.to_vec()..)
+            .take_while(move |entry| entry.0.starts_with(prefix))
+    }
+
+    /// The crossing that a key passes, and the bytes that lead to its node.
+    fn crossed(&self, key: &[u8]) -> Option<(Crossing, usize)> {
+        self.contents.iter().find_map(|(path, content)| match content {
+            Content::Cross(crossing) if key.starts_with(path) => Some((*crossing, path.len() - 1)),
+            _ => None,
+        })
+    }
+
+    /// Where a key belongs.
+    fn expected(&self, key: &[u8]) -> Placed {
+        if let Some((crossing, depth)) = self.crossed(key) {
+            return Placed::Below { crossing, depth };
+        }
+        // A node stands where the key leaves the paths of all others.
+        let lower = self.contents.range(..key.to_vec()).next_back();
+        let upper = self.contents.range(key.to_vec()..).next();
+        let depth = lower
+            .into_iter()
+            .chain(upper)
+            .map(|entry| common_prefix(entry.0, key))
+            .max()
+            .unwrap_or(0);
+        if depth < key.len() {
+            let flats: Vec<(u8, Crossing)> = self
+                .below(&key[..depth])
+                .filter(|(path, _)| path.len() == depth + 1)
+                .filter_map(|(path, content)| match content {
+                    Content::Cross(crossing) if crossing.kind == Kind::Flat => Some((path[depth], *crossing)),
+                    _ => None,
+                })
+                .collect();
+            let lower = flats.iter().rev().find(|(byte, _)| *byte < key[depth]);
+            if let Some((_, crossing)) = lower.or(flats.first()) {
+                let crossing = *crossing;
+                return Placed::Below { crossing, depth };
+            }
+        }
+        Placed::Here {
+            existed: self.contents.contains_key(key),
+        }
+    }
+
+    fn seek(&self, key: &[u8]) -> Seek<'_> {
+        if let Some((crossing, depth)) = self.crossed(key) {
+            return Seek::Below { crossing, depth };
+        }
+        match self.contents.get(key) {
+            Some(Content::Record(owned)) => Seek::Found(owned.stored()),
+            _ => Seek::Absent,
+        }
+    }
+
+    /// Runs a change; where it finds no room it must have left the frame as it was, and is run once more on a compacted
+    /// frame. None when that had no room either.
+    fn change<T>(&mut self, change: impl Fn(&mut TrieMut<'_>) -> Result<T, NoRoom>) -> Option<T> {
+        for last in [false, true] {
+            let before = self.frame.clone();
+            match change(&mut TrieMut::new(&mut self.frame)) {
+                Ok(done) => return Some(done),
+                Err(refused) => {
+                    assert!(refused.units > 0 && refused.units <= self.frame.len());
+                    assert!(self.frame == before, "a refused change left traces");
+                    if !last {
+                        self.compact();
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn compact(&mut self) {
+        let mut copy = vec![0x55; self.frame.len()];
+        copy_trie(&self.frame, &mut copy).unwrap();
+        assert_valid(&copy);
+        assert!(TrieRef::new(&copy).live_bytes() <= TrieRef::new(&self.frame).live_bytes());
+        assert_eq!(trie_contents(&copy), trie_contents(&self.frame));
+        let mut again = vec![0x33; copy.len()];
+        copy_trie(&copy, &mut again).unwrap();
+        assert!(again == copy, "a compacted frame changed when compacted");
+        self.frame = copy;
+    }
+
+    fn place(&mut self, key: &[u8], stored: &Owned) -> bool {
+        let expected = self.expected(key);
+        let Some(placed) = self.change(|trie| trie.place(key, &stored.stored())) else {
+            return false;
+        };
+        assert_eq!(placed, expected, "{key:?}");
+        match placed {
+            Placed::Here { .. } => self.contents.insert(key.to_vec(), Content::Record(stored.clone())),
+            Placed::Below { crossing, depth } => self.contents.insert(key[..=depth].to_vec(), Content::Cross(crossing)),
+        };
+        true
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        let expected = matches!(self.contents.get(key), Some(Content::Record(_)));
+        assert_eq!(TrieMut::new(&mut self.frame).remove(key), expected, "{key:?}");
+        if expected {
+            self.contents.remove(key);
+        }
+    }
+
+    fn record_at(&self, at: usize) -> Option<Vec<u8>> {
+        let records = |entry: &(&Vec<u8>, &Content)| matches!(entry.1, Content::Record(_));
+        let count = self.contents.iter().filter(records).count();
+        let number = (count > 0).then(|| at % count)?;
+        self.contents
+            .iter()
+            .filter(records)
+            .nth(number)
+            .map(|entry| entry.0.clone())
+    }
+
+    /// One crossing, with the path to its node and its branch byte there.
+    fn crossing_at(&self, at: usize) -> Option<(Vec<u8>, u8, Crossing)> {
+        let crossings: Vec<(&Vec<u8>, Crossing)> = self
+            .contents
+            .iter()
+            .filter_map(|(path, content)| match content {
+                Content::Cross(crossing) => Some((path, *crossing)),
+                Content::Record(_) => None,
+            })
+            .collect();
+        let (path, crossing) = (!crossings.is_empty()).then(|| crossings[at % crossings.len()])?;
+        let (byte, node) = path.split_last()?;
+        Some((node.to_vec(), *byte, crossing))
+    }
+
+    fn new_child(&mut self, kind: Kind) -> Crossing {
+        self.next_child += 1;
+        Crossing {
+            child: self.next_child,
+            kind,
+        }
+    }
+
+    fn evict(&mut self, limit_part: usize, kind: Kind) {
+        let limit = self.frame.len() / limit_part;
+        let trie = TrieRef::new(&self.frame);
+        let Some(planned) = trie.plan_eviction(limit) else {
+            return;
+        };
+        assert!(planned.flat_bytes <= limit && !planned.bytes.is_empty());
+        let collected = trie.collect(&planned.path, &planned.bytes);
+        let expected: Vec<(Vec<u8>, Owned)> = self
+            .below(&planned.path)
+            .filter(|(path, _)| path.len() > planned.path.len() && planned.bytes.contains(&path[planned.path.len()]))
+            .map(|(path, content)| match content {
+                Content::Record(owned) => (path[planned.path.len()..].to_vec(), owned.clone()),
+                Content::Cross(crossing) => panic!("{crossing:?} evicted"),
+            })
+            .collect();
+        let items: Vec<Item<'_>> = collected
+            .iter()
+            .map(|(key, stored)| Item { key, stored: *stored })
+            .collect();
+        let found: Vec<(Vec<u8>, Owned)> = collected
+            .iter()
+            .map(|(key, stored)| (key.clone(), Owned::of(stored)))
+            .collect();
+        assert_eq!(found, expected);
+        let frame_bytes = self.frame.len();
+        assert!(flat_bytes_needed(frame_bytes, &items) <= planned.flat_bytes + frame_bytes / 8 + 256);
+        let mut flat = vec![0x11; frame_bytes];
+        build_flat(&mut flat, &items, 0).unwrap();
+        assert_valid(&flat);
+        assert_eq!(flat_contents(&flat), expected);
+
+        let crossing = self.new_child(kind);
+        let (path, bytes) = (planned.path, planned.bytes);
+        if self
+            .change(|trie| trie.assign(&path, path.len(), &bytes, crossing))
+            .is_some()
+        {
+            for (key, _) in expected {
+                self.contents.remove(&[path.as_slice(), &key].concat());
+            }
+            for byte in bytes {
+                self.contents
+                    .insert([path.as_slice(), &[byte]].concat(), Content::Cross(crossing));
+            }
+        }
+    }
+
+    /// Gives the upper half of the entries that lead to one frame to a new one.
+    fn divide(&mut self, at: usize) {
+        let Some((path, _, old)) = self.crossing_at(at) else {
+            return;
+        };
+        let bytes = TrieRef::new(&self.frame).bytes_to(&path, old.child);
+        let bytes = &bytes[bytes.len() / 2..];
+        let crossing = self.new_child(old.kind);
+        if self
+            .change(|trie| trie.assign(&path, path.len(), bytes, crossing))
+            .is_some()
+        {
+            for byte in bytes {
+                self.contents
+                    .insert([path.as_slice(), &[*byte]].concat(), Content::Cross(crossing));
+            }
+        }
+    }
+
+    fn carve(&mut self, at: usize, prefix: &[u8], value: Option<&Owned>, bytes: &[u8]) {
+        let Some((path, byte, old)) = self.crossing_at(at) else {
+            return;
+        };
+        let crossing = self.new_child(old.kind);
+        let stored: Option<Stored<'_>> = value.map(Owned::stored);
+        let carved = self.change(|trie| trie.carve(&path, path.len(), byte, prefix, stored.as_ref(), bytes, crossing));
+        if carved.is_some() {
+            let node = [path.as_slice(), &[byte], prefix].concat();
+            self.contents.remove(&node[..=path.len()]);
+            for byte in bytes {
+                self.contents
+                    .insert([node.as_slice(), &[*byte]].concat(), Content::Cross(crossing));
+            }
+            if let Some(owned) = value {
+                self.contents.insert(node, Content::Record(owned.clone()));
+            }
+        }
+    }
+
+    fn detach(&mut self, at: usize) {
+        let Some((path, byte, crossing)) = self.crossing_at(at) else {
+            return;
+        };
+        let key = [path.as_slice(), &[byte]].concat();
+        TrieMut::new(&mut self.frame).detach(&key, path.len(), crossing.child);
+        self.contents.retain(|_, content| *content != Content::Cross(crossing));
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Place(key, stored) => {
+                self.place(key, stored);
+            }
+            Op::Remove(key) => self.remove(key),
+            Op::RemoveAt(at) => {
+                if let Some(key) = self.record_at(*at) {
+                    self.remove(&key);
+                }
+            }
+            Op::Evict { limit_part, kind } => self.evict(*limit_part, *kind),
+            Op::Divide(at) => self.divide(*at),
+            Op::Carve {
+                at,
+                prefix,
+                value,
+                bytes,
+            } => self.carve(*at, prefix, value.as_ref(), bytes),
+            Op::Detach(at) => self.detach(*at),
+            Op::Compact => self.compact(),
+        }
+    }
+
+    fn check(&self) {
+        assert_valid(&self.frame);
+        let trie = TrieRef::new(&self.frame);
+        let found = trie_contents(&self.frame);
+        assert!(
+            found
+                .iter()
+                .map(|(path, content)| (path, content))
+                .eq(self.contents.iter())
+        );
+        let mut records = 0;
+        // A frame is led to from one node, so its number stands for the node and the frame.
+        let mut children: Vec<Crossing> = Vec::new();
+        for (path, content) in &self.contents {
+            match content {
+                Content::Record(_) => {
+                    records += 1;
+                    assert_eq!(trie.seek(path), self.seek(path));
+                }
+                Content::Cross(crossing) => children.push(*crossing),
+            }
+            for key in [
+                &path[..path.len().saturating_sub(1)],
+                &[path.as_slice(), b"\0"].concat(),
+            ] {
+                assert_eq!(trie.seek(key), self.seek(key));
+            }
+        }
+        assert_eq!(trie.records(), records);
+        let mut crossings = trie.crossings();
+        crossings.sort_unstable_by_key(|crossing| crossing.child);
+        children.sort_unstable_by_key(|crossing| crossing.child);
+        children.dedup();
+        assert_eq!(crossings, children);
+        assert_eq!(trie.is_empty(), self.contents.is_empty());
+    }
+
+    /// Splits the frame, and both halves again until nothing is left to split; every part holds what it must.
+    fn check_splits(&self) {
+        let mut pending = vec![self.frame.clone()];
+        let mut parts = 0;
+        while let Some(frame) = pending.pop() {
+            parts += 1;
+            assert!(parts <= 2 * frame.len(), "splitting does not end");
+            let whole = trie_contents(&frame);
+            let (mut left, mut right) = (vec![0x22; frame.len()], vec![0x44; frame.len()]);
+            let Ok(split) = split_trie(&frame, &mut left, &mut right) else {
+                assert!(TrieRef::new(&frame).root_bytes().len() <= 1, "no way to split");
+                continue;
+            };
+            assert_valid(&left);
+            assert_valid(&right);
+            for half in [&left, &right] {
+                assert!(TrieRef::new(half).live_bytes() <= TrieRef::new(&frame).live_bytes());
+            }
+            let (mut below, mut own, mut apart) = (Vec::new(), None, Vec::new());
+            let goes_right = |path: &[u8]| match &split {
+                TrieSplit::Range { first, .. } => path.first().is_some_and(|byte| byte >= first),
+                TrieSplit::Carve { byte, .. } => path.first() == Some(byte),
+            };
+            let strip = match &split {
+                TrieSplit::Range { .. } => 0,
+                TrieSplit::Carve { prefix, .. } => 1 + prefix.len(),
+            };
+            let (mut to_right, mut to_left): (Vec<_>, Vec<_>) =
+                whole.into_iter().partition(|entry| goes_right(&entry.0));
+            if let TrieSplit::Range { .. } = split {
+                // What entries of the root on both sides lead to goes to neither.
+                let led_to = |side: &[(Vec<u8>, Content)], content: &Content| {
+                    matches!(content, Content::Cross(_))
+                        && side.iter().any(|entry| entry.0.len() == 1 && entry.1 == *content)
+                };
+                let (left_before, right_before) = (to_left.clone(), to_right.clone());
+                let mut keep = |entry: &(Vec<u8>, Content)| {
+                    let both = led_to(&left_before, &entry.1) && led_to(&right_before, &entry.1);
+                    if let (true, Content::Cross(crossing)) = (both, &entry.1) {
+                        apart.push((*crossing, entry.0[0]));
+                    }
+                    !both
+                };
+                to_left.retain(&mut keep);
+                to_right.retain(&mut keep);
+            }
+            for (path, content) in to_right {
+                match content {
+                    Content::Record(record) if strip == path.len() => own = Some(record),
+                    content => below.push((path[strip..].to_vec(), content)),
+                }
+            }
+            assert_eq!(trie_contents(&left), to_left);
+            assert_eq!(trie_contents(&right), below);
+            match split {
+                TrieSplit::Range { shared, .. } => {
+                    let each = |(crossing, bytes): &(Crossing, Vec<u8>)| -> Vec<(Crossing, u8)> {
+                        bytes.iter().map(|byte| (*crossing, *byte)).collect()
+                    };
+                    let mut shared: Vec<(Crossing, u8)> = shared.iter().flat_map(each).collect();
+                    shared.sort_unstable_by_key(|entry| entry.1);
+                    assert_eq!(shared, apart);
+                }
+                TrieSplit::Carve {
+                    value,
+                    bytes,
+                    left_is_empty,
+                    ..
+                } => {
+                    let mut firsts: Vec<u8> = below.iter().map(|entry| entry.0[0]).collect();
+                    firsts.dedup();
+                    assert_eq!(bytes, firsts);
+                    assert_eq!(value.map(|value| Owned::of(&value)), own);
+                    assert_eq!(left_is_empty, to_left.is_empty());
+                }
+            }
+            pending.push(left);
+            pending.push(right);
+        }
+    }
+
+    fn check_push_down(&self) {
+        let (mut above, mut below) = (vec![0; self.frame.len()], vec![0; self.frame.len()]);
+        let crossing = Crossing {
+            child: u32::MAX,
+            kind: Kind::Trie,
+        };
+        push_down(&self.frame, &mut above, &mut below, crossing).unwrap();
+        assert_valid(&above);
+        assert_valid(&below);
+        let mut expected = trie_contents(&self.frame);
+        expected.retain(|entry| !entry.0.is_empty());
+        assert_eq!(trie_contents(&below), expected);
+        assert!(TrieRef::new(&below).live_bytes() <= TrieRef::new(&self.frame).live_bytes());
+        assert_eq!(
+            TrieRef::new(&above).bytes_to(b"", u32::MAX),
+            TrieRef::new(&self.frame).root_bytes()
+        );
+        assert_eq!(TrieRef::new(&above).seek(b""), TrieRef::new(&self.frame).seek(b""));
+    }
+}
+
+fn run(frame_bytes: usize, ops: &[Op]) {
+    let mut model = Model::new(frame_bytes);
+    for op in ops {
+        model.apply(op);
+        model.check();
+    }
+    model.compact();
+    model.check_splits();
+    model.check_push_down();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_frame_of_2048_bytes_agrees_with_a_map(ops in prop::collection::vec(any_op(2048), 1..200)) {
+        run(2048, &ops);
+    }
+
+    #[test]
+    fn a_frame_of_4096_bytes_agrees_with_a_map(ops in prop::collection::vec(any_op(4096), 1..300)) {
+        run(4096, &ops);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_frame_of_65536_bytes_agrees_with_a_map(ops in prop::collection::vec(any_op(65536), 1..400)) {
+        run(65536, &ops);
+    }
+}
+
+#[test]
+fn frames_that_fill_and_empty_again_and_again_agree_with_a_map() {
+    for (frame_bytes, steps) in [(2048, 20_000), (4096, 20_000), (65536, 20_000)] {
+        let mut random = Random(frame_bytes as u64);
+        let mut model = Model::new(frame_bytes);
+        let mut growing = true;
+        for step in 0..steps {
+            if random.one_in(if growing { 4 } else { 1 }) {
+                let count = model.contents.len();
+                let known = model.contents.iter().nth(random.below(count));
+                match known.map(|(path, content)| (path.clone(), content.clone())) {
+                    Some((path, Content::Record(_))) => model.remove(&path),
+                    Some(_) => model.detach(random.next() as usize),
+                    None => growing = true,
+                }
+            } else {
+                let (key, stored) = (random.key(frame_bytes), random.stored(frame_bytes));
+                growing = model.place(&key, &stored);
+            }
+            if random.one_in(300) {
+                let kind = random.pick(&[Kind::Flat, Kind::Trie]);
+                let limit_part = 2 + random.below(10);
+                model.evict(limit_part, kind);
+            }
+            if step % (frame_bytes / 256) == 0 {
+                model.check();
+            }
+        }
+        model.check();
+        model.check_splits();
+    }
+}
+
+#[test]
+fn a_full_frame_still_replaces_and_removes() {
+    let mut model = Model::new(2048);
+    let mut number = 0u32;
+    while TrieMut::new(&mut model.frame)
+        .place(&number.to_be_bytes(), &inline(b"value"))
+        .is_ok()
+    {
+        number += 1;
+    }
+    let before = model.frame.clone();
+    assert!(
+        TrieMut::new(&mut model.frame)
+            .place(b"another", &inline(&[0; 100]))
+            .is_err()
+    );
+    assert_eq!(before, model.frame);
+    for gone in 0..number {
+        assert!(TrieMut::new(&mut model.frame).remove(&gone.to_be_bytes()));
+        assert_valid(&model.frame);
+    }
+    assert!(TrieRef::new(&model.frame).is_empty());
+}
