@@ -260,8 +260,24 @@ test('a folder that is no database is refused and left as it was', async (t) => 
 
 test('a file in place of a database is refused and left as it was', async (t) => {
   const file = path.join(t.context.folder, 'readme.txt')
-  assertFailure(t, await coppice(['ls', file]), 5, /ERR_COPPICE_INCOMPATIBLE_FORMAT/)
+  for (const command of [
+    ['ls', file],
+    ['index', t.context.folder, file],
+  ]) {
+    assertFailure(t, await coppice(command), 2, /readme\.txt is not a folder/)
+  }
   t.is(await readFile(file, 'utf8'), 'hello')
+})
+
+test('a folder of other things is not made a database', async (t) => {
+  const before = await readdir(t.context.folder)
+  assertFailure(t, await coppice(['index', t.context.base, t.context.folder]), 2, /ERR_COPPICE_INVALID_ARGUMENT/)
+  t.deepEqual(await readdir(t.context.folder), before)
+})
+
+test('a path that is too long is refused', async (t) => {
+  await index(t)
+  assertFailure(t, await coppice(['get', t.context.database, 'x'.repeat(9000)]), 2, /ERR_COPPICE_KEY_TOO_LARGE/)
 })
 
 test('a damaged database exits with 5', async (t) => {

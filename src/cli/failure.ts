@@ -30,6 +30,8 @@ export class CommandFailure extends Error {
 }
 
 const EXIT_OF_CODE: Partial<Record<CoppiceErrorCode, ExitCode>> = {
+  ERR_COPPICE_INVALID_ARGUMENT: EXIT.usage,
+  ERR_COPPICE_KEY_TOO_LARGE: EXIT.usage,
   ERR_COPPICE_NOT_FOUND: EXIT.notFound,
   ERR_COPPICE_LOCKED: EXIT.locked,
   ERR_COPPICE_CORRUPT: EXIT.damaged,

@@ -16,7 +16,7 @@ const EXIT_CODES = `
 Exit codes:
   ${EXIT.ok}    done; paths that could not be read are reported, not a failure
   ${EXIT.failure}    failed: the message on stderr says why
-  ${EXIT.usage}    wrong arguments
+  ${EXIT.usage}    wrong arguments, or a path at which there is something else than a database
   ${EXIT.notFound}    the folder, the database or the path is not there
   ${EXIT.locked}    another process has the database open
   ${EXIT.damaged}    the database is damaged, or of a format that this version cannot read
