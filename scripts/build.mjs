@@ -36,16 +36,19 @@ async function hostTriple() {
 /** The addon lands in its platform's package under npm/, where src/load-binding.ts looks for it in a checkout. */
 async function buildAddon() {
   const { platformArchABI } = parseTriple(flags.target ?? (await hostTriple()))
+  const output = `npm/${platformArchABI}`
   await run('napi', [
     'build',
     '--platform',
     '--no-js',
     ...['--manifest-path', 'crates/node/Cargo.toml'],
-    ...['--output-dir', `npm/${platformArchABI}`],
+    ...['--output-dir', output],
     ...(flags.target ? ['--target', flags.target] : []),
     ...(flags.release ? ['--release'] : []),
     ...crossFlags,
   ])
+  // The typings that napi writes leave out what does not go through its macros; src/native/binding.ts has it all.
+  await rm(path.join(root, output, 'index.d.ts'), { force: true })
 }
 
 const shared = {
