@@ -187,6 +187,30 @@ impl<'a> NodeRef<'a> {
         self.slot(byte).is_some() || self.spare_lane().is_some()
     }
 
+    /// Whether the entries are as a writer leaves them: no more than there is room for, each byte once, in order where the
+    /// kind has one. Looks at no reference.
+    pub(crate) fn is_well_formed(self) -> bool {
+        let count = self.count();
+        match self.tag {
+            Tag::N4 | Tag::N16 => {
+                let keys = slice(self.frame, self.at + KEYS_AT, count);
+                count <= self.capacity() && keys.len() == count && keys.is_sorted_by(|a, b| a < b)
+            }
+            Tag::N48 => {
+                let mut taken = 0u64;
+                let numbers = slice(self.frame, self.at + KEYS_AT, 256);
+                count <= 48
+                    && numbers.iter().filter(|number| **number > 0).all(|number| {
+                        let bit = 1u64.checked_shl(u32::from(*number)).unwrap_or(0);
+                        let once = usize::from(*number) <= count && taken & bit == 0;
+                        taken |= bit;
+                        once
+                    })
+            }
+            _ => count <= 256,
+        }
+    }
+
     /// Where the reference for `byte` is stored; None where the node has no such entry.
     pub(crate) fn slot(self, byte: u8) -> Option<usize> {
         let keys = self.at + KEYS_AT;

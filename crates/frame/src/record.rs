@@ -15,7 +15,7 @@ use crate::bytes::{narrow, put_u16, put_u32, put_u48, slice, u16_at, u32_at, u48
 
 pub(crate) const HEADER_BYTES: usize = 12;
 const EXTENT_FLAG: u16 = 1 << 15;
-const EXTENT_BYTES: usize = 8;
+pub(crate) const EXTENT_BYTES: usize = 8;
 /// In a flat record's link: deleted, replaced by nothing.
 pub(crate) const DEAD: u16 = 7;
 

@@ -23,6 +23,11 @@ impl Item<'_> {
     fn units(&self) -> usize {
         record_units(self.key.len(), self.stored.value.stored_len())
     }
+
+    /// Bytes that the record itself takes in a flat frame.
+    pub fn flat_bytes(&self) -> usize {
+        self.units() * UNIT_BYTES
+    }
 }
 
 /// How the records of a full flat frame part.
@@ -56,7 +61,7 @@ fn choose_hash_bits(frame_bytes: usize, records: usize, units: usize) -> u32 {
     let mean = (units * UNIT_BYTES / records.max(1)).max(16) + 5;
     let expected = (frame_bytes / mean).max(records + tail_capacity(frame_bytes) / 2);
     let slots = (expected * 8 / 7 + 1).next_power_of_two();
-    let mut bits = slots.min(MAX_HASH_SLOTS).max(MIN_HASH_SLOTS).trailing_zeros();
+    let mut bits = slots.clamp(MIN_HASH_SLOTS, MAX_HASH_SLOTS).trailing_zeros();
     let takes = |bits: u32| most_hashed(1 << bits) >= records;
     let fits = |bits: u32| fixed_bytes(frame_bytes, records, bits) + units * UNIT_BYTES <= frame_bytes;
     while 1 << bits > MIN_HASH_SLOTS && !fits(bits) && takes(bits - 1) {

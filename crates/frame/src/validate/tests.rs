@@ -1,1 +1,408 @@
+//! Damaged frames: what passes the check must be safe to read and to change, and stays a frame that passes; what reads
+//! without the check must end and not panic.
+
 use super::*;
+use crate::{
+    Crossing, FlatCursor, FlatMut, FlatRef, FlatSplit, Item, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit,
+    build_flat,
+    bytes::u16_at,
+    copy_trie, flat_bytes_needed, max_inline_bytes, plan_flat_split, push_down, split_trie,
+    testing::{Content, Random, assert_valid, flat_contents, inline, trie_contents},
+};
+
+/// A trie frame with nodes of all kinds, crossings, replaced and removed records, as full as `steps` make it.
+fn some_trie(random: &mut Random, frame_bytes: usize, steps: usize) -> Vec<u8> {
+    let mut frame = vec![0; frame_bytes];
+    TrieMut::init(&mut frame);
+    let wide = random.pick(&[3, 10, 30, 60]);
+    for step in 0..steps {
+        let (key, stored) = (random.key(frame_bytes), random.stored(frame_bytes));
+        let key = if step < wide { vec![b'w', step as u8] } else { key };
+        let mut trie = TrieMut::new(&mut frame);
+        if trie.place(&key, &stored.stored()).is_err() {
+            let mut copy = vec![0; frame_bytes];
+            copy_trie(&frame, &mut copy).unwrap();
+            frame = copy;
+        } else if random.one_in(6) {
+            trie.remove(&key);
+        } else if random.one_in(40)
+            && let Some(planned) = trie.as_ref().plan_eviction(frame_bytes / 8)
+        {
+            let kind = random.pick(&[Kind::Flat, Kind::Trie]);
+            let child = step as u32;
+            let _full = trie.assign(
+                &planned.path,
+                planned.path.len(),
+                &planned.bytes,
+                Crossing { child, kind },
+            );
+        }
+    }
+    assert_valid(&frame);
+    frame
+}
+
+/// A flat frame with replaced and removed records, and a tail.
+fn some_flat(random: &mut Random, frame_bytes: usize, steps: usize) -> Vec<u8> {
+    let mut frame = vec![0; frame_bytes];
+    build_flat(&mut frame, &[], 0).unwrap();
+    for _ in 0..steps {
+        let (mut key, stored) = (random.key(frame_bytes), random.stored(frame_bytes));
+        key.insert(0, b'k');
+        key.truncate(max_key_bytes(frame_bytes));
+        let mut flat = FlatMut::new(&mut frame);
+        if flat.put(&key, &stored.stored()).is_err() {
+            let mut copy = vec![0; frame_bytes];
+            build_flat(&mut copy, &FlatRef::new(&frame).items(), 0).unwrap();
+            frame = copy;
+        } else if random.one_in(5) {
+            flat.remove(&key);
+        }
+    }
+    assert_valid(&frame);
+    frame
+}
+
+/// Valid frames of both kinds, from nearly empty to full.
+fn some_frames(random: &mut Random, frame_bytes: usize) -> Vec<Vec<u8>> {
+    [10, 60, 400]
+        .iter()
+        .flat_map(|steps| {
+            [
+                some_trie(random, frame_bytes, *steps),
+                some_flat(random, frame_bytes, *steps),
+            ]
+        })
+        .collect()
+}
+
+fn changed_trie(frame: &[u8], change: impl FnOnce(&mut TrieMut<'_>)) {
+    let mut changed = frame.to_vec();
+    change(&mut TrieMut::new(&mut changed));
+    assert_valid(&changed);
+}
+
+/// Calls all that a trie frame offers.
+fn use_trie(frame: &[u8], random: &mut Random) {
+    let trie = TrieRef::new(frame);
+    let contents = trie_contents(frame);
+    let (mut copy, mut right) = (vec![0; frame.len()], vec![0; frame.len()]);
+    copy_trie(frame, &mut copy).unwrap();
+    assert_valid(&copy);
+    assert_eq!(trie_contents(&copy), contents);
+    assert!(TrieRef::new(&copy).live_bytes() <= trie.live_bytes());
+    for (path, content) in &contents {
+        match (trie.seek(path), content) {
+            (Seek::Found(stored), Content::Record(owned)) => assert_eq!(stored, owned.stored()),
+            (Seek::Below { crossing, depth }, Content::Cross(known)) => {
+                assert_eq!((crossing, depth + 1), (*known, path.len()));
+            }
+            (seek, _) => panic!("{seek:?} instead of {content:?}"),
+        }
+    }
+    assert_eq!(trie.is_empty(), contents.is_empty());
+    assert!(trie.count_here(trie.root()).0 as usize == trie.records());
+    assert!(trie.crossings().len() <= contents.len());
+
+    if let Some(planned) = trie.plan_eviction(frame.len() / 2) {
+        let collected = trie.collect(&planned.path, &planned.bytes);
+        let items: Vec<Item<'_>> = collected
+            .iter()
+            .map(|(key, stored)| Item { key, stored: *stored })
+            .collect();
+        build_flat(&mut right, &items, 0).unwrap();
+        assert_valid(&right);
+        let crossing = Crossing {
+            child: 77,
+            kind: Kind::Flat,
+        };
+        changed_trie(frame, |trie| {
+            let _full = trie.assign(&planned.path, planned.path.len(), &planned.bytes, crossing);
+        });
+    }
+    if let Ok(split) = split_trie(frame, &mut copy, &mut right) {
+        assert_valid(&copy);
+        assert_valid(&right);
+        if let TrieSplit::Carve { value: Some(value), .. } = split {
+            assert!(
+                contents
+                    .iter()
+                    .any(|(_, content)| matches!(content, Content::Record(own) if own.stored() == value))
+            );
+        }
+    }
+    let crossing = Crossing {
+        child: 78,
+        kind: Kind::Trie,
+    };
+    if push_down(frame, &mut copy, &mut right, crossing).is_ok() {
+        assert_valid(&copy);
+        assert_valid(&right);
+    }
+
+    for _ in 0..4 {
+        let mut key = random.key(frame.len());
+        if random.one_in(2) && !contents.is_empty() {
+            let known = &contents[random.below(contents.len())].0;
+            key = known[..random.below(known.len() + 1)].to_vec();
+        }
+        let stored = random.stored(frame.len());
+        changed_trie(frame, |trie| {
+            if let Ok(Placed::Here { .. }) = trie.place(&key, &stored.stored()) {
+                assert_eq!(trie.as_ref().seek(&key), Seek::Found(stored.stored()));
+            }
+        });
+    }
+    let mut emptied = frame.to_vec();
+    for (path, content) in &contents {
+        match content {
+            Content::Record(_) => assert!(TrieMut::new(&mut emptied).remove(path)),
+            Content::Cross(crossing) => {
+                let depth = path.len() - 1;
+                changed_trie(frame, |trie| {
+                    let _full = trie.carve(path, depth, path[depth], b"xy", Some(&inline(b"z")), b"12", *crossing);
+                });
+                TrieMut::new(&mut emptied).detach(path, depth, crossing.child);
+            }
+        }
+    }
+    assert_valid(&emptied);
+    assert_eq!(trie_contents(&emptied), []);
+}
+
+/// Calls all that a flat frame offers.
+fn use_flat(frame: &[u8], random: &mut Random) {
+    let flat = FlatRef::new(frame);
+    let items = flat.items();
+    let contents = flat_contents(frame);
+    assert_eq!(items.len(), flat.records());
+    let mut copy = vec![0; frame.len()];
+    build_flat(&mut copy, &items, 0).unwrap();
+    assert_valid(&copy);
+    assert_eq!(flat_contents(&copy), contents);
+    assert!(flat_bytes_needed(frame.len(), &items) <= frame.len());
+    for item in &items {
+        assert_eq!(flat.get(item.key), Some(item.stored));
+    }
+    for prefix in [&b"k"[..], b"kk", b"ka", b"k\0", b"x"] {
+        assert_eq!(
+            flat.count_prefix(prefix),
+            items.iter().filter(|item| item.key.starts_with(prefix)).count()
+        );
+        let mut cursor = FlatCursor::seek(flat, prefix);
+        cursor.skip_prefix(flat, prefix);
+        assert!(cursor.next(flat).is_none_or(|(key, _)| !key.starts_with(prefix)));
+    }
+    for appending in [false, true] {
+        match plan_flat_split(&items, appending) {
+            Some(FlatSplit::Range { first }) => build_flat(&mut copy, &items[first..], 0).unwrap(),
+            Some(FlatSplit::Carve { first, end, prefix_len }) => {
+                let own = usize::from(items[first].key.len() == prefix_len);
+                build_flat(&mut copy, &items[first + own..end], prefix_len).unwrap();
+            }
+            None => assert!(items.len() < 8, "{} records that do not part", items.len()),
+        }
+        assert_valid(&copy);
+    }
+    let mut changed = frame.to_vec();
+    for _ in 0..20 {
+        let mut key = random.key(1024);
+        key.push(b'k');
+        if random.one_in(2) && !items.is_empty() {
+            key = items[random.below(items.len())].key.to_vec();
+        }
+        let stored = random.stored(frame.len());
+        let existed = FlatRef::new(&changed).get(&key).is_some();
+        if let Ok(found) = FlatMut::new(&mut changed).put(&key, &stored.stored()) {
+            assert_eq!(found, existed);
+            assert_eq!(FlatRef::new(&changed).get(&key), Some(stored.stored()));
+        }
+    }
+    assert_valid(&changed);
+    for (key, _) in flat_contents(&changed) {
+        assert!(FlatMut::new(&mut changed).remove(&key));
+    }
+    assert_valid(&changed);
+    assert_eq!(flat_contents(&changed), []);
+}
+
+/// Checks bytes; uses the frame if they pass. Says whether they did.
+fn check_and_use(frame: &[u8], random: &mut Random) -> bool {
+    match validate(frame) {
+        Ok(Kind::Trie) => use_trie(frame, random),
+        Ok(Kind::Flat) => use_flat(frame, random),
+        Err(_) => return false,
+    }
+    true
+}
+
+/// Reads that are safe on any bytes: each ends, and none panics.
+fn read_unchecked(frame: &[u8], random: &mut Random) {
+    let trie = TrieRef::new(frame);
+    let flat = FlatRef::new(frame);
+    for _ in 0..8 {
+        let key = random.key(2048);
+        let _seek = trie.seek(&key);
+        let _stored = flat.get(&key);
+        let _count = flat.count_prefix(&key);
+        let mut cursor = FlatCursor::seek(flat, &key);
+        cursor.skip_prefix(flat, &key);
+        let _next = cursor.next(flat);
+        // A walk of as many steps as the key has bytes.
+        let (mut node, mut from) = (trie.root(), 0);
+        for (depth, byte) in key.iter().enumerate() {
+            let (_prefix, _value) = (trie.prefix(node), trie.value(node));
+            let _child = trie.child(node, *byte, depth);
+            match trie.next_child(node, from, depth) {
+                Some((_, Step::Node(below))) => (node, from) = (below, 0),
+                Some((byte, _)) => from = usize::from(byte) + 1,
+                None => break,
+            }
+        }
+        let _bytes = (trie.root_bytes(), trie.bytes_to(&key, 1), trie.crossings_at(&key));
+    }
+    let _sizes = (
+        trie.live_bytes(),
+        trie.records(),
+        trie.is_empty(),
+        flat.live_bytes(),
+        flat.records(),
+    );
+    let _items = flat.items();
+}
+
+#[test]
+fn frames_of_impossible_sizes_are_refused() {
+    let mut random = Random(1);
+    let whole = some_trie(&mut random, 4096, 50);
+    for len in (0..64).chain([2047, 2048, 2056, 4095]) {
+        assert!(validate(&whole[..len]).is_err(), "{len} bytes");
+        read_unchecked(&whole[..len], &mut random);
+    }
+    let mut large = whole;
+    large.resize(MAX_FRAME_BYTES + 8, 0);
+    assert!(validate(&large).is_err());
+}
+
+#[test]
+fn every_flipped_byte_is_found_or_harmless() {
+    let mut random = Random(2);
+    for mut frame in some_frames(&mut random, 2048) {
+        let mut passed = 0;
+        for at in 0..frame.len() {
+            // All bits of the headers and what follows them, one of each byte elsewhere.
+            let masks = if at < 160 {
+                (0..8).map(|bit| 1 << bit).collect()
+            } else {
+                vec![1 << random.below(8)]
+            };
+            for mask in masks {
+                frame[at] ^= mask;
+                passed += usize::from(check_and_use(&frame, &mut random));
+                frame[at] ^= mask;
+            }
+        }
+        assert!(passed > 100, "only {passed} damaged frames came to be used");
+    }
+}
+
+#[test]
+fn words_changed_to_likely_values_are_found_or_harmless() {
+    let mut random = Random(3);
+    for frame_bytes in [2048, 4096] {
+        for frame in some_frames(&mut random, frame_bytes) {
+            for _ in 0..1500 {
+                let mut damaged = frame.clone();
+                for _ in 0..1 + random.below(3) {
+                    // The first half of the words weighs more: headers, hash table and nodes lie there.
+                    let words = if random.one_in(2) {
+                        frame_bytes / 2
+                    } else {
+                        frame_bytes / 16
+                    };
+                    let (at, from) = (2 * random.below(words), 2 * random.below(words));
+                    let word = u16_at(&damaged, at);
+                    let other = u16_at(&frame, from);
+                    let choices = [
+                        0,
+                        1,
+                        7,
+                        0xFFFF,
+                        other,
+                        word + u16::from(word < 0xFFFF),
+                        word.saturating_sub(1),
+                    ];
+                    let near = [
+                        word.wrapping_add(8),
+                        word.wrapping_sub(8),
+                        word ^ 1,
+                        other.wrapping_add(8),
+                    ];
+                    let new = if random.one_in(3) {
+                        random.pick(&near)
+                    } else {
+                        random.pick(&choices)
+                    };
+                    damaged[at..at + 2].copy_from_slice(&new.to_le_bytes());
+                }
+                check_and_use(&damaged, &mut random);
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_moved_within_a_frame_are_found_or_harmless() {
+    let mut random = Random(4);
+    for frame in some_frames(&mut random, 2048) {
+        for _ in 0..4000 {
+            let mut damaged = frame.clone();
+            let len = 8 << random.below(6);
+            let (from, to) = (random.below(2048 - len) & !7, random.below(2048 - len) & !7);
+            damaged.copy_within(from..from + len, to);
+            check_and_use(&damaged, &mut random);
+        }
+    }
+}
+
+#[test]
+fn arbitrary_bytes_are_read_without_a_check() {
+    let mut random = Random(5);
+    for round in 0..200 {
+        let mut frame = random.bytes(2048);
+        if round % 2 == 0 {
+            // Small words make for references that lead somewhere.
+            for word in frame.chunks_exact_mut(2) {
+                word[1] &= 7;
+            }
+        }
+        frame[0] = 1 + (round % 2) as u8;
+        frame[1] = LAYOUT_VERSION;
+        check_and_use(&frame, &mut random);
+        read_unchecked(&frame, &mut random);
+    }
+}
+
+#[test]
+fn damaged_frames_are_read_without_a_check() {
+    let mut random = Random(6);
+    for frame in some_frames(&mut random, 2048) {
+        for _ in 0..500 {
+            let mut damaged = frame.clone();
+            for _ in 0..1 + random.below(20) {
+                let at = random.below(damaged.len());
+                damaged[at] = random.next() as u8;
+            }
+            read_unchecked(&damaged, &mut random);
+        }
+    }
+}
+
+#[test]
+fn a_record_over_the_limits_is_refused() {
+    let mut frame = vec![0; 4096];
+    build_flat(&mut frame, &[], 0).unwrap();
+    let long = vec![1; max_inline_bytes(4096) + 1];
+    FlatMut::new(&mut frame).put(b"key", &inline(&long)).unwrap();
+    assert_eq!(validate(&frame).unwrap_err().what, "a value over the limit");
+}
