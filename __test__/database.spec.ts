@@ -156,6 +156,19 @@ test('a closed database takes nothing', async (t) => {
   await rejectsCode(t, () => db.promises.checkpoint(), 'ERR_COPPICE_CLOSED')
 })
 
+test('work that was started before a close ends before it', async (t) => {
+  const folder = await temporaryFolder(t)
+  for (const close of ['close', 'promises.close']) {
+    const db = open(folder)
+    const version = db.tree().put('k', close)
+    const work = [db.flush(), db.checkpoint(), db.flush()] as const
+    const closed = close === 'close' ? db.close() : db.promises.close()
+    const [, report] = await Promise.all(work)
+    t.true(report.version >= version)
+    await closed
+  }
+})
+
 test('closing again does nothing', async (t) => {
   const db = open(':memory:')
   db.close()

@@ -37,7 +37,7 @@ export function checkOptions<T extends object>(what: string, options: T | undefi
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw invalid(`${what} must be an object, not ${describe(options)}`)
   }
-  for (const name of Object.keys(options)) {
+  for (const name in options) {
     if (!(known as readonly string[]).includes(name)) {
       throw invalid(`${what} has no option '${name}'; it has ${known.join(', ')}`)
     }

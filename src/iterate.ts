@@ -49,6 +49,7 @@ export class Cursor<K extends Argument> {
   #lower: Bound | undefined
   #remaining: number
   #entries = FIRST_PAGE_ENTRIES
+  #page: Page<K> | undefined
 
   /** Checks the range; asks for nothing yet. */
   constructor(connection: Connection, tree: number, parts: PageParts, range: Range | undefined) {
@@ -65,16 +66,18 @@ export class Cursor<K extends Argument> {
     this.#remaining = checkInteger('limit', limit, 0, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY)
   }
 
-  /** The next page; undefined at the end. */
+  /** The page behind the one before, which was read to its end; undefined where there is none. */
   next(): Page<K> | undefined {
-    if (this.#remaining === 0) return undefined
-    const page = this.#request()
-    const last = page.keys.at(-1)
-    if (last === undefined) return undefined
-    this.#remaining = page.more ? this.#remaining - page.keys.length : 0
-    this.#lower = { key: keptKey('key', last), exclusive: true }
-    this.#entries = Math.min(this.#entries * PAGE_GROWTH, PAGE_ENTRIES)
-    return page
+    if (this.#page !== undefined) {
+      if (!this.#page.more || this.#remaining === 0) return undefined
+      this.#lower = { key: keptKey('key', this.#page.key), exclusive: true }
+      this.#entries = Math.min(this.#entries * PAGE_GROWTH, PAGE_ENTRIES)
+    } else if (this.#remaining === 0) {
+      return undefined
+    }
+    this.#page = this.#request()
+    this.#remaining -= this.#page.count
+    return this.#page
   }
 
   #request(): Page<K> {
@@ -100,12 +103,12 @@ export class Cursor<K extends Argument> {
 /** Walks a cursor's entries, reading each as it is reached. Fails once the database is closed. */
 export function* iterate<K extends Argument, T>(
   cursor: Cursor<K>,
-  read: (page: Page<K>, index: number) => T,
+  read: (page: Page<K>) => T,
 ): Generator<T, void, undefined> {
   for (let page = cursor.next(); page !== undefined; page = cursor.next()) {
-    for (let index = 0; index < page.keys.length; index++) {
+    while (page.next()) {
       cursor.connection.requireOpen()
-      yield read(page, index)
+      yield read(page)
     }
   }
 }

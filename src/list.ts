@@ -66,18 +66,17 @@ export function list<V, K extends Argument>(
 ): Listing<V, K> {
   const request = checkRequest(options)
   connection.requireOpen()
-  const parts = { values: request.values, versions: false, keysAsBytes }
+  const parts = { values: request.values, keysAsBytes }
   const listing: Listing<V, K> = request.values ? { keys: [], values: [], prefixes: [] } : { keys: [], prefixes: [] }
   while (request.limit > 0) {
     const page = requestItems<K>(connection, tree, parts, request)
     collect(page, encoding, listing)
-    request.limit -= page.keys.length
-    const last = page.keys.length - 1
-    if (last < 0 || !page.more) break
-    const kind = page.isPrefix(last) ? 'prefix' : 'key'
-    const item = page.keys[last] as K
+    request.limit -= page.count
+    if (!page.more) break
+    const kind = page.isPrefix ? 'prefix' : 'key'
+    const item = page.key as K
     if (request.limit === 0) listing.next = encodeToken(kind, item)
-    request.resume = { kind, item: keptKey('key', item) }
+    else request.resume = { kind, item: keptKey('key', item) }
   }
   return listing
 }
@@ -111,13 +110,13 @@ function requestItems<K>(connection: Connection, tree: number, parts: PageParts,
 }
 
 function collect<V, K>(page: Page<K>, encoding: Encoding<V, never>, listing: Listing<V, K>): void {
-  for (let index = 0; index < page.keys.length; index++) {
-    const key = page.keys[index] as K
-    if (page.isPrefix(index)) {
-      listing.prefixes.push(key)
+  const { keys, values, prefixes } = listing
+  while (page.next()) {
+    if (page.isPrefix) {
+      prefixes.push(page.key as K)
     } else {
-      listing.keys.push(key)
-      listing.values?.push(page.value(index, encoding))
+      keys.push(page.key as K)
+      values?.push(page.value(encoding))
     }
   }
 }

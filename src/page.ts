@@ -10,89 +10,114 @@ import { roomFor, roomForPage } from './slab.js'
 /** The most entries of one page. */
 export const PAGE_ENTRIES = 1024
 
-const PREFIX_BIT = 0x8000_0000
+/** Where the addon writes the figures of a page. */
+class Figures {
+  readonly memory = new ArrayBuffer(16 + 16 * PAGE_ENTRIES)
+  /** Entries; 1 where there is more; bytes of the slab used; bytes needed where the first entry did not fit. */
+  readonly header = new Uint32Array(this.memory, 0, 4)
+  readonly versions = new Float64Array(this.memory, 16, PAGE_ENTRIES)
+  /** Negative (the highest bit set) for a rolled-up prefix. */
+  readonly keyLengths = new Int32Array(this.memory, 16 + 8 * PAGE_ENTRIES, PAGE_ENTRIES)
+  readonly valueLengths = new Uint32Array(this.memory, 16 + 12 * PAGE_ENTRIES, PAGE_ENTRIES)
+}
 
-/** Where the addon writes the figures of a page; read out before any other code can run. */
-const figures = new ArrayBuffer(16 + 16 * PAGE_ENTRIES)
-const header = new Uint32Array(figures, 0, 4)
-const versions = new Float64Array(figures, 16, PAGE_ENTRIES)
-const keyLengths = new Uint32Array(figures, 16 + 8 * PAGE_ENTRIES, PAGE_ENTRIES)
-const valueLengths = new Uint32Array(figures, 16 + 12 * PAGE_ENTRIES, PAGE_ENTRIES)
+/** Figures of pages that were read to their end. Those of pages that were not are left to the garbage collector. */
+const spareFigures: Figures[] = []
+const MOST_SPARE = 8
+const LENGTH_MASK = 0x7fff_ffff
 
-/** What of each entry a page is to keep besides its key. */
+/** What a page holds of each entry besides its key. */
 export interface PageParts {
   values: boolean
-  versions: boolean
   /** Keys are bytes, and lie in the slab in front of each value. */
   keysAsBytes: boolean
 }
 
-/** Asks the addon for a page, its figures into the first buffer, bytes into the second from `offset`. */
+/** Asks the addon for a page: its figures into the first buffer, bytes into the second from `offset`. */
 export type PageCall = (figures: ArrayBuffer, slab: ArrayBuffer, offset: number) => string | number
 
-/** Entries in key order. Values are decoded when they are asked for. */
+/**
+ * Entries in key order, one at a time: `next` moves to one, the rest tells of it. A page takes part in nothing else's
+ * memory, so that other pages may be read in between.
+ */
 export class Page<K> {
-  readonly keys: K[] = []
+  readonly count: number
   /** Whether there is more behind the last entry. */
   readonly more: boolean
-  readonly #rolledUp: boolean[] = []
-  readonly #versions: Float64Array | undefined
+  /** The entry's key or rolled-up prefix; still that of the last one when there are no more. */
+  key: K | undefined
+  isPrefix = false
+  readonly #figures: Figures
+  readonly #text: string
   readonly #memory: Buffer
-  /** Where each value ends in memory; it starts behind what is in front of it. */
-  readonly #starts: number[] = []
-  readonly #ends: number[] = []
+  readonly #keysAsBytes: boolean
+  readonly #values: boolean
+  #index = -1
+  /** Where the next key starts in the text. */
+  #textOffset = 0
+  /** Where the entry's value lies in memory. */
+  #valueStart = 0
+  #valueEnd: number
 
-  constructor(text: string, memory: Buffer, offset: number, parts: PageParts) {
-    const count = header[0] as number
-    this.more = header[1] === 1
+  constructor(figures: Figures, text: string, memory: Buffer, offset: number, parts: PageParts) {
+    this.count = figures.header[0] as number
+    this.more = figures.header[1] === 1
+    this.#figures = figures
+    this.#text = text
     this.#memory = memory
-    let position = offset
-    let cut = 0
-    for (let index = 0; index < count; index++) {
-      const figure = keyLengths[index] as number
-      const length = figure & ~PREFIX_BIT
-      this.#rolledUp.push(figure >= PREFIX_BIT)
-      if (parts.keysAsBytes) {
-        this.keys.push(memory.subarray(position, position + length) as K)
-        position += length
-      } else {
-        this.keys.push(text.substring(cut, cut + length) as K)
-        cut += length
-      }
-      if (parts.values) {
-        this.#starts.push(position)
-        position += valueLengths[index] as number
-        this.#ends.push(position)
-      }
+    this.#keysAsBytes = parts.keysAsBytes
+    this.#values = parts.values
+    this.#valueEnd = offset
+  }
+
+  /** Moves to the next entry; false where there is none, and the page is not to be used again then. */
+  next(): boolean {
+    const index = ++this.#index
+    if (index >= this.count) {
+      if (index === this.count && spareFigures.length < MOST_SPARE) spareFigures.push(this.#figures)
+      return false
     }
-    this.#versions = parts.versions ? versions.slice(0, count) : undefined
+    const figure = this.#figures.keyLengths[index] as number
+    const length = figure & LENGTH_MASK
+    this.isPrefix = figure < 0
+    if (this.#keysAsBytes) {
+      const start = this.#valueEnd
+      this.#valueStart = start + length
+      this.key = this.#memory.subarray(start, this.#valueStart) as K
+    } else {
+      const start = this.#textOffset
+      this.#textOffset = start + length
+      this.#valueStart = this.#valueEnd
+      this.key = this.#text.substring(start, this.#textOffset) as K
+    }
+    this.#valueEnd = this.#values ? this.#valueStart + (this.#figures.valueLengths[index] as number) : this.#valueStart
+    return true
   }
 
-  /** Whether the entry is a rolled-up prefix. */
-  isPrefix(index: number): boolean {
-    return this.#rolledUp[index] === true
+  /** The entry's value, decoded. */
+  value<V>(encoding: Encoding<V, never>): V {
+    return encoding.read(this.#memory, this.#valueStart, this.#valueEnd)
   }
 
-  value<V>(index: number, encoding: Encoding<V, never>): V {
-    return encoding.read(this.#memory, this.#starts[index] as number, this.#ends[index] as number)
-  }
-
-  version(index: number): number {
-    return this.#versions?.[index] as number
+  /** The entry's version. */
+  get version(): number {
+    return this.#figures.versions[this.#index] as number
   }
 }
 
 /** Asks for a page until its first entry fits; throws where the call fails. */
 export function requestPage<K>(connection: Connection, parts: PageParts, call: PageCall): Page<K> {
+  const figures = spareFigures.pop() ?? new Figures()
+  const { header } = figures
   let room = roomForPage()
   for (;;) {
     const { buffer, offset } = room
-    const text = call(figures, room.memory, offset)
+    const text = call(figures.memory, room.memory, offset)
     if (typeof text === 'number') throw connection.failure(text)
-    const [count, , used, needed] = header as unknown as [number, number, number, number]
-    if (count > 0 || needed === 0) {
-      room.advance(used)
-      return new Page(text, buffer, offset, parts)
+    const needed = header[3] as number
+    if (header[0] !== 0 || needed === 0) {
+      room.advance(header[2] as number)
+      return new Page(figures, text, buffer, offset, parts)
     }
     room = roomFor(needed)
   }

@@ -16,7 +16,6 @@ import {
   native,
   TOO_SMALL,
 } from './native/binding.js'
-import type { PageParts } from './page.js'
 import type { Entry, Reader } from './reader.js'
 import { roomFor, type Slab, slab } from './slab.js'
 
@@ -58,9 +57,6 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
 }
 
 const CONDITION_OPTIONS = ['ifVersion', 'ifAbsent'] as const
-const KEYS_ONLY = { values: false, versions: false }
-const KEYS_AND_VALUES = { values: true, versions: false }
-const WHOLE_RECORDS = { values: true, versions: true }
 
 /** `record` has the version (a little-endian double) in front of the value. */
 const VERSION_BYTES = 8
@@ -162,33 +158,30 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   }
 
   keys(range?: Range): IterableIterator<K> {
-    return iterate(this.#cursor(KEYS_ONLY, range), (page, index) => page.keys[index] as K)
+    return iterate(this.#cursor(false, range), (page) => page.key as K)
   }
 
   values(range?: Range): IterableIterator<V> {
     const encoding = this.#encoding
-    return iterate(this.#cursor(KEYS_AND_VALUES, range), (page, index) => page.value(index, encoding))
+    return iterate(this.#cursor(true, range), (page) => page.value(encoding))
   }
 
   entries(range?: Range): IterableIterator<[K, V]> {
     const encoding = this.#encoding
-    return iterate(this.#cursor(KEYS_AND_VALUES, range), (page, index): [K, V] => [
-      page.keys[index] as K,
-      page.value(index, encoding),
-    ])
+    return iterate(this.#cursor(true, range), (page): [K, V] => [page.key as K, page.value(encoding)])
   }
 
   records(range?: Range): IterableIterator<Entry<V, K>> {
     const encoding = this.#encoding
-    return iterate(this.#cursor(WHOLE_RECORDS, range), (page, index) => ({
-      key: page.keys[index] as K,
-      value: page.value(index, encoding),
-      version: page.version(index),
+    return iterate(this.#cursor(true, range), (page) => ({
+      key: page.key as K,
+      value: page.value(encoding),
+      version: page.version,
     }))
   }
 
-  #cursor(parts: Omit<PageParts, 'keysAsBytes'>, range: Range | undefined): Cursor<K> {
-    return new Cursor(this.#connection, this.#tree, { ...parts, keysAsBytes: this.#keysAsBytes }, range)
+  #cursor(values: boolean, range: Range | undefined): Cursor<K> {
+    return new Cursor(this.#connection, this.#tree, { values, keysAsBytes: this.#keysAsBytes }, range)
   }
 
   list(options?: ListOptions): Listing<V, K> {

@@ -3,7 +3,7 @@
 //! failure of the engine.
 #![allow(clippy::needless_pass_by_value)] // #[napi] hands arguments over as owned values
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{mem, path::Path, sync::Arc, time::Duration};
 
 use coppice_engine::{CheckpointReport, Database, Durability, Options, Stats};
 use napi::{Either, Env, Task, bindgen_prelude::AsyncTask};
@@ -12,6 +12,7 @@ use napi_derive::napi;
 use crate::{
     failure::{Failure, guard},
     instance::Instance,
+    open_database::{Job, OpenDatabase},
 };
 
 /// A failure as JavaScript sees it.
@@ -150,7 +151,7 @@ pub fn stats(env: Env, database: u32) -> Either<StatsData, FailureData> {
 pub fn close(env: Env, database: u32) -> Either<bool, FailureData> {
     answer(|| {
         if let Some(database) = Instance::of(&env)?.remove(database)? {
-            database.close()?;
+            database.close_when_idle()?;
         }
         Ok(true)
     })
@@ -168,13 +169,13 @@ pub fn take_failure(env: Env) -> Option<FailureData> {
 /// Resolves with true when all that was written before the call is on disk.
 #[napi(catch_unwind, ts_return_type = "Promise<boolean | FailureData>")]
 pub fn flush(env: Env, database: u32) -> AsyncTask<Work> {
-    Work::on_open(&env, database, Job::Flush)
+    Work::start(&env, database, Work::Flush)
 }
 
 /// Resolves with the round's figures when all that was written before the call is in the blob store.
 #[napi(catch_unwind, ts_return_type = "Promise<CheckpointData | FailureData>")]
 pub fn checkpoint(env: Env, database: u32) -> AsyncTask<Work> {
-    Work::on_open(&env, database, Job::Checkpoint)
+    Work::start(&env, database, Work::Checkpoint)
 }
 
 /// Closes a database off the event loop: its handle at once, the rest before it resolves with true.
@@ -182,46 +183,46 @@ pub fn checkpoint(env: Env, database: u32) -> AsyncTask<Work> {
 pub fn close_async(env: Env, database: u32) -> AsyncTask<Work> {
     let removed = Instance::of(&env).and_then(|instance| instance.remove(database));
     AsyncTask::new(match removed {
-        Ok(Some(database)) => Work::Run(database, Job::Close),
-        Ok(None) => Work::Nothing,
+        Ok(Some(database)) => Work::Close(Closing(database)),
+        Ok(None) => Work::Done,
         Err(failure) => Work::Refused(failure),
     })
 }
 
 /// What runs off the event loop.
 pub enum Work {
-    /// A job on a database.
-    Run(Arc<Database>, Job),
-    /// It was done before.
-    Nothing,
-    /// It could not start.
+    /// Syncs the journal.
+    Flush(Started),
+    /// Makes a checkpoint.
+    Checkpoint(Started),
+    /// Closes a database whose handle is gone already.
+    Close(Closing),
+    /// Was done before.
+    Done,
+    /// Could not start.
     Refused(Failure),
 }
 
-/// A job that may wait for the disk.
-#[derive(Clone, Copy)]
-pub enum Job {
-    /// See [`flush`].
-    Flush,
-    /// See [`checkpoint`].
-    Checkpoint,
-    /// See [`close_async`].
-    Close,
-}
+/// A job on an open database.
+pub struct Started(Job);
+
+/// A database to close.
+pub struct Closing(Arc<OpenDatabase>);
 
 impl Work {
-    fn on_open(env: &Env, database: u32, job: Job) -> AsyncTask<Self> {
+    fn start(env: &Env, database: u32, kind: fn(Started) -> Self) -> AsyncTask<Self> {
         let database = Instance::of(env).and_then(|instance| instance.database(database));
-        AsyncTask::new(database.map_or_else(Self::Refused, |database| Self::Run(database, job)))
+        AsyncTask::new(database.map_or_else(Self::Refused, |database| kind(Started(database.start()))))
     }
 
-    fn run(&self) -> Result<Option<CheckpointReport>, Failure> {
+    /// Consumes the job, so that it has ended when this returns.
+    fn run(self) -> Result<Option<CheckpointReport>, Failure> {
         match self {
-            Self::Nothing => Ok(None),
-            Self::Refused(failure) => Err(failure.clone()),
-            Self::Run(database, Job::Flush) => Ok(database.flush().map(|()| None)?),
-            Self::Run(database, Job::Checkpoint) => Ok(database.checkpoint().map(Some)?),
-            Self::Run(database, Job::Close) => Ok(database.close().map(|()| None)?),
+            Self::Flush(Started(database)) => Ok(database.flush().map(|()| None)?),
+            Self::Checkpoint(Started(database)) => Ok(database.checkpoint().map(Some)?),
+            Self::Close(Closing(database)) => Ok(database.close_when_idle().map(|()| None)?),
+            Self::Done => Ok(None),
+            Self::Refused(failure) => Err(failure),
         }
     }
 }
@@ -231,7 +232,8 @@ impl Task for Work {
     type JsValue = Either<Either<bool, CheckpointData>, FailureData>;
 
     fn compute(&mut self) -> napi::Result<Self::Output> {
-        Ok(guard(|| self.run()))
+        let work = mem::replace(self, Self::Done);
+        Ok(guard(|| work.run()))
     }
 
     fn resolve(&mut self, _env: Env, output: Self::Output) -> napi::Result<Self::JsValue> {

@@ -10,7 +10,7 @@ use std::{
 use coppice_engine::{Database, MAX_KEY_BYTES};
 use napi::Env;
 
-use crate::{failure::Failure, handles::HandleTable};
+use crate::{failure::Failure, handles::HandleTable, open_database::OpenDatabase};
 
 /// Room for the longest key, and for telling from what fits that nothing was cut off: a conversion that ran out of room
 /// leaves at most 4 bytes (the longest character and the closing NUL) unused, so it fills more than `MAX_KEY_BYTES`.
@@ -43,7 +43,7 @@ impl Scratch {
 
 /// The state of one environment.
 pub(crate) struct Instance {
-    databases: RefCell<HandleTable<Arc<Database>>>,
+    databases: RefCell<HandleTable<Arc<OpenDatabase>>>,
     scratch: RefCell<Scratch>,
     failure: RefCell<Option<Failure>>,
 }
@@ -83,7 +83,7 @@ impl Instance {
             .databases
             .try_borrow_mut()
             .map_err(|_| reentered())?
-            .insert(Arc::new(database));
+            .insert(Arc::new(OpenDatabase::new(database)));
         inserted.map_err(|database| {
             let closed = database
                 .close()
@@ -97,18 +97,18 @@ impl Instance {
     }
 
     /// Takes a database out; its handle is closed from now on. `None` where it was already.
-    pub(crate) fn remove(&self, handle: u32) -> Result<Option<Arc<Database>>, Failure> {
+    pub(crate) fn remove(&self, handle: u32) -> Result<Option<Arc<OpenDatabase>>, Failure> {
         Ok(self.databases.try_borrow_mut().map_err(|_| reentered())?.remove(handle))
     }
 
     /// The database behind a handle, to be kept beyond the call.
-    pub(crate) fn database(&self, handle: u32) -> Result<Arc<Database>, Failure> {
+    pub(crate) fn database(&self, handle: u32) -> Result<Arc<OpenDatabase>, Failure> {
         Ok(Arc::clone(&*self.borrow(handle)?))
     }
 
     /// The database behind a handle, for the length of a call.
     #[inline]
-    pub(crate) fn borrow(&self, handle: u32) -> Result<Ref<'_, Arc<Database>>, Failure> {
+    pub(crate) fn borrow(&self, handle: u32) -> Result<Ref<'_, Arc<OpenDatabase>>, Failure> {
         let databases = self.databases.try_borrow().map_err(|_| reentered())?;
         Ref::filter_map(databases, |databases| databases.get(handle)).map_err(|_| Failure::closed())
     }
@@ -129,8 +129,8 @@ impl Instance {
         self.failure.take()
     }
 
-    /// Closes what is left open. There is nobody to tell of a failure any more, and what was acknowledged is in the
-    /// journal whether this succeeds or not.
+    /// Closes what is left open, without waiting for jobs, which may never run any more. There is nobody to tell of a
+    /// failure, and what was acknowledged is in the journal whether this succeeds or not.
     fn close_all(&self) {
         let Ok(mut databases) = self.databases.try_borrow_mut() else {
             return;

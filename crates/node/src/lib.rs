@@ -19,6 +19,7 @@ pub mod control;
 mod failure;
 mod handles;
 mod instance;
+mod open_database;
 mod page;
 mod point;
 mod raw;
