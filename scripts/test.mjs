@@ -32,7 +32,7 @@ const hasNextest = await run('cargo', ['nextest', '--version'], { quiet: true })
 
 const rustTests = hasNextest
   ? [
-      { name: 'rust-tests', command: 'cargo nextest run --workspace --locked', count: counters.nextest },
+      { name: 'rust-tests', command: 'cargo nextest run --workspace --locked --no-fail-fast', count: counters.nextest },
       { name: 'rust-doc-tests', command: 'cargo test --workspace --doc --locked', count: counters.cargo },
     ]
   : [{ name: 'rust-tests', command: 'cargo test --workspace --locked', count: counters.cargo }]
