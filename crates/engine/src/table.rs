@@ -153,6 +153,11 @@ impl Table {
         self.entry(blob).map(|entry| entry.kind)
     }
 
+    /// Whether the blob is in memory.
+    pub(crate) fn is_resident(&self, blob: u32) -> bool {
+        self.entry(blob).is_some_and(|entry| entry.memory.get().is_some())
+    }
+
     /// Whether no blob has this number.
     pub(crate) fn is_free(&self, blob: u32) -> bool {
         self.entry(blob).is_none()

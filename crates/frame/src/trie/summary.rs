@@ -1,7 +1,7 @@
 //! What lies at and below a node of one frame, counted and listed without looking at keys.
 
 use super::{Crossing, NodePosition, TrieRef};
-use crate::node::Ref;
+use crate::{Kind, node::Ref};
 
 impl<'a> TrieRef<'a> {
     /// The frame's bytes.
@@ -43,5 +43,10 @@ impl<'a> TrieRef<'a> {
     /// Every frame that this one leads to, once for each node that does.
     pub fn crossings(self) -> Vec<Crossing> {
         self.count_here(self.root()).1
+    }
+
+    /// Whether this frame leads to trie frames.
+    pub fn leads_to_tries(self) -> bool {
+        self.crossings().iter().any(|crossing| crossing.kind == Kind::Trie)
     }
 }

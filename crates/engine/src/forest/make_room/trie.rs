@@ -1,0 +1,186 @@
+//! Room in a full trie frame.
+
+use coppice_frame::{
+    Crossing, Eviction, FlatRef, Item, Kind, TrieMut, TrieRef, TrieSplit, build_flat, copy_trie, push_down, split_trie,
+};
+
+use super::stuck;
+use crate::{
+    buffer::Buffer,
+    error::Error,
+    forest::{Forest, Level, ROOT},
+    table::BlobKind,
+};
+
+impl Forest {
+    /// None when room was made; else the units that the frame above lacks.
+    pub(super) fn relieve_trie(
+        &mut self,
+        key: &[u8],
+        level: Level,
+        above: &[Level],
+        need: usize,
+        compacted: &mut Option<u32>,
+    ) -> Result<Option<usize>, Error> {
+        let frame_bytes = self.frame_bytes();
+        let old = self.table.buffer(level.blob, BlobKind::Trie)?;
+        let trie = TrieRef::new(old.bytes());
+        if *compacted != Some(level.blob) && trie.live_bytes() + need <= frame_bytes / 8 * 7 {
+            let mut buffer = Buffer::zeroed(frame_bytes);
+            if copy_trie(old.bytes(), buffer.make_mut()).is_ok() {
+                *compacted = Some(level.blob);
+                self.table.replace(level.blob, buffer);
+                return Ok(None);
+            }
+        }
+        // A frame with tries below it is kept for what leads to them; a lowest one keeps records until they fill a good part
+        // of a flat frame.
+        let enough = if trie.leads_to_tries() {
+            frame_bytes / 16
+        } else {
+            frame_bytes / 4
+        };
+        if let Some(eviction) = trie.plan_eviction(frame_bytes / 32 * 29)
+            && eviction.flat_bytes >= enough
+            && self.evict(level.blob, trie, &eviction)?
+        {
+            return Ok(None);
+        }
+        let Some(parent) = above.last().copied() else {
+            self.push_root_down(trie)?;
+            return Ok(None);
+        };
+        self.split_trie_into(key, level, parent, trie)
+    }
+
+    /// Moves a subtree's records into a flat frame below its node: one that the node leads to already if that has room,
+    /// else a new one. False when that cannot be done here.
+    fn evict(&mut self, blob: u32, trie: TrieRef<'_>, eviction: &Eviction) -> Result<bool, Error> {
+        let frame_bytes = self.frame_bytes();
+        let records = trie.collect(&eviction.path, &eviction.bytes);
+        let mut items: Vec<Item<'_>> = records
+            .iter()
+            .map(|(key, stored)| Item { key, stored: *stored })
+            .collect();
+        let neighbour = trie
+            .crossings_at(&eviction.path)
+            .into_iter()
+            .filter(|(_, crossing)| crossing.kind == Kind::Flat)
+            .map(|(_, crossing)| crossing.child)
+            .find(|child| self.table.live_bytes(*child) + eviction.flat_bytes <= frame_bytes / 8 * 7);
+        let held = neighbour
+            .map(|child| self.table.buffer(child, BlobKind::Flat))
+            .transpose()?;
+        if let Some(held) = &held {
+            items.extend(FlatRef::new(held.bytes()).items());
+            items.sort_unstable_by_key(|item| item.key);
+        }
+        let mut flat = Buffer::zeroed(frame_bytes);
+        let mut upper = Buffer::zeroed(frame_bytes);
+        if build_flat(flat.make_mut(), &items, 0).is_err() || copy_trie(trie.as_bytes(), upper.make_mut()).is_err() {
+            return Ok(false);
+        }
+        let child = match neighbour {
+            Some(child) => child,
+            None => self.table.add(BlobKind::Flat, frame_bytes, flat.clone()),
+        };
+        let crossing = Crossing {
+            child,
+            kind: Kind::Flat,
+        };
+        let path = &eviction.path;
+        if TrieMut::new(upper.make_mut())
+            .assign(path, path.len(), &eviction.bytes, crossing)
+            .is_err()
+        {
+            if neighbour.is_none() {
+                self.table.remove(child);
+            }
+            return Ok(false);
+        }
+        if neighbour.is_some() {
+            self.table.replace(child, flat);
+        }
+        self.table.replace(blob, upper);
+        Ok(true)
+    }
+
+    /// The topmost frame has none above it: all that its root leads to moves into a new frame below the root.
+    fn push_root_down(&mut self, trie: TrieRef<'_>) -> Result<(), Error> {
+        let frame_bytes = self.frame_bytes();
+        let (mut below, mut above) = (Buffer::zeroed(frame_bytes), Buffer::zeroed(frame_bytes));
+        let child = self.table.add(BlobKind::Trie, frame_bytes, below.clone());
+        let crossing = Crossing {
+            child,
+            kind: Kind::Trie,
+        };
+        push_down(trie.as_bytes(), above.make_mut(), below.make_mut(), crossing)
+            .map_err(|_| stuck("the topmost frame cannot be pushed down"))?;
+        self.table.replace(child, below);
+        self.table.replace(ROOT, above);
+        Ok(())
+    }
+
+    fn split_trie_into(
+        &mut self,
+        key: &[u8],
+        level: Level,
+        parent: Level,
+        trie: TrieRef<'_>,
+    ) -> Result<Option<usize>, Error> {
+        let frame_bytes = self.frame_bytes();
+        let depth = level.base - parent.base;
+        let parent_key = key.get(parent.base..).unwrap_or(&[]);
+        let (mut left, mut right) = (Buffer::zeroed(frame_bytes), Buffer::zeroed(frame_bytes));
+        let split = split_trie(trie.as_bytes(), left.make_mut(), right.make_mut())
+            .map_err(|_| stuck("a trie frame cannot be split"))?;
+        let child = self.table.add(BlobKind::Trie, frame_bytes, right.clone());
+        let crossing = Crossing {
+            child,
+            kind: Kind::Trie,
+        };
+        let path = parent_key.get(..depth).unwrap_or(&[]);
+        let leads_here = self.table.trie(parent.blob)?.bytes_to(path, level.blob);
+        // Several steps that must all find room: done in a copy.
+        let mut upper_buffer = self.table.buffer(parent.blob, BlobKind::Trie)?;
+        let mut upper = TrieMut::new(upper_buffer.make_mut());
+        let (left_is_empty, right_is_empty);
+        let done = match &split {
+            TrieSplit::Range { first, shared } => {
+                left_is_empty = TrieRef::new(left.bytes()).is_empty();
+                right_is_empty = TrieRef::new(right.bytes()).is_empty();
+                let bytes: Vec<u8> = leads_here.into_iter().filter(|byte| byte >= first).collect();
+                let mut done = upper.assign(parent_key, depth, &bytes, crossing);
+                for (crossing, bytes) in shared {
+                    done = done.and_then(|()| upper.assign(parent_key, depth, bytes, *crossing));
+                }
+                done
+            }
+            TrieSplit::Carve {
+                byte,
+                prefix,
+                value,
+                bytes,
+                left_is_empty: empty,
+            } => {
+                (left_is_empty, right_is_empty) = (*empty, false);
+                upper.carve(parent_key, depth, *byte, prefix, value.as_ref(), bytes, crossing)
+            }
+        };
+        if let Err(full) = done {
+            self.table.remove(child);
+            return Ok(Some(full.units));
+        }
+        for (empty, blob) in [(left_is_empty, level.blob), (right_is_empty, child)] {
+            if empty {
+                upper.detach(parent_key, depth, blob);
+                self.table.remove(blob);
+            }
+        }
+        self.table.replace(parent.blob, upper_buffer);
+        if !left_is_empty {
+            self.table.replace(level.blob, left);
+        }
+        Ok(None)
+    }
+}
