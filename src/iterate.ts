@@ -106,9 +106,13 @@ export function* iterate<K extends Argument, T>(
   read: (page: Page<K>) => T,
 ): Generator<T, void, undefined> {
   for (let page = cursor.next(); page !== undefined; page = cursor.next()) {
-    while (page.next()) {
-      cursor.connection.requireOpen()
-      yield read(page)
+    try {
+      while (page.next()) {
+        cursor.connection.requireOpen()
+        yield read(page)
+      }
+    } finally {
+      page.release()
     }
   }
 }

@@ -21,7 +21,7 @@ class Figures {
   readonly valueLengths = new Uint32Array(this.memory, 16 + 12 * PAGE_ENTRIES, PAGE_ENTRIES)
 }
 
-/** Figures of pages that were read to their end. Those of pages that were not are left to the garbage collector. */
+/** Figures of pages that were released. Those of pages that are forgotten are left to the garbage collector. */
 const spareFigures: Figures[] = []
 const MOST_SPARE = 8
 const LENGTH_MASK = 0x7fff_ffff
@@ -53,6 +53,7 @@ export class Page<K> {
   readonly #keysAsBytes: boolean
   readonly #values: boolean
   #index = -1
+  #released = false
   /** Where the next key starts in the text. */
   #textOffset = 0
   /** Where the entry's value lies in memory. */
@@ -70,11 +71,11 @@ export class Page<K> {
     this.#valueEnd = offset
   }
 
-  /** Moves to the next entry; false where there is none, and the page is not to be used again then. */
+  /** Moves to the next entry; false where there is none. */
   next(): boolean {
     const index = ++this.#index
     if (index >= this.count) {
-      if (index === this.count && spareFigures.length < MOST_SPARE) spareFigures.push(this.#figures)
+      this.release()
       return false
     }
     const figure = this.#figures.keyLengths[index] as number
@@ -102,6 +103,14 @@ export class Page<K> {
   /** The entry's version. */
   get version(): number {
     return this.#figures.versions[this.#index] as number
+  }
+
+  /** Gives the figures back: there is no next entry from now on. `next` does so by itself at the end. */
+  release(): void {
+    if (this.#released) return
+    this.#released = true
+    this.#index = this.count
+    if (spareFigures.length < MOST_SPARE) spareFigures.push(this.#figures)
   }
 }
 
