@@ -1,4 +1,4 @@
-import { mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import anyTest, { type TestFn } from 'ava'
 import { makeTemporaryFolder, removeFolder, root, run } from './support/command.js'
@@ -12,6 +12,8 @@ let packed: Packed
 let env: NodeJS.ProcessEnv
 /** Where the root package and this platform's package are installed. */
 let user: string
+/** Where the root package is installed alone. */
+let userWithoutAddon: string
 
 const test = anyTest as TestFn
 
@@ -20,6 +22,7 @@ test.before(async () => {
   packed = await packCheckout(scratch)
   env = await bareEnvironment(scratch)
   user = await install(path.join(scratch, 'user'), [packed.rootTarball, packed.platformTarball], env)
+  userWithoutAddon = await install(path.join(scratch, 'user-without-addon'), [packed.rootTarball], env)
 })
 
 test.after.always(() => removeFolder(scratch))
@@ -45,6 +48,14 @@ test('the root package is small and holds no addon', async (t) => {
     ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'index.d.ts', 'package.json'],
   )
   t.false(packed.files.some((file) => file.path.endsWith('.node')))
+})
+
+test('the licences of what is inside are inside', async (t) => {
+  const modules = path.join(user, 'node_modules')
+  const bundled = await readFile(path.join(modules, 'coppice/dist/THIRD-PARTY-NOTICES.txt'), 'utf8')
+  t.regex(bundled, /^cli-progress \d.*^commander \d/ms)
+  const [platform] = (await readdir(modules)).filter((name) => name.startsWith('coppice-'))
+  t.regex(await readFile(path.join(modules, platform ?? '', 'LICENSE'), 'utf8'), /^MIT License.*^parking_lot \d/ms)
 })
 
 test('it has a platform package for each target, and no dependency else', async (t) => {
@@ -162,9 +173,8 @@ test('its command line runs', async (t) => {
 })
 
 test('without the platform package, the error says which is missing and what to do', async (t) => {
-  const folder = await install(path.join(scratch, 'without-addon'), [packed.rootTarball], env)
   const source = `require('node:assert').throws(() => require('coppice'), (error) => { console.log(error.name, error.code, error.message); return true })`
-  const { stdout, stderr } = await runProgram(folder, 'use.cjs', source, env)
+  const { stdout, stderr } = await runProgram(userWithoutAddon, 'use.cjs', source, env)
   t.is(stderr, '')
   t.regex(stdout, /^CoppiceError ERR_COPPICE_UNSUPPORTED /)
   t.regex(stdout, new RegExp(`for ${process.platform}-${process.arch}.* is not installed`))
@@ -172,8 +182,7 @@ test('without the platform package, the error says which is missing and what to 
 })
 
 test('without the platform package, the command says so in one line, and still has --help', async (t) => {
-  const folder = await install(path.join(scratch, 'command-without-addon'), [packed.rootTarball], env)
-  const coppice = path.join(folder, 'node_modules/.bin/coppice')
+  const coppice = path.join(userWithoutAddon, 'node_modules/.bin/coppice')
   const listed = await run(coppice, ['ls', 'index.db'], { env })
   t.is(listed.code, 1)
   t.regex(listed.stderr, /^coppice: .* is not installed.*\(ERR_COPPICE_UNSUPPORTED\)\n$/)

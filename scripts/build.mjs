@@ -7,13 +7,13 @@
 //
 // --check-types fails, instead of writing, where the committed index.d.ts is not what src/ gives.
 
-import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { parseTriple } from '@napi-rs/cli'
 import { generateDtsBundle } from 'dts-bundle-generator'
 import { build } from 'esbuild'
+import { bundledNotices, linkedNotices } from './lib/notices.mjs'
 import { root, run } from './lib/process.mjs'
 
 const { values: flags, positionals: crossFlags } = parseArgs({
@@ -35,7 +35,8 @@ async function hostTriple() {
 
 /** The addon lands in its platform's package under npm/, where src/load-binding.ts looks for it in a checkout. */
 async function buildAddon() {
-  const { platformArchABI } = parseTriple(flags.target ?? (await hostTriple()))
+  const triple = flags.target ?? (await hostTriple())
+  const { platformArchABI } = parseTriple(triple)
   const output = `npm/${platformArchABI}`
   await run('napi', [
     'build',
@@ -49,6 +50,10 @@ async function buildAddon() {
   ])
   // The typings that napi writes leave out what does not go through its macros; src/native/binding.ts has it all.
   await rm(path.join(root, output, 'index.d.ts'), { force: true })
+  // npm packs a file of this name whatever `files` says.
+  const licence = await readFile(path.join(root, 'LICENSE'), 'utf8')
+  const notices = await linkedNotices(triple)
+  await writeFile(path.join(root, output, 'LICENSE'), `${licence}\nThis package also contains:\n\n${notices}`)
 }
 
 const shared = {
@@ -97,23 +102,6 @@ async function buildCommandLine() {
   })
 }
 
-/** The licences of what esbuild bundled go into the package with it. */
-async function writeNotices(metafiles) {
-  const require = createRequire(import.meta.url)
-  const inputs = metafiles.flatMap((metafile) => Object.keys(metafile.inputs))
-  const packages = new Set(inputs.flatMap((input) => input.match(/^node_modules\/((?:@[^/]+\/)?[^/]+)\//)?.[1] ?? []))
-  const notices = []
-  for (const name of [...packages].sort()) {
-    const manifest = require(`../node_modules/${name}/package.json`)
-    const folder = path.join(root, 'node_modules', name)
-    const file = (await readdir(folder)).find((entry) => /^licen[cs]e/i.test(entry))
-    if (file === undefined) throw new Error(`${name} ships no licence text, so it cannot be bundled`)
-    const licence = await readFile(path.join(folder, file), 'utf8')
-    notices.push(`${name} ${manifest.version} (${manifest.license})\n\n${licence.trim()}\n`)
-  }
-  await writeFile(path.join(root, 'dist/THIRD-PARTY-NOTICES.txt'), notices.join(`\n${'-'.repeat(80)}\n\n`))
-}
-
 const TYPINGS_HEADER = '// The public surface, rolled up from src/ by scripts/build.mjs: change it there.\n\n'
 
 async function rollUpTypings() {
@@ -140,7 +128,8 @@ async function buildScripts() {
   await rm(path.join(root, 'dist'), { recursive: true, force: true })
   await mkdir(path.join(root, 'dist'))
   const bundles = await Promise.all([buildLibrary(), buildCommandLine()])
-  await writeNotices(bundles.map((bundle) => bundle.metafile))
+  const notices = await bundledNotices(bundles.map((bundle) => bundle.metafile))
+  await writeFile(path.join(root, 'dist/THIRD-PARTY-NOTICES.txt'), notices)
   await writeTypings()
 }
 
