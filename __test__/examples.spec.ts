@@ -1,20 +1,15 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import test, { type ExecutionContext } from 'ava'
-import { makeTemporaryFolder, type Outcome, removeFolder, root, run } from './support/command.js'
+import test from 'ava'
+import { type Outcome, root, run } from './support/command.js'
+import { temporaryFolder } from './support/database.js'
 
 function runExample(name: string, cwd: string, ...args: string[]): Promise<Outcome> {
   return run(process.execPath, [path.join(root, 'examples', name), ...args], { cwd })
 }
 
-async function inTemporaryFolder(t: ExecutionContext): Promise<string> {
-  const folder = await makeTemporaryFolder()
-  t.teardown(() => removeFolder(folder))
-  return folder
-}
-
 test('the object-store example prints what its comments say', async (t) => {
-  const { code, stdout, stderr } = await runExample('object-store.mjs', await inTemporaryFolder(t))
+  const { code, stdout, stderr } = await runExample('object-store.mjs', await temporaryFolder(t))
   t.is(code, 0, stderr)
   t.deepEqual(stdout.trimEnd().split('\n'), [
     "[ 'photos/2024/', 'photos/2025/' ]",
@@ -27,7 +22,7 @@ test('the object-store example prints what its comments say', async (t) => {
 })
 
 test('the file-index example shows the folder it is given', async (t) => {
-  const folder = await inTemporaryFolder(t)
+  const folder = await temporaryFolder(t)
   await mkdir(path.join(folder, 'a/b'), { recursive: true })
   await writeFile(path.join(folder, 'a/b/deep.txt'), 'deep')
   await writeFile(path.join(folder, 'top.txt'), 'top')
