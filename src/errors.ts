@@ -59,10 +59,17 @@ interface Failure {
   cause?: string
 }
 
-/** Makes the error of a failure that concerns `path`. */
+/** Makes the error of a failure that concerns the database at `path`. */
 export function errorOf(failure: Failure, path: string): CoppiceError {
-  const message = failure.code === 'ERR_COPPICE_CLOSED' ? `The database '${path}' is closed` : failure.message
-  return new CoppiceError(failure.code, message, failure.cause === undefined ? {} : { cause: new Error(failure.cause) })
+  const cause = failure.cause === undefined ? {} : { cause: new Error(failure.cause) }
+  return new CoppiceError(failure.code, messageOf(failure, path), cause)
+}
+
+/** What the engine says, with the database named: it speaks of files by their names in the folder. */
+function messageOf({ code, message }: Failure, path: string): string {
+  if (code === 'ERR_COPPICE_CLOSED') return `The database '${path}' is closed`
+  if (code === 'ERR_COPPICE_INVALID_ARGUMENT' || message.includes(path)) return message
+  return `The database '${path}': ${message}`
 }
 
 /** An argument or option that cannot be. */
