@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import type { Codec } from 'coppice'
 import { throwsCode, volatile } from './support/database.js'
@@ -167,6 +168,16 @@ test('a codec that encodes to neither bytes nor text is named', (t) => {
   const codec = { name: 'mine', encode: () => 7, decode: () => 7 } as unknown as Codec<number>
   const tree = volatile(t).tree('t', { encoding: codec })
   throwsCode(t, () => tree.put('k', 1), 'ERR_COPPICE_INVALID_ARGUMENT', /'mine'.*7/)
+})
+
+test('bytes of another realm are bytes', (t) => {
+  const db = volatile(t)
+  const foreign = runInNewContext('new Uint8Array([97])') as Uint8Array
+  const codec: Codec<null> = { name: 'foreign', encode: () => foreign, decode: () => null }
+  db.tree('t', { encoding: codec }).put(foreign, null)
+  db.tree('t').putMany(new Map([[foreign, foreign]]))
+  t.deepEqual(db.tree('t').get('a'), Buffer.from('a'))
+  t.deepEqual([...db.tree('t').keys({ gte: foreign })], ['a'])
 })
 
 test('a codec may use the tree that it decodes for', (t) => {

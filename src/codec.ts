@@ -1,5 +1,6 @@
 /** What stands between a tree's values and their bytes. */
 
+import { isUint8Array } from 'node:util/types'
 import { describe } from './check.js'
 import { invalid } from './errors.js'
 import type { Argument } from './native/binding.js'
@@ -61,7 +62,7 @@ export function codecEncoding<V>(codec: Codec<V>): Encoding<V, V> {
   return {
     write(value) {
       const bytes: unknown = codec.encode(value)
-      if (typeof bytes !== 'string' && !(bytes instanceof Uint8Array)) {
+      if (typeof bytes !== 'string' && !isUint8Array(bytes)) {
         throw invalid(`codec '${codec.name}' must encode to a Uint8Array or a string, not ${describe(bytes)}`)
       }
       return bytes

@@ -3,7 +3,7 @@
  * it doubts is looked at here, and either refused with a reason or turned into plain bytes.
  */
 
-import { isSharedArrayBuffer } from 'node:util/types'
+import { isSharedArrayBuffer, isUint8Array } from 'node:util/types'
 import { describe } from './check.js'
 import { CoppiceError, invalid } from './errors.js'
 import type { Argument } from './native/binding.js'
@@ -67,7 +67,7 @@ function plainBytes(what: string, value: unknown): Uint8Array {
       throw invalid(`${what} must be well-formed text, but ${describe(value)} holds a lone surrogate`)
     return Buffer.from(value)
   }
-  if (!(value instanceof Uint8Array)) throw invalid(`${what} must be a string or a Uint8Array, not ${describe(value)}`)
+  if (!isUint8Array(value)) throw invalid(`${what} must be a string or a Uint8Array, not ${describe(value)}`)
   if (isSharedArrayBuffer(value.buffer)) {
     throw invalid(`${what} must not lie in a SharedArrayBuffer, where another thread may change it; pass a copy`)
   }

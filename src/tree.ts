@@ -1,5 +1,6 @@
 /** Trees: reading and writing records by key. */
 
+import { isUint8Array } from 'node:util/types'
 import { checkBoolean, checkInteger, checkOptions, describe } from './check.js'
 import type { Encoding } from './codec.js'
 import type { Connection } from './connection.js'
@@ -309,5 +310,5 @@ class Bulk {
 }
 
 function copyOf(bytes: Argument): Argument {
-  return bytes instanceof Uint8Array ? Uint8Array.prototype.slice.call(bytes) : bytes
+  return isUint8Array(bytes) ? Uint8Array.prototype.slice.call(bytes) : bytes
 }
