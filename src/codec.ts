@@ -4,6 +4,7 @@ import { isUint8Array } from 'node:util/types'
 import { describe } from './check.js'
 import { invalid } from './errors.js'
 import type { Argument } from './native/binding.js'
+import type { Slab } from './slab.js'
 
 /**
  * Turns values of one type into bytes and back. What `encode` or `decode` throws reaches the caller unchanged, and
@@ -25,16 +26,16 @@ export interface Codec<V> {
 export interface Encoding<V, In> {
   /** What to hand to the addon for a value. */
   write(value: In): Argument
-  /** The value in the bytes of `memory` from `start` to `end`. */
-  read(memory: Buffer, start: number, end: number): V
-  /** Whether what `read` returns may hold on to the memory, which must not be written again then. */
+  /** The value in the bytes of `slab` from `start` to `end`. */
+  read(slab: Slab, start: number, end: number): V
+  /** Whether what `read` returns may hold on to those bytes, which must not be written again then. */
   readonly keepsMemory: boolean
 }
 
 /** No encoding: bytes in, a Buffer out. The addon itself refuses what is neither bytes nor a string. */
 export const bytesEncoding: Encoding<Buffer, Argument> = {
   write: (value) => value,
-  read: (memory, start, end) => memory.subarray(start, end),
+  read: (slab, start, end) => slab.view(start, end),
   keepsMemory: true,
 }
 
@@ -43,7 +44,7 @@ export const utf8Encoding: Encoding<string, string> = {
     if (typeof value !== 'string') throw invalid(`value must be a string in a 'utf8' tree, not ${describe(value)}`)
     return value
   },
-  read: (memory, start, end) => memory.toString('utf8', start, end),
+  read: (slab, start, end) => slab.text(start, end),
   keepsMemory: false,
 }
 
@@ -53,7 +54,7 @@ export const jsonEncoding: Encoding<unknown, unknown> = {
     if (text === undefined) throw invalid(`value ${describe(value)} has no JSON form`)
     return text
   },
-  read: (memory, start, end) => JSON.parse(memory.toString('utf8', start, end)) as unknown,
+  read: (slab, start, end) => JSON.parse(slab.text(start, end)) as unknown,
   keepsMemory: false,
 }
 
@@ -67,7 +68,7 @@ export function codecEncoding<V>(codec: Codec<V>): Encoding<V, V> {
       }
       return bytes
     },
-    read: (memory, start, end) => codec.decode(memory.subarray(start, end)),
+    read: (slab, start, end) => codec.decode(slab.view(start, end)),
     keepsMemory: true,
   }
 }

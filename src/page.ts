@@ -5,7 +5,7 @@
 
 import type { Encoding } from './codec.js'
 import type { Connection } from './connection.js'
-import { roomFor, roomForPage } from './slab.js'
+import { roomFor, roomForPage, type Slab } from './slab.js'
 
 /** The most entries of one page. */
 export const PAGE_ENTRIES = 1024
@@ -49,23 +49,23 @@ export class Page<K> {
   isPrefix = false
   readonly #figures: Figures
   readonly #text: string
-  readonly #memory: Buffer
+  readonly #slab: Slab
   readonly #keysAsBytes: boolean
   readonly #values: boolean
   #index = -1
   #released = false
   /** Where the next key starts in the text. */
   #textOffset = 0
-  /** Where the entry's value lies in memory. */
+  /** Where the entry's value lies in the slab. */
   #valueStart = 0
   #valueEnd: number
 
-  constructor(figures: Figures, text: string, memory: Buffer, offset: number, parts: PageParts) {
+  constructor(figures: Figures, text: string, slab: Slab, offset: number, parts: PageParts) {
     this.count = figures.header[0] as number
     this.more = figures.header[1] === 1
     this.#figures = figures
     this.#text = text
-    this.#memory = memory
+    this.#slab = slab
     this.#keysAsBytes = parts.keysAsBytes
     this.#values = parts.values
     this.#valueEnd = offset
@@ -84,7 +84,7 @@ export class Page<K> {
     if (this.#keysAsBytes) {
       const start = this.#valueEnd
       this.#valueStart = start + length
-      this.key = this.#memory.subarray(start, this.#valueStart) as K
+      this.key = this.#slab.view(start, this.#valueStart) as K
     } else {
       const start = this.#textOffset
       this.#textOffset = start + length
@@ -97,7 +97,7 @@ export class Page<K> {
 
   /** The entry's value, decoded. */
   value<V>(encoding: Encoding<V, never>): V {
-    return encoding.read(this.#memory, this.#valueStart, this.#valueEnd)
+    return encoding.read(this.#slab, this.#valueStart, this.#valueEnd)
   }
 
   /** The entry's version. */
@@ -118,16 +118,16 @@ export class Page<K> {
 export function requestPage<K>(connection: Connection, parts: PageParts, call: PageCall): Page<K> {
   const figures = spareFigures.pop() ?? new Figures()
   const { header } = figures
-  let room = roomForPage()
+  let slab = roomForPage()
   for (;;) {
-    const { buffer, offset } = room
-    const text = call(figures.memory, room.memory, offset)
+    const { offset } = slab
+    const text = call(figures.memory, slab.memory, offset)
     if (typeof text === 'number') throw connection.failure(text)
     const needed = header[3] as number
     if (header[0] !== 0 || needed === 0) {
-      room.advance(header[2] as number)
-      return new Page(figures, text, buffer, offset, parts)
+      slab.advance(header[2] as number)
+      return new Page(figures, text, slab, offset, parts)
     }
-    room = roomFor(needed)
+    slab = roomFor(needed)
   }
 }

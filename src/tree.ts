@@ -84,23 +84,23 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   }
 
   get(key: Key): V | undefined {
-    const length = native.get(this.#database, this.#tree, key, slab.memory, slab.offset)
-    if (length >= 0) return this.#take(slab, 0, length)
-    return length === ABSENT ? undefined : this.#getAgain(key, length)
+    const room = slab
+    const length = native.get(this.#database, this.#tree, key, room.memory, room.offset)
+    if (length >= 0) return this.#take(room, 0, length)
+    return length === ABSENT ? undefined : this.#getAgain(key, room, length)
   }
 
   /** Reads a value that the addon wrote at the slab's offset, behind `skipped` bytes. */
   #take(room: Slab, skipped: number, length: number): V {
     const encoding = this.#encoding
     const start = room.offset + skipped
-    const { buffer } = room
     // Before anything is decoded: a codec may use the database itself.
     if (encoding.keepsMemory) room.advance(skipped + length)
-    return encoding.read(buffer, start, start + length)
+    return encoding.read(room, start, start + length)
   }
 
-  #getAgain(key: Key, code: number): V | undefined {
-    const found = this.#fetch(key, code, (again, room) =>
+  #getAgain(key: Key, tried: Slab, code: number): V | undefined {
+    const found = this.#fetch(key, tried, code, (again, room) =>
       native.get(this.#database, this.#tree, again, room.memory, room.offset),
     )
     return found && this.#take(found.room, 0, found.length)
@@ -109,11 +109,12 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   /** Answers a code with what it asks for (plain bytes for a key, more room) until there is a value or none. */
   #fetch(
     key: Argument,
+    tried: Slab,
     firstCode: number,
     call: (key: Argument, room: Slab) => number,
   ): { room: Slab; length: number } | undefined {
     let code = firstCode
-    let room = slab
+    let room = tried
     let again = key
     while (code < 0) {
       if (code === ABSENT) return undefined
@@ -151,10 +152,10 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   record(key: Key): { value: V; version: number } | undefined {
     const call = (again: Argument, room: Slab) =>
       native.record(this.#database, this.#tree, again, room.memory, room.offset)
-    const found = this.#fetch(key, call(key, slab), call)
+    const found = this.#fetch(key, slab, call(key, slab), call)
     if (found === undefined) return undefined
     const { room, length } = found
-    const version = room.buffer.readDoubleLE(room.offset)
+    const version = room.double(room.offset)
     return { value: this.#take(room, VERSION_BYTES, length), version }
   }
 
