@@ -30,7 +30,8 @@ mod validate;
 pub use flat::{FlatCursor, FlatMut, FlatRef, FlatSplit, Item, build_flat, flat_bytes_needed, plan_flat_split};
 pub use record::{Stored, Value};
 pub use trie::{
-    Crossing, Eviction, NodePosition, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit, copy_trie, push_down, split_trie,
+    Crossing, NodePosition, Part, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit, copy_trie, push_down, sink_trie,
+    split_trie,
 };
 pub use validate::{Invalid, validate};
 

@@ -15,6 +15,7 @@
 //! which kind of frame that is. The root node has no prefix; in all frames but a tree's topmost it has no value either.
 
 mod cross;
+mod plan;
 mod remove;
 mod reshape;
 mod summary;
@@ -29,7 +30,8 @@ use crate::{
     record::RecordRef,
 };
 
-pub use reshape::{Eviction, TrieSplit, copy_trie, push_down, split_trie};
+pub use plan::Part;
+pub use reshape::{TrieSplit, copy_trie, push_down, sink_trie, split_trie};
 pub use write::{Placed, TrieMut};
 
 pub(crate) const HEADER_UNITS: usize = 2;

@@ -2,7 +2,7 @@
 
 use coppice_frame::{FlatMut, Kind, NoRoom, Placed, Stored, TrieMut, Value};
 
-use super::{Forest, Level, MAX_FRAMES_ON_PATH, ROOT};
+use super::{Forest, Level, MAX_FRAMES_ON_PATH, ROOT, make_room::Tried};
 use crate::{
     buffer::Buffer,
     error::{Error, ErrorCode},
@@ -39,7 +39,7 @@ impl Forest {
 
     fn insert(&mut self, key: &[u8], stored: &Stored<'_>) -> Result<(), Error> {
         let mut path = Vec::with_capacity(8);
-        let mut compacted = None;
+        let mut tried = Tried::default();
         for _ in 0..MAX_ATTEMPTS {
             match self.try_insert(key, stored, &mut path)? {
                 Ok(existed) => {
@@ -48,7 +48,7 @@ impl Forest {
                     }
                     return Ok(());
                 }
-                Err(full) => self.make_room(key, &path, full.units, &mut compacted)?,
+                Err(full) => self.make_room(key, &path, full.units, &mut tried)?,
             }
         }
         Err(Error::new(

@@ -14,27 +14,36 @@ use crate::{
     table::BlobKind,
 };
 
+/// What was done for one insert already, and is not done for it again: each could make room only to have it taken back.
+#[derive(Default)]
+pub(super) struct Tried {
+    /// The frame that was rebuilt last.
+    compacted: Option<u32>,
+    /// Whether records moved to a sibling.
+    moved: bool,
+}
+
 fn stuck(what: &str) -> Error {
     Error::new(ErrorCode::Internal, format!("no room could be made in a frame: {what}"))
 }
 
 impl Forest {
-    /// Makes room in the last frame of `path`, or in one above it that has to take something up. `compacted` is the frame
-    /// that was rebuilt last for this insert.
+    /// Makes room in the last frame of `path`, or in one above it that has to take something up. `tried` is
+    /// this insert's.
     pub(super) fn make_room(
         &mut self,
         key: &[u8],
         path: &[Level],
         units: usize,
-        compacted: &mut Option<u32>,
+        tried: &mut Tried,
     ) -> Result<(), Error> {
         let mut path = path;
         let mut need = units.saturating_mul(UNIT_BYTES);
         // Each turn goes one frame up, or ends.
         while let Some((level, above)) = path.split_last() {
             let full = match self.table.kind(level.blob) {
-                Some(BlobKind::Flat) => self.relieve_flat(key, *level, above, need, compacted)?,
-                _ => self.relieve_trie(key, *level, above, need, compacted)?,
+                Some(BlobKind::Flat) => self.relieve_flat(key, *level, above, need, tried)?,
+                _ => self.relieve_trie(key, *level, above, need, tried)?,
             };
             match full {
                 None => return Ok(()),

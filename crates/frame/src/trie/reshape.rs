@@ -4,22 +4,8 @@ use super::{Crossing, ROOT_AT, TrieMut, TrieRef};
 use crate::{
     NoRoom, Stored, UNIT_BYTES,
     node::{NodeRef, NodeSpec, Ref, VALUE_AT},
-    record::{HEADER_BYTES, RecordRef, record_units},
+    record::{RecordRef, record_units},
 };
-
-/// What a record costs a flat frame beside its own bytes: rounding, its hash slot, its place in the order.
-const FLAT_OVERHEAD_BYTES: usize = 7 + 6;
-
-/// Entries of one node that lead to records and nodes alone, and so can move to a flat frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Eviction {
-    /// The bytes that lead to the node, relative to the frame.
-    pub path: Vec<u8>,
-    /// The entries' bytes, ascending.
-    pub bytes: Vec<u8>,
-    /// At most what their records take in a flat frame, overheads included.
-    pub flat_bytes: usize,
-}
 
 /// How a trie frame was split in two.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +115,13 @@ pub fn push_down(source: &[u8], above: &mut [u8], below: &mut [u8], crossing: Cr
     above.assign(&[], 0, &source.root_bytes(), crossing)
 }
 
+/// Copies some entries of the node that `path` leads to into a fresh buffer, a trie frame based at that node.
+pub fn sink_trie(source: &[u8], path: &[u8], bytes: &[u8], target: &mut [u8]) -> Result<(), NoRoom> {
+    let source = TrieRef::new(source);
+    let node = source.node_at(path).ok_or(NoRoom { units: usize::MAX })?;
+    TrieMut::begin(target).copy_root(source, node, path.len(), false, &|byte| bytes.contains(&byte))
+}
+
 impl<'a> TrieRef<'a> {
     /// Units of everything behind a reference.
     fn subtree_units(self, reference: Ref) -> usize {
@@ -145,98 +138,6 @@ impl<'a> TrieRef<'a> {
             }
         }
         units
-    }
-
-    /// The entries of one node whose records would fill a flat frame best without passing `limit_bytes`.
-    pub fn plan_eviction(self, limit_bytes: usize) -> Option<Eviction> {
-        struct Level<'a> {
-            node: NodeRef<'a>,
-            next: usize,
-            /// Length of the path up to and with the node's prefix.
-            depth: usize,
-            /// Of the path that leads to the node's branch byte.
-            path_before: usize,
-            records: usize,
-            bytes: usize,
-            pure: bool,
-            run: Vec<u8>,
-            run_bytes: usize,
-        }
-        fn weight(record: RecordRef<'_>) -> usize {
-            HEADER_BYTES + record.key_len() + record.value_len() + FLAT_OVERHEAD_BYTES
-        }
-        let mut best: Option<Eviction> = None;
-        let mut path = Vec::new();
-        let open = |node: NodeRef<'a>, path: &mut Vec<u8>| {
-            let path_before = path.len();
-            path.extend_from_slice(node.prefix());
-            let own = self.record(node.value()).map(weight);
-            Level {
-                node,
-                next: 0,
-                depth: path.len(),
-                path_before,
-                records: usize::from(own.is_some()),
-                bytes: own.unwrap_or(0),
-                pure: true,
-                run: Vec::new(),
-                run_bytes: 0,
-            }
-        };
-        let mut offer = |path: &[u8], run: &mut Vec<u8>, run_bytes: &mut usize| {
-            if *run_bytes > best.as_ref().map_or(0, |best| best.flat_bytes) {
-                best = Some(Eviction {
-                    path: path.to_vec(),
-                    bytes: run.clone(),
-                    flat_bytes: *run_bytes,
-                });
-            }
-            run.clear();
-            *run_bytes = 0;
-        };
-        let mut levels = vec![open(self.node(self.root_ref())?, &mut path)];
-        // What the entry just finished weighs: (branch byte, records, bytes, pure).
-        let mut finished: Option<(u8, usize, usize, bool)> = None;
-        while let Some(level) = levels.last_mut() {
-            if let Some((byte, records, bytes, pure)) = finished.take() {
-                level.records += records;
-                level.bytes += bytes;
-                level.pure &= pure;
-                let flat_bytes = bytes.saturating_sub(records * level.depth);
-                if pure && flat_bytes <= limit_bytes {
-                    if level.run_bytes + flat_bytes > limit_bytes {
-                        offer(&path, &mut level.run, &mut level.run_bytes);
-                    }
-                    level.run.push(byte);
-                    level.run_bytes += flat_bytes;
-                }
-            }
-            match level.node.next_from(level.next) {
-                Some((byte, entry)) => {
-                    level.next = usize::from(byte) + 1;
-                    if let Some(record) = self.record(entry) {
-                        finished = Some((byte, 1, weight(record), true));
-                    } else if let Some(node) = self.node(entry) {
-                        path.push(byte);
-                        let below = open(node, &mut path);
-                        levels.push(below);
-                    } else {
-                        finished = Some((byte, 0, 0, false));
-                    }
-                }
-                None => {
-                    offer(&path, &mut level.run, &mut level.run_bytes);
-                    let (records, bytes, pure, path_before) =
-                        (level.records, level.bytes, level.pure, level.path_before);
-                    levels.pop();
-                    path.truncate(path_before);
-                    if let Some(byte) = path.pop() {
-                        finished = Some((byte, records, bytes, pure));
-                    }
-                }
-            }
-        }
-        best
     }
 
     /// The records behind entries of the node that `path` leads to, in key order, their keys relative to that node.

@@ -497,7 +497,7 @@ fn the_eviction_that_fills_a_frame_best_is_planned() {
     let planned = trie.plan_eviction(2100).unwrap();
     assert_eq!((planned.path.as_slice(), planned.bytes.len()), (&b"large/"[..], 30));
     let planned = trie.plan_eviction(1000).unwrap();
-    assert!((900..=1000).contains(&planned.flat_bytes), "{planned:?}");
+    assert!((900..=1000).contains(&planned.size_bytes), "{planned:?}");
     assert_eq!(trie.plan_eviction(20), None);
 }
 

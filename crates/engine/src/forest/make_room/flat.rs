@@ -9,7 +9,7 @@ use coppice_frame::{
     flat_bytes_needed, plan_flat_split,
 };
 
-use super::stuck;
+use super::{Tried, stuck};
 use crate::{
     buffer::Buffer,
     error::Error,
@@ -57,16 +57,16 @@ impl Forest {
         level: Level,
         above: &[Level],
         need: usize,
-        compacted: &mut Option<u32>,
+        tried: &mut Tried,
     ) -> Result<Option<usize>, Error> {
         let frame_bytes = self.frame_bytes();
         let old = self.table.buffer(level.blob, BlobKind::Flat)?;
         let items = FlatRef::new(old.bytes()).items();
-        if *compacted != Some(level.blob)
+        if tried.compacted != Some(level.blob)
             && flat_bytes_needed(frame_bytes, &items) + need <= frame_bytes / 16 * 15
             && let Some(buffer) = self.built(&items, 0)
         {
-            *compacted = Some(level.blob);
+            tried.compacted = Some(level.blob);
             self.table.replace(level.blob, buffer);
             return Ok(None);
         }
@@ -80,7 +80,8 @@ impl Forest {
         };
         let rest = key.get(level.base..).unwrap_or(&[]);
         let appending = items.last().is_some_and(|last| rest >= last.key);
-        if !appending && self.move_to_sibling(&full)? {
+        if !appending && !tried.moved && self.move_to_sibling(&full)? {
+            tried.moved = true;
             return Ok(None);
         }
         match plan_flat_split(&items, appending).ok_or_else(|| stuck("one record fills a frame"))? {
@@ -277,8 +278,7 @@ impl Forest {
             self.table.replace(*sibling, joined);
             return Ok(Settled::Elsewhere);
         }
-        // Records in a frame that leads to trie frames would push those a level down before long.
-        if !siblings.is_empty() || TrieRef::new(upper.bytes()).leads_to_tries() {
+        if !siblings.is_empty() {
             return Ok(Settled::Kept);
         }
         // Beside its bytes each record may cost a node of two entries.

@@ -1,10 +1,11 @@
 //! Room in a full trie frame.
 
 use coppice_frame::{
-    Crossing, Eviction, FlatRef, Item, Kind, TrieMut, TrieRef, TrieSplit, build_flat, copy_trie, push_down, split_trie,
+    Crossing, FlatRef, Item, Kind, Part, TrieMut, TrieRef, TrieSplit, build_flat, copy_trie, push_down, sink_trie,
+    split_trie,
 };
 
-use super::stuck;
+use super::{Tried, stuck};
 use crate::{
     buffer::Buffer,
     error::Error,
@@ -20,29 +21,29 @@ impl Forest {
         level: Level,
         above: &[Level],
         need: usize,
-        compacted: &mut Option<u32>,
+        tried: &mut Tried,
     ) -> Result<Option<usize>, Error> {
         let frame_bytes = self.frame_bytes();
         let old = self.table.buffer(level.blob, BlobKind::Trie)?;
         let trie = TrieRef::new(old.bytes());
-        if *compacted != Some(level.blob) && trie.live_bytes() + need <= frame_bytes / 8 * 7 {
+        if tried.compacted != Some(level.blob) && trie.live_bytes() + need <= frame_bytes / 8 * 7 {
             let mut buffer = Buffer::zeroed(frame_bytes);
             if copy_trie(old.bytes(), buffer.make_mut()).is_ok() {
-                *compacted = Some(level.blob);
+                tried.compacted = Some(level.blob);
                 self.table.replace(level.blob, buffer);
                 return Ok(None);
             }
         }
-        // A frame with tries below it is kept for what leads to them; a lowest one keeps records until they fill a good part
-        // of a flat frame.
-        let enough = if trie.leads_to_tries() {
-            frame_bytes / 16
-        } else {
-            frame_bytes / 4
-        };
         if let Some(eviction) = trie.plan_eviction(frame_bytes / 32 * 29)
-            && eviction.flat_bytes >= enough
+            && eviction.size_bytes >= frame_bytes / 4
             && self.evict(level.blob, trie, &eviction)?
+        {
+            return Ok(None);
+        }
+        if trie.leads_to_tries()
+            && let Some(part) = trie.plan_sinking(frame_bytes / 4 * 3)
+            && part.size_bytes >= frame_bytes / 4
+            && self.sink(level.blob, trie, &part)?
         {
             return Ok(None);
         }
@@ -55,7 +56,7 @@ impl Forest {
 
     /// Moves a subtree's records into a flat frame below its node: one that the node leads to already if that has room,
     /// else a new one. False when that cannot be done here.
-    fn evict(&mut self, blob: u32, trie: TrieRef<'_>, eviction: &Eviction) -> Result<bool, Error> {
+    fn evict(&mut self, blob: u32, trie: TrieRef<'_>, eviction: &Part) -> Result<bool, Error> {
         let frame_bytes = self.frame_bytes();
         let records = trie.collect(&eviction.path, &eviction.bytes);
         let mut items: Vec<Item<'_>> = records
@@ -67,7 +68,7 @@ impl Forest {
             .into_iter()
             .filter(|(_, crossing)| crossing.kind == Kind::Flat)
             .map(|(_, crossing)| crossing.child)
-            .find(|child| self.table.live_bytes(*child) + eviction.flat_bytes <= frame_bytes / 8 * 7);
+            .find(|child| self.table.live_bytes(*child) + eviction.size_bytes <= frame_bytes / 8 * 7);
         let held = neighbour
             .map(|child| self.table.buffer(child, BlobKind::Flat))
             .transpose()?;
@@ -100,6 +101,32 @@ impl Forest {
         }
         if neighbour.is_some() {
             self.table.replace(child, flat);
+        }
+        self.table.replace(blob, upper);
+        Ok(true)
+    }
+
+    /// Moves what leads to no tries into a trie frame of its own, so that the tries which this one leads to stay as near to
+    /// the top as they are. False when that cannot be done here.
+    fn sink(&mut self, blob: u32, trie: TrieRef<'_>, part: &Part) -> Result<bool, Error> {
+        let frame_bytes = self.frame_bytes();
+        let (mut lower, mut upper) = (Buffer::zeroed(frame_bytes), Buffer::zeroed(frame_bytes));
+        if sink_trie(trie.as_bytes(), &part.path, &part.bytes, lower.make_mut()).is_err()
+            || copy_trie(trie.as_bytes(), upper.make_mut()).is_err()
+        {
+            return Ok(false);
+        }
+        let child = self.table.add(BlobKind::Trie, frame_bytes, lower);
+        let crossing = Crossing {
+            child,
+            kind: Kind::Trie,
+        };
+        if TrieMut::new(upper.make_mut())
+            .assign(&part.path, part.path.len(), &part.bytes, crossing)
+            .is_err()
+        {
+            self.table.remove(child);
+            return Ok(false);
         }
         self.table.replace(blob, upper);
         Ok(true)

@@ -224,7 +224,7 @@ impl Model {
         let Some(planned) = trie.plan_eviction(limit) else {
             return;
         };
-        assert!(planned.flat_bytes <= limit && !planned.bytes.is_empty());
+        assert!(planned.size_bytes <= limit && !planned.bytes.is_empty());
         let collected = trie.collect(&planned.path, &planned.bytes);
         let expected: Vec<(Vec<u8>, Owned)> = self
             .below(&planned.path)
@@ -244,7 +244,7 @@ impl Model {
             .collect();
         assert_eq!(found, expected);
         let frame_bytes = self.frame.len();
-        assert!(flat_bytes_needed(frame_bytes, &items) <= planned.flat_bytes + frame_bytes / 8 + 256);
+        assert!(flat_bytes_needed(frame_bytes, &items) <= planned.size_bytes + frame_bytes / 8 + 256);
         let mut flat = vec![0x11; frame_bytes];
         build_flat(&mut flat, &items, 0).unwrap();
         assert_valid(&flat);
@@ -289,6 +289,10 @@ impl Model {
         let Some((path, byte, old)) = self.crossing_at(at) else {
             return;
         };
+        // The prefix is shared by keys that exist, with a byte to spare, so it is never longer than they may be.
+        if path.len() + 1 + prefix.len() >= crate::max_key_bytes(self.frame.len()) {
+            return;
+        }
         let crossing = self.new_child(old.kind);
         let stored: Option<Stored<'_>> = value.map(Owned::stored);
         let carved = self.change(|trie| trie.carve(&path, path.len(), byte, prefix, stored.as_ref(), bytes, crossing));
