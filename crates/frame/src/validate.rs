@@ -33,6 +33,11 @@ fn ensure(holds: bool, what: &'static str, offset: usize) -> Checked {
 }
 
 /// Checks a frame. Its cost is that of reading the frame once or twice.
+///
+/// On bytes that were not checked nothing panics or reads outside the frame, and lookups ([`crate::TrieRef::seek`],
+/// [`crate::FlatRef::get`]), single steps and all of a flat frame's reads end. What walks or copies a whole trie may not end
+/// where nodes lead back to themselves, and changes may do anything to the frame: both are for frames that passed, or that
+/// were built here.
 pub fn validate(frame: &[u8]) -> Result<Kind, Invalid> {
     let sized = frame.len().is_multiple_of(UNIT_BYTES) && (MIN_FRAME_BYTES..=MAX_FRAME_BYTES).contains(&frame.len());
     ensure(sized, "frame of an impossible size", 0)?;

@@ -1,0 +1,285 @@
+//! One flat frame under arbitrary operations, beside an ordered map of what it must hold.
+
+use std::collections::BTreeMap;
+
+use proptest::{collection::vec, prelude::*};
+
+use super::built;
+use crate::{
+    FlatCursor, FlatMut, FlatRef, FlatSplit, Item, NoRoom, build_flat, max_key_bytes, plan_flat_split,
+    testing::{Owned, Random, any_key, any_stored, assert_valid, flat_contents},
+};
+
+#[derive(Clone, Debug)]
+enum Op {
+    Put(Vec<u8>, Owned),
+    PutAgain(usize, Owned),
+    Remove(Vec<u8>),
+    RemoveAt(usize),
+    Skip { from: Vec<u8>, prefix_len: usize },
+    Rebuild,
+}
+
+fn a_key(frame_bytes: usize) -> impl Strategy<Value = Vec<u8>> {
+    any_key(frame_bytes).prop_map(|key| if key.is_empty() { vec![0] } else { key })
+}
+
+fn any_op(frame_bytes: usize) -> impl Strategy<Value = Op> {
+    prop_oneof![
+        40 => (a_key(frame_bytes), any_stored(frame_bytes)).prop_map(|(key, stored)| Op::Put(key, stored)),
+        10 => (any::<usize>(), any_stored(frame_bytes)).prop_map(|(at, stored)| Op::PutAgain(at, stored)),
+        3 => a_key(frame_bytes).prop_map(Op::Remove),
+        15 => any::<usize>().prop_map(Op::RemoveAt),
+        10 => (any_key(frame_bytes), 0..6usize).prop_map(|(from, prefix_len)| Op::Skip { from, prefix_len }),
+        1 => Just(Op::Rebuild),
+    ]
+}
+
+struct Model {
+    frame: Vec<u8>,
+    records: BTreeMap<Vec<u8>, Owned>,
+}
+
+impl Model {
+    fn new(frame_bytes: usize) -> Self {
+        Self {
+            frame: built(frame_bytes, &[]),
+            records: BTreeMap::new(),
+        }
+    }
+
+    fn key_at(&self, at: usize) -> Option<Vec<u8>> {
+        let count = self.records.len();
+        let number = (count > 0).then(|| at % count)?;
+        self.records.keys().nth(number).cloned()
+    }
+
+    fn put(&mut self, key: &[u8], stored: &Owned) {
+        let existed = self.records.contains_key(key);
+        loop {
+            let before = self.frame.clone();
+            match FlatMut::new(&mut self.frame).put(key, &stored.stored()) {
+                Ok(found) => {
+                    assert_eq!(found, existed);
+                    self.records.insert(key.to_vec(), stored.clone());
+                    return;
+                }
+                Err(NoRoom { .. }) => {
+                    assert!(self.frame == before, "a refused change left traces");
+                    self.rebuild();
+                    if FlatMut::new(&mut self.frame.clone())
+                        .put(key, &stored.stored())
+                        .is_err()
+                    {
+                        self.split(key);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn rebuild(&mut self) {
+        let flat = FlatRef::new(&self.frame);
+        let mut copy = vec![0x55; self.frame.len()];
+        build_flat(&mut copy, &flat.items(), 0).unwrap();
+        assert_valid(&copy);
+        // The hash table may be of another size, as the mean record now asks for.
+        let beside_table = |flat: FlatRef<'_>| flat.live_bytes() - (2 << flat.hash_bits());
+        let (before, after) = (beside_table(flat), beside_table(FlatRef::new(&copy)));
+        assert!(after <= before, "{before} bytes became {after}");
+        assert_eq!(flat_contents(&copy), flat_contents(&self.frame));
+        self.frame = copy;
+    }
+
+    /// Splits the records as the frame is full, checks both parts, and goes on with the larger.
+    fn split(&mut self, key: &[u8]) {
+        let flat = FlatRef::new(&self.frame);
+        let items = flat.items();
+        let appending = self
+            .records
+            .keys()
+            .next_back()
+            .is_some_and(|last| last.as_slice() < key);
+        let split = plan_flat_split(&items, appending).unwrap();
+        let (stay, go, strip) = match split {
+            FlatSplit::Range { first } => {
+                let bytes = |items: &[Item<'_>]| items.iter().map(|item| item.key[0]).collect::<Vec<_>>();
+                let (left, right) = items.split_at(first);
+                assert!(bytes(left).last() < bytes(right).first(), "a first byte on both sides");
+                (left.to_vec(), right.to_vec(), 0)
+            }
+            FlatSplit::Carve { first, end, prefix_len } => {
+                let group = &items[first..end];
+                assert!(prefix_len > 0 && group.len() > 1);
+                let prefix = &group[0].key[..prefix_len];
+                assert!(group.iter().all(|item| item.key.starts_with(prefix)));
+                let byte = prefix[0];
+                let others: Vec<Item<'_>> = [&items[..first], &items[end..]].concat();
+                assert!(
+                    others.iter().all(|item| item.key[0] != byte),
+                    "a part of a first byte carved"
+                );
+                let own = usize::from(group[0].key.len() == prefix_len);
+                let below = &group[own..];
+                assert!(own == 1 || below.first().unwrap().key[prefix_len] < below.last().unwrap().key[prefix_len]);
+                (others, below.to_vec(), prefix_len)
+            }
+        };
+        assert!(stay.len() < items.len() && go.len() <= items.len() && !go.is_empty());
+        let (mut left, mut right) = (vec![0x22; self.frame.len()], vec![0x44; self.frame.len()]);
+        build_flat(&mut left, &stay, 0).unwrap();
+        build_flat(&mut right, &go, strip).unwrap();
+        assert_valid(&left);
+        assert_valid(&right);
+        let expected = |items: &[Item<'_>], strip: usize| -> Vec<(Vec<u8>, Owned)> {
+            items
+                .iter()
+                .map(|item| (item.key[strip..].to_vec(), Owned::of(&item.stored)))
+                .collect()
+        };
+        assert_eq!(flat_contents(&left), expected(&stay, 0));
+        assert_eq!(flat_contents(&right), expected(&go, strip));
+        self.frame = if stay.len() >= go.len() { left } else { right };
+        self.records = flat_contents(&self.frame).into_iter().collect();
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        let expected = self.records.remove(key).is_some();
+        assert_eq!(FlatMut::new(&mut self.frame).remove(key), expected);
+    }
+
+    /// What a delimiter listing does: seek, step, skip what shares a prefix with the key, and so on.
+    fn skip(&self, from: &[u8], prefix_len: usize) {
+        let flat = FlatRef::new(&self.frame);
+        let mut cursor = FlatCursor::seek(flat, from);
+        let mut expected = self.records.range(from.to_vec()..).peekable();
+        while let Some((key, stored)) = expected.next() {
+            assert_eq!(cursor.next(flat), Some((key.as_slice(), stored.stored())));
+            let prefix = &key[..prefix_len.min(key.len())];
+            if prefix.len() == prefix_len && !prefix.is_empty() {
+                cursor.skip_prefix(flat, prefix);
+                while expected.next_if(|(key, _)| key.starts_with(prefix)).is_some() {}
+            }
+        }
+        assert_eq!(cursor.next(flat), None);
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Put(key, stored) => self.put(key, stored),
+            Op::PutAgain(at, stored) => {
+                if let Some(key) = self.key_at(*at) {
+                    self.put(&key, stored);
+                }
+            }
+            Op::Remove(key) => self.remove(key),
+            Op::RemoveAt(at) => {
+                if let Some(key) = self.key_at(*at) {
+                    self.remove(&key);
+                }
+            }
+            Op::Skip { from, prefix_len } => self.skip(from, *prefix_len),
+            Op::Rebuild => self.rebuild(),
+        }
+    }
+
+    fn check(&self) {
+        assert_valid(&self.frame);
+        let flat = FlatRef::new(&self.frame);
+        assert!(
+            flat_contents(&self.frame)
+                .iter()
+                .map(|(key, stored)| (key, stored))
+                .eq(&self.records)
+        );
+        assert_eq!(flat.records(), self.records.len());
+        for (key, stored) in &self.records {
+            assert_eq!(flat.get(key), Some(stored.stored()));
+            for absent in [&key[..key.len() - 1], &[key.as_slice(), b"\0"].concat()] {
+                assert_eq!(flat.get(absent), self.records.get(absent).map(Owned::stored));
+            }
+        }
+        for prefix in [
+            &b""[..],
+            b"\0",
+            b"\xFF",
+            b"a",
+            b"ab",
+            b"d",
+            b"n",
+            b"pp",
+            b"\xFF\xFF",
+            b"b/",
+        ] {
+            let expected = self.records.keys().filter(|key| key.starts_with(prefix)).count();
+            assert_eq!(flat.count_prefix(prefix), expected, "{prefix:?}");
+        }
+    }
+}
+
+fn run(frame_bytes: usize, ops: &[Op]) {
+    let mut model = Model::new(frame_bytes);
+    for op in ops {
+        model.apply(op);
+        model.check();
+    }
+    model.rebuild();
+    model.check();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_frame_of_2048_bytes_agrees_with_a_map(ops in vec(any_op(2048), 1..200)) {
+        run(2048, &ops);
+    }
+
+    #[test]
+    fn a_frame_of_4096_bytes_agrees_with_a_map(ops in vec(any_op(4096), 1..300)) {
+        run(4096, &ops);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_frame_of_65536_bytes_agrees_with_a_map(ops in vec(any_op(65536), 1..400)) {
+        run(65536, &ops);
+    }
+}
+
+#[test]
+fn frames_that_fill_and_split_again_and_again_agree_with_a_map() {
+    for frame_bytes in [2048, 4096, 65536] {
+        let mut random = Random(frame_bytes as u64);
+        let mut model = Model::new(frame_bytes);
+        for step in 0..20_000 {
+            let mut key = random.key(frame_bytes);
+            key.push(0xFF);
+            let stored = random.stored(frame_bytes);
+            match random.below(8) {
+                0 => {
+                    if let Some(key) = model.key_at(random.next() as usize) {
+                        model.remove(&key);
+                    }
+                }
+                1 => {
+                    if let Some(key) = model.key_at(random.next() as usize) {
+                        model.put(&key, &stored);
+                    }
+                }
+                _ => model.put(&key[..key.len().min(max_key_bytes(frame_bytes))], &stored),
+            }
+            if step % (frame_bytes / 256) == 0 {
+                model.check();
+            }
+            if random.one_in(200) {
+                model.skip(&key, 1);
+            }
+        }
+        model.check();
+    }
+}
