@@ -1,6 +1,7 @@
 //! Behaviours of a trie frame one by one; `model` runs arbitrary operations against an ordered map.
 
 mod model;
+mod splits;
 
 use super::*;
 use crate::{
@@ -388,102 +389,6 @@ fn carving_at_a_record_counts_it_out() {
         .unwrap();
     assert_valid(&frame);
     assert_eq!(TrieRef::new(&frame).records(), 1);
-}
-
-#[test]
-fn a_split_range_parts_by_the_roots_entries() {
-    let keys_in: Vec<Vec<u8>> = (0..40).map(|byte| vec![byte, b'x', b'y']).collect();
-    let mut frame = empty(1 << 14);
-    for key in &keys_in {
-        place(&mut frame, key);
-    }
-    let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
-    let split = split_trie(&frame, &mut left, &mut right).unwrap();
-    let expected = TrieSplit::Range {
-        first: 20,
-        shared: Vec::new(),
-    };
-    assert_eq!(split, expected);
-    assert_valid(&left);
-    assert_valid(&right);
-    assert_eq!(keys(&left), keys_in[..20]);
-    assert_eq!(keys(&right), keys_in[20..]);
-}
-
-#[test]
-fn a_frame_that_both_halves_would_lead_to_is_in_neither() {
-    let mut frame = empty(1 << 14);
-    for byte in 0..8 {
-        place(&mut frame, &[byte]);
-    }
-    TrieMut::new(&mut frame).assign(b"", 0, &[0, 5, 7], flat(1)).unwrap();
-    TrieMut::new(&mut frame).assign(b"", 0, &[2, 3], flat(2)).unwrap();
-    let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
-    let expected = TrieSplit::Range {
-        first: 4,
-        shared: vec![(flat(1), vec![0, 5, 7])],
-    };
-    assert_eq!(split_trie(&frame, &mut left, &mut right), Ok(expected));
-    assert_eq!(keys(&left), [[1], [2], [3]]);
-    assert_eq!(keys(&right), [[4], [6]]);
-}
-
-#[test]
-fn one_entry_that_dominates_is_carved() {
-    let mut frame = empty(1 << 14);
-    place(&mut frame, b"a");
-    for byte in 0..40 {
-        place(&mut frame, &[b'd', b'i', b'r', byte, byte]);
-    }
-    place(&mut frame, b"dir");
-    let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
-    let split = split_trie(&frame, &mut left, &mut right).unwrap();
-    let expected = TrieSplit::Carve {
-        byte: b'd',
-        prefix: b"ir".to_vec(),
-        value: Some(inline(b"v")),
-        bytes: (0..40).collect(),
-        left_is_empty: false,
-    };
-    assert_eq!(split, expected);
-    assert_valid(&left);
-    assert_valid(&right);
-    assert_eq!(keys(&left), [b"a"]);
-    assert_eq!(keys(&right), (0..40).map(|byte| vec![byte, byte]).collect::<Vec<_>>());
-}
-
-#[test]
-fn a_carved_frame_is_empty_only_without_a_value_of_its_root() {
-    for own in [false, true] {
-        let mut frame = with_keys(&[b"da", b"db"]);
-        if own {
-            place(&mut frame, b"");
-        }
-        let (mut left, mut right) = (vec![0; 4096], vec![0; 4096]);
-        let split = split_trie(&frame, &mut left, &mut right).unwrap();
-        let TrieSplit::Carve { left_is_empty, .. } = split else {
-            panic!("{split:?}")
-        };
-        assert_eq!(left_is_empty, !own);
-        assert_eq!(TrieRef::new(&left).is_empty(), !own);
-    }
-}
-
-#[test]
-fn a_frame_pushed_down_leaves_its_root_and_value() {
-    let frame = with_keys(&[b"", b"a", b"b/1", b"b/2"]);
-    let (mut above, mut below) = (vec![0; 4096], vec![0; 4096]);
-    let crossing = Crossing {
-        child: 3,
-        kind: Kind::Trie,
-    };
-    push_down(&frame, &mut above, &mut below, crossing).unwrap();
-    assert_valid(&above);
-    assert_valid(&below);
-    assert_eq!(keys(&below), [&b"a"[..], b"b/1", b"b/2"]);
-    assert_eq!(TrieRef::new(&above).seek(b""), Seek::Found(inline(b"v")));
-    assert_eq!(TrieRef::new(&above).seek(b"b/1"), Seek::Below { crossing, depth: 0 });
-    assert_eq!(TrieRef::new(&above).bytes_to(b"", 3), b"ab");
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use crate::{
-    Crossing, Item, Kind, NoRoom, Placed, Seek, Stored, TrieMut, TrieRef, TrieSplit, build_flat,
+    Crossing, Item, Kind, NoRoom, Placed, Seek, Stored, TrieMut, TrieRef, build_flat,
     bytes::common_prefix,
-    copy_trie, flat_bytes_needed, push_down, split_trie,
+    copy_trie, flat_bytes_needed, sink_trie,
     testing::{Content, Owned, Random, any_key, any_stored, assert_valid, flat_contents, inline, trie_contents},
 };
 
@@ -19,6 +19,9 @@ enum Op {
     Evict {
         limit_part: usize,
         kind: Kind,
+    },
+    Sink {
+        limit_part: usize,
     },
     Divide(usize),
     Carve {
@@ -44,6 +47,7 @@ fn any_op(frame_bytes: usize) -> impl Strategy<Value = Op> {
         5 => any_key(frame_bytes).prop_map(Op::Remove),
         20 => any::<usize>().prop_map(Op::RemoveAt),
         2 => (2..20usize, kind).prop_map(|(limit_part, kind)| Op::Evict { limit_part, kind }),
+        1 => (2..20usize).prop_map(|limit_part| Op::Sink { limit_part }),
         1 => any::<usize>().prop_map(Op::Divide),
         1 => carve.prop_map(|(at, prefix, value, bytes)| Op::Carve {
             at,
@@ -57,8 +61,8 @@ fn any_op(frame_bytes: usize) -> impl Strategy<Value = Op> {
 }
 
 /// A frame and what it must hold: records by key, and crossings by the path to them, branch byte included.
-struct Model {
-    frame: Vec<u8>,
+pub(super) struct Model {
+    pub(super) frame: Vec<u8>,
     contents: BTreeMap<Vec<u8>, Content>,
     next_child: u32,
 }
@@ -266,6 +270,45 @@ impl Model {
         }
     }
 
+    /// Moves what fills a trie frame best, crossings to flat frames included, into one of its own.
+    fn sink(&mut self, limit_part: usize) {
+        let limit = self.frame.len() / limit_part;
+        let Some(planned) = TrieRef::new(&self.frame).plan_sinking(limit) else {
+            return;
+        };
+        assert!(planned.size_bytes <= limit && !planned.bytes.is_empty());
+        let depth = planned.path.len();
+        let goes = |path: &[u8]| path.len() > depth && planned.bytes.contains(&path[depth]);
+        let expected: Vec<(Vec<u8>, Content)> = self
+            .below(&planned.path)
+            .filter(|(path, _)| goes(path))
+            .map(|(path, content)| (path[depth..].to_vec(), content.clone()))
+            .collect();
+        let to_trie = |content: &Content| matches!(content, Content::Cross(crossing) if crossing.kind == Kind::Trie);
+        assert!(!expected.iter().any(|(_, content)| to_trie(content)));
+        let mut lower = vec![0x66; self.frame.len()];
+        if sink_trie(&self.frame, &planned.path, &planned.bytes, &mut lower).is_err() {
+            return;
+        }
+        assert_valid(&lower);
+        assert_eq!(trie_contents(&lower), expected);
+        // A header and a root come on top.
+        assert!(TrieRef::new(&lower).live_bytes() <= planned.size_bytes + 16 + 520);
+
+        let crossing = self.new_child(Kind::Trie);
+        let (path, bytes) = (planned.path, planned.bytes);
+        let assigned = self.change(|trie| trie.assign(&path, depth, &bytes, crossing));
+        if assigned.is_some() {
+            for (below, _) in expected {
+                self.contents.remove(&[path.as_slice(), &below].concat());
+            }
+            for byte in bytes {
+                self.contents
+                    .insert([path.as_slice(), &[byte]].concat(), Content::Cross(crossing));
+            }
+        }
+    }
+
     /// Gives the upper half of the entries that lead to one frame to a new one.
     fn divide(&mut self, at: usize) {
         let Some((path, _, old)) = self.crossing_at(at) else {
@@ -330,6 +373,7 @@ impl Model {
                 }
             }
             Op::Evict { limit_part, kind } => self.evict(*limit_part, *kind),
+            Op::Sink { limit_part } => self.sink(*limit_part),
             Op::Divide(at) => self.divide(*at),
             Op::Carve {
                 at,
@@ -377,107 +421,6 @@ impl Model {
         children.dedup();
         assert_eq!(crossings, children);
         assert_eq!(trie.is_empty(), self.contents.is_empty());
-    }
-
-    /// Splits the frame, and both halves again until nothing is left to split; every part holds what it must.
-    fn check_splits(&self) {
-        let mut pending = vec![self.frame.clone()];
-        let mut parts = 0;
-        while let Some(frame) = pending.pop() {
-            parts += 1;
-            assert!(parts <= 2 * frame.len(), "splitting does not end");
-            let whole = trie_contents(&frame);
-            let (mut left, mut right) = (vec![0x22; frame.len()], vec![0x44; frame.len()]);
-            let Ok(split) = split_trie(&frame, &mut left, &mut right) else {
-                assert!(TrieRef::new(&frame).root_bytes().len() <= 1, "no way to split");
-                continue;
-            };
-            assert_valid(&left);
-            assert_valid(&right);
-            for half in [&left, &right] {
-                assert!(TrieRef::new(half).live_bytes() <= TrieRef::new(&frame).live_bytes());
-            }
-            let (mut below, mut own, mut apart) = (Vec::new(), None, Vec::new());
-            let goes_right = |path: &[u8]| match &split {
-                TrieSplit::Range { first, .. } => path.first().is_some_and(|byte| byte >= first),
-                TrieSplit::Carve { byte, .. } => path.first() == Some(byte),
-            };
-            let strip = match &split {
-                TrieSplit::Range { .. } => 0,
-                TrieSplit::Carve { prefix, .. } => 1 + prefix.len(),
-            };
-            let (mut to_right, mut to_left): (Vec<_>, Vec<_>) =
-                whole.into_iter().partition(|entry| goes_right(&entry.0));
-            if let TrieSplit::Range { .. } = split {
-                // What entries of the root on both sides lead to goes to neither.
-                let led_to = |side: &[(Vec<u8>, Content)], content: &Content| {
-                    matches!(content, Content::Cross(_))
-                        && side.iter().any(|entry| entry.0.len() == 1 && entry.1 == *content)
-                };
-                let (left_before, right_before) = (to_left.clone(), to_right.clone());
-                let mut keep = |entry: &(Vec<u8>, Content)| {
-                    let both = led_to(&left_before, &entry.1) && led_to(&right_before, &entry.1);
-                    if let (true, Content::Cross(crossing)) = (both, &entry.1) {
-                        apart.push((*crossing, entry.0[0]));
-                    }
-                    !both
-                };
-                to_left.retain(&mut keep);
-                to_right.retain(&mut keep);
-            }
-            for (path, content) in to_right {
-                match content {
-                    Content::Record(record) if strip == path.len() => own = Some(record),
-                    content => below.push((path[strip..].to_vec(), content)),
-                }
-            }
-            assert_eq!(trie_contents(&left), to_left);
-            assert_eq!(trie_contents(&right), below);
-            match split {
-                TrieSplit::Range { shared, .. } => {
-                    let each = |(crossing, bytes): &(Crossing, Vec<u8>)| -> Vec<(Crossing, u8)> {
-                        bytes.iter().map(|byte| (*crossing, *byte)).collect()
-                    };
-                    let mut shared: Vec<(Crossing, u8)> = shared.iter().flat_map(each).collect();
-                    shared.sort_unstable_by_key(|entry| entry.1);
-                    assert_eq!(shared, apart);
-                }
-                TrieSplit::Carve {
-                    value,
-                    bytes,
-                    left_is_empty,
-                    ..
-                } => {
-                    let mut firsts: Vec<u8> = below.iter().map(|entry| entry.0[0]).collect();
-                    firsts.dedup();
-                    assert_eq!(bytes, firsts);
-                    assert_eq!(value.map(|value| Owned::of(&value)), own);
-                    assert_eq!(left_is_empty, to_left.is_empty());
-                }
-            }
-            pending.push(left);
-            pending.push(right);
-        }
-    }
-
-    fn check_push_down(&self) {
-        let (mut above, mut below) = (vec![0; self.frame.len()], vec![0; self.frame.len()]);
-        let crossing = Crossing {
-            child: u32::MAX,
-            kind: Kind::Trie,
-        };
-        push_down(&self.frame, &mut above, &mut below, crossing).unwrap();
-        assert_valid(&above);
-        assert_valid(&below);
-        let mut expected = trie_contents(&self.frame);
-        expected.retain(|entry| !entry.0.is_empty());
-        assert_eq!(trie_contents(&below), expected);
-        assert!(TrieRef::new(&below).live_bytes() <= TrieRef::new(&self.frame).live_bytes());
-        assert_eq!(
-            TrieRef::new(&above).bytes_to(b"", u32::MAX),
-            TrieRef::new(&self.frame).root_bytes()
-        );
-        assert_eq!(TrieRef::new(&above).seek(b""), TrieRef::new(&self.frame).seek(b""));
     }
 }
 
@@ -533,6 +476,10 @@ fn frames_that_fill_and_empty_again_and_again_agree_with_a_map() {
             } else {
                 let (key, stored) = (random.key(frame_bytes), random.stored(frame_bytes));
                 growing = model.place(&key, &stored);
+            }
+            if random.one_in(500) {
+                let limit_part = 2 + random.below(10);
+                model.sink(limit_part);
             }
             if random.one_in(300) {
                 let kind = random.pick(&[Kind::Flat, Kind::Trie]);

@@ -1,0 +1,206 @@
+//! A trie frame split or pushed down: single behaviours, and what a model's frame must become.
+
+use super::{empty, flat, keys, model::Model, place, with_keys};
+use crate::{
+    Crossing, Kind, Seek, TrieMut, TrieRef, TrieSplit, push_down, split_trie,
+    testing::{Content, Owned, assert_valid, inline, trie_contents},
+};
+
+impl Model {
+    /// Splits the frame, and both halves again until nothing is left to split; every part holds what it must.
+    pub(super) fn check_splits(&self) {
+        let mut pending = vec![self.frame.clone()];
+        let mut parts = 0;
+        while let Some(frame) = pending.pop() {
+            parts += 1;
+            assert!(parts <= 2 * frame.len(), "splitting does not end");
+            let whole = trie_contents(&frame);
+            let (mut left, mut right) = (vec![0x22; frame.len()], vec![0x44; frame.len()]);
+            let Ok(split) = split_trie(&frame, &mut left, &mut right) else {
+                assert!(TrieRef::new(&frame).root_bytes().len() <= 1, "no way to split");
+                continue;
+            };
+            assert_valid(&left);
+            assert_valid(&right);
+            for half in [&left, &right] {
+                assert!(TrieRef::new(half).live_bytes() <= TrieRef::new(&frame).live_bytes());
+            }
+            let (mut below, mut own, mut apart) = (Vec::new(), None, Vec::new());
+            let goes_right = |path: &[u8]| match &split {
+                TrieSplit::Range { first, .. } => path.first().is_some_and(|byte| byte >= first),
+                TrieSplit::Carve { byte, .. } => path.first() == Some(byte),
+            };
+            let strip = match &split {
+                TrieSplit::Range { .. } => 0,
+                TrieSplit::Carve { prefix, .. } => 1 + prefix.len(),
+            };
+            let (mut to_right, mut to_left): (Vec<_>, Vec<_>) =
+                whole.into_iter().partition(|entry| goes_right(&entry.0));
+            if let TrieSplit::Range { .. } = split {
+                // What entries of the root on both sides lead to goes to neither.
+                let led_to = |side: &[(Vec<u8>, Content)], content: &Content| {
+                    matches!(content, Content::Cross(_))
+                        && side.iter().any(|entry| entry.0.len() == 1 && entry.1 == *content)
+                };
+                let (left_before, right_before) = (to_left.clone(), to_right.clone());
+                let mut keep = |entry: &(Vec<u8>, Content)| {
+                    let both = led_to(&left_before, &entry.1) && led_to(&right_before, &entry.1);
+                    if let (true, Content::Cross(crossing)) = (both, &entry.1) {
+                        apart.push((*crossing, entry.0[0]));
+                    }
+                    !both
+                };
+                to_left.retain(&mut keep);
+                to_right.retain(&mut keep);
+            }
+            for (path, content) in to_right {
+                match content {
+                    Content::Record(record) if strip == path.len() => own = Some(record),
+                    content => below.push((path[strip..].to_vec(), content)),
+                }
+            }
+            assert_eq!(trie_contents(&left), to_left);
+            assert_eq!(trie_contents(&right), below);
+            match split {
+                TrieSplit::Range { shared, .. } => {
+                    let each = |(crossing, bytes): &(Crossing, Vec<u8>)| -> Vec<(Crossing, u8)> {
+                        bytes.iter().map(|byte| (*crossing, *byte)).collect()
+                    };
+                    let mut shared: Vec<(Crossing, u8)> = shared.iter().flat_map(each).collect();
+                    shared.sort_unstable_by_key(|entry| entry.1);
+                    assert_eq!(shared, apart);
+                }
+                TrieSplit::Carve {
+                    value,
+                    bytes,
+                    left_is_empty,
+                    ..
+                } => {
+                    let mut firsts: Vec<u8> = below.iter().map(|entry| entry.0[0]).collect();
+                    firsts.dedup();
+                    assert_eq!(bytes, firsts);
+                    assert_eq!(value.map(|value| Owned::of(&value)), own);
+                    assert_eq!(left_is_empty, to_left.is_empty());
+                }
+            }
+            pending.push(left);
+            pending.push(right);
+        }
+    }
+
+    pub(super) fn check_push_down(&self) {
+        let (mut above, mut below) = (vec![0; self.frame.len()], vec![0; self.frame.len()]);
+        let crossing = Crossing {
+            child: u32::MAX,
+            kind: Kind::Trie,
+        };
+        push_down(&self.frame, &mut above, &mut below, crossing).unwrap();
+        assert_valid(&above);
+        assert_valid(&below);
+        let mut expected = trie_contents(&self.frame);
+        expected.retain(|entry| !entry.0.is_empty());
+        assert_eq!(trie_contents(&below), expected);
+        assert!(TrieRef::new(&below).live_bytes() <= TrieRef::new(&self.frame).live_bytes());
+        assert_eq!(
+            TrieRef::new(&above).bytes_to(b"", u32::MAX),
+            TrieRef::new(&self.frame).root_bytes()
+        );
+        assert_eq!(TrieRef::new(&above).seek(b""), TrieRef::new(&self.frame).seek(b""));
+    }
+}
+
+#[test]
+fn a_split_range_parts_by_the_roots_entries() {
+    let keys_in: Vec<Vec<u8>> = (0..40).map(|byte| vec![byte, b'x', b'y']).collect();
+    let mut frame = empty(1 << 14);
+    for key in &keys_in {
+        place(&mut frame, key);
+    }
+    let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
+    let split = split_trie(&frame, &mut left, &mut right).unwrap();
+    let expected = TrieSplit::Range {
+        first: 20,
+        shared: Vec::new(),
+    };
+    assert_eq!(split, expected);
+    assert_valid(&left);
+    assert_valid(&right);
+    assert_eq!(keys(&left), keys_in[..20]);
+    assert_eq!(keys(&right), keys_in[20..]);
+}
+
+#[test]
+fn a_frame_that_both_halves_would_lead_to_is_in_neither() {
+    let mut frame = empty(1 << 14);
+    for byte in 0..8 {
+        place(&mut frame, &[byte]);
+    }
+    TrieMut::new(&mut frame).assign(b"", 0, &[0, 5, 7], flat(1)).unwrap();
+    TrieMut::new(&mut frame).assign(b"", 0, &[2, 3], flat(2)).unwrap();
+    let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
+    let expected = TrieSplit::Range {
+        first: 4,
+        shared: vec![(flat(1), vec![0, 5, 7])],
+    };
+    assert_eq!(split_trie(&frame, &mut left, &mut right), Ok(expected));
+    assert_eq!(keys(&left), [[1], [2], [3]]);
+    assert_eq!(keys(&right), [[4], [6]]);
+}
+
+#[test]
+fn one_entry_that_dominates_is_carved() {
+    let mut frame = empty(1 << 14);
+    place(&mut frame, b"a");
+    for byte in 0..40 {
+        place(&mut frame, &[b'd', b'i', b'r', byte, byte]);
+    }
+    place(&mut frame, b"dir");
+    let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
+    let split = split_trie(&frame, &mut left, &mut right).unwrap();
+    let expected = TrieSplit::Carve {
+        byte: b'd',
+        prefix: b"ir".to_vec(),
+        value: Some(inline(b"v")),
+        bytes: (0..40).collect(),
+        left_is_empty: false,
+    };
+    assert_eq!(split, expected);
+    assert_valid(&left);
+    assert_valid(&right);
+    assert_eq!(keys(&left), [b"a"]);
+    assert_eq!(keys(&right), (0..40).map(|byte| vec![byte, byte]).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_carved_frame_is_empty_only_without_a_value_of_its_root() {
+    for own in [false, true] {
+        let mut frame = with_keys(&[b"da", b"db"]);
+        if own {
+            place(&mut frame, b"");
+        }
+        let (mut left, mut right) = (vec![0; 4096], vec![0; 4096]);
+        let split = split_trie(&frame, &mut left, &mut right).unwrap();
+        let TrieSplit::Carve { left_is_empty, .. } = split else {
+            panic!("{split:?}")
+        };
+        assert_eq!(left_is_empty, !own);
+        assert_eq!(TrieRef::new(&left).is_empty(), !own);
+    }
+}
+
+#[test]
+fn a_frame_pushed_down_leaves_its_root_and_value() {
+    let frame = with_keys(&[b"", b"a", b"b/1", b"b/2"]);
+    let (mut above, mut below) = (vec![0; 4096], vec![0; 4096]);
+    let crossing = Crossing {
+        child: 3,
+        kind: Kind::Trie,
+    };
+    push_down(&frame, &mut above, &mut below, crossing).unwrap();
+    assert_valid(&above);
+    assert_valid(&below);
+    assert_eq!(keys(&below), [&b"a"[..], b"b/1", b"b/2"]);
+    assert_eq!(TrieRef::new(&above).seek(b""), Seek::Found(inline(b"v")));
+    assert_eq!(TrieRef::new(&above).seek(b"b/1"), Seek::Below { crossing, depth: 0 });
+    assert_eq!(TrieRef::new(&above).bytes_to(b"", 3), b"ab");
+}
