@@ -57,7 +57,7 @@ export function buildProgram(): Command {
     .argument('<folder>', 'the folder to walk; symbolic links in it are recorded, not followed')
     .argument('<database>', 'the folder of the database, created where there is none')
     .option(...json)
-    .addHelpText('after', examples('coppice index /usr usr.db', 'coppice index --json . /tmp/project.db'))
+    .addHelpText('after', examples('coppice index /usr usr.db', 'coppice index --json . ../project.db'))
     .action(async (folder, path, options) => (await indexing()).indexCommand(folder, path, options))
 
   program
