@@ -42,6 +42,14 @@ struct Level {
     base: usize,
 }
 
+/// A record that is there, without its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) version: u64,
+    /// The blob that the value has to itself.
+    pub(crate) extent: Option<u32>,
+}
+
 /// A record with its value's bytes at hand.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resolved<'a> {
@@ -134,18 +142,35 @@ impl Forest {
         self.find(key)?.map(|stored| self.resolve(stored)).transpose()
     }
 
-    /// The version of a key's record, without its value; and the blob its value has to itself.
-    pub(crate) fn version(&self, key: &[u8]) -> Result<Option<(u64, Option<u32>)>, Error> {
-        let stored = self.find(key)?;
-        Ok(stored.map(|stored| match stored.value {
-            Value::Inline(_) => (stored.version, None),
-            Value::Extent { blob, .. } => (stored.version, Some(blob)),
+    /// What a change to a key's record must know of it.
+    pub(crate) fn look_up(&self, key: &[u8]) -> Result<Option<Known>, Error> {
+        Ok(self.find(key)?.map(|stored| Known {
+            version: stored.version,
+            extent: match stored.value {
+                Value::Inline(_) => None,
+                Value::Extent { blob, .. } => Some(blob),
+            },
         }))
     }
 }
 
 #[cfg(test)]
 impl Forest {
+    pub(crate) fn look_up_and_put(&mut self, key: &[u8], version: u64, value: &[u8]) {
+        let known = self.look_up(key).unwrap();
+        self.put(key, version, value, known.and_then(|known| known.extent))
+            .unwrap();
+    }
+
+    /// Whether the key was there.
+    pub(crate) fn look_up_and_remove(&mut self, key: &[u8]) -> bool {
+        let known = self.look_up(key).unwrap();
+        if let Some(known) = known {
+            self.remove(key, known.extent).unwrap();
+        }
+        known.is_some()
+    }
+
     /// Every frame that can be reached is valid and reached once, and there are no others.
     pub(crate) fn assert_valid(&self) {
         let mut seen = std::collections::BTreeSet::from([ROOT]);

@@ -10,25 +10,20 @@ pub(crate) fn u8_at(frame: &[u8], at: usize) -> u8 {
     frame.get(at).copied().unwrap_or(0)
 }
 
+fn chunk<const BYTES: usize>(frame: &[u8], at: usize) -> Option<&[u8; BYTES]> {
+    frame.get(at..)?.first_chunk()
+}
+
 pub(crate) fn u16_at(frame: &[u8], at: usize) -> u16 {
-    match frame.get(at..at + 2) {
-        Some(&[a, b]) => u16::from_le_bytes([a, b]),
-        _ => 0,
-    }
+    chunk(frame, at).map_or(0, |bytes| u16::from_le_bytes(*bytes))
 }
 
 pub(crate) fn u32_at(frame: &[u8], at: usize) -> u32 {
-    match frame.get(at..at + 4) {
-        Some(&[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]),
-        _ => 0,
-    }
+    chunk(frame, at).map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
 pub(crate) fn u64_at(frame: &[u8], at: usize) -> u64 {
-    frame
-        .get(at..at + 8)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map_or(0, u64::from_le_bytes)
+    chunk(frame, at).map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// Six bytes, for versions.
@@ -38,7 +33,7 @@ pub(crate) fn u48_at(frame: &[u8], at: usize) -> u64 {
 
 /// Bytes `at..at + len`, or the empty slice where the frame does not reach that far.
 pub(crate) fn slice(frame: &[u8], at: usize, len: usize) -> &[u8] {
-    at.checked_add(len).and_then(|end| frame.get(at..end)).unwrap_or(&[])
+    frame.get(at..).and_then(|rest| rest.get(..len)).unwrap_or(&[])
 }
 
 pub(crate) fn write(frame: &mut [u8], at: usize, bytes: &[u8]) {

@@ -19,46 +19,41 @@ use crate::bytes::{narrow, put_u8, put_u16, slice, u8_at, u16_at, u32_at, u64_at
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ref(pub(crate) u16);
 
+/// What a reference leads to; the value is the reference's lower 3 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
 pub(crate) enum Tag {
-    N4,
-    N16,
-    N48,
-    N256,
-    Leaf,
+    N4 = 1,
+    N16 = 2,
+    N48 = 3,
+    N256 = 4,
+    Leaf = 5,
     /// To a flat frame.
-    Flat,
+    Flat = 6,
     /// To a trie frame.
-    Trie,
+    Trie = 7,
 }
 
 impl Ref {
     pub(crate) const NONE: Ref = Ref(0);
 
     pub(crate) fn new(unit: usize, tag: Tag) -> Self {
-        let tag = match tag {
-            Tag::N4 => 1,
-            Tag::N16 => 2,
-            Tag::N48 => 3,
-            Tag::N256 => 4,
-            Tag::Leaf => 5,
-            Tag::Flat => 6,
-            Tag::Trie => 7,
-        };
-        Self(narrow(unit << 3) | tag)
+        Self(narrow(unit << 3) | tag as u16)
     }
 
+    #[inline]
     pub(crate) fn tag(self) -> Option<Tag> {
-        Some(match self.0 & 7 {
-            1 => Tag::N4,
-            2 => Tag::N16,
-            3 => Tag::N48,
-            4 => Tag::N256,
-            5 => Tag::Leaf,
-            6 => Tag::Flat,
-            7 => Tag::Trie,
-            _ => return None,
-        })
+        const TAGS: [Option<Tag>; 8] = [
+            None,
+            Some(Tag::N4),
+            Some(Tag::N16),
+            Some(Tag::N48),
+            Some(Tag::N256),
+            Some(Tag::Leaf),
+            Some(Tag::Flat),
+            Some(Tag::Trie),
+        ];
+        TAGS.get(usize::from(self.0 & 7)).copied().flatten()
     }
 
     /// Where it points, in bytes: the unit's number times 8 is the reference less its tag.
@@ -71,11 +66,11 @@ impl Ref {
     }
 
     pub(crate) fn is_node(self) -> bool {
-        matches!(self.tag(), Some(Tag::N4 | Tag::N16 | Tag::N48 | Tag::N256))
+        (Tag::N4 as u16..=Tag::N256 as u16).contains(&(self.0 & 7))
     }
 
     pub(crate) fn is_crossing(self) -> bool {
-        matches!(self.tag(), Some(Tag::Flat | Tag::Trie))
+        self.0 & 7 >= Tag::Flat as u16
     }
 }
 
@@ -107,6 +102,22 @@ fn tag_for(entries: usize) -> Tag {
     }
 }
 
+fn refs_at(tag: Tag) -> usize {
+    match tag {
+        Tag::N4 => N4_REFS_AT,
+        Tag::N16 => N16_REFS_AT,
+        Tag::N48 => N48_REFS_AT,
+        _ => N256_REFS_AT,
+    }
+}
+
+/// Where the prefix of a node of this tag is.
+#[inline]
+pub(crate) fn prefix_start(tag: u16) -> usize {
+    const STARTS: [usize; 8] = [0, N4_PREFIX_AT, N16_PREFIX_AT, N48_PREFIX_AT, N256_PREFIX_AT, 0, 0, 0];
+    STARTS.get(usize::from(tag & 7)).copied().unwrap_or(0)
+}
+
 fn prefix_at(tag: Tag) -> usize {
     match tag {
         Tag::N4 => N4_PREFIX_AT,
@@ -116,21 +127,67 @@ fn prefix_at(tag: Tag) -> usize {
     }
 }
 
-/// The number of the byte equal to `byte` among the low `lanes` bytes of `word` (Mycroft's zero-byte test; only its
-/// lowest hit is exact, and the lowest is what is taken).
-fn find_byte(word: u64, byte: u8, lanes: usize) -> Option<usize> {
+/// The number of the lowest byte of `word` that equals `byte`; 8 where none does. Mycroft's zero-byte test, whose lowest
+/// hit is exact.
+fn find_byte(word: u64, byte: u8) -> usize {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let difference = word ^ (LOW * u64::from(byte));
     let zeros = difference.wrapping_sub(LOW) & !difference & HIGH;
-    let lane = zeros.trailing_zeros() as usize / 8;
-    (lane < lanes).then_some(lane)
+    zeros.trailing_zeros() as usize / 8
+}
+
+/// Where the entry for `byte` leads, of the node of this tag that `body` starts with. The one search that lookups are made
+/// of: each kind checks its bounds once. A lane without an entry has a reference of zero, so none is looked for.
+#[inline]
+pub(crate) fn find_entry(tag: u16, body: &[u8], byte: u8) -> Ref {
+    const N4: u16 = Tag::N4 as u16;
+    const N16: u16 = Tag::N16 as u16;
+    const N48: u16 = Tag::N48 as u16;
+    Ref(match tag {
+        N4 => {
+            let Some(node) = body.first_chunk::<N4_PREFIX_AT>() else {
+                return Ref::NONE;
+            };
+            let lane = find_byte(u64::from(u32_at(node, KEYS_AT)), byte) as u32;
+            u64_at(node, N4_REFS_AT).checked_shr(16 * lane).unwrap_or(0) as u16
+        }
+        N16 => {
+            let Some(node) = body.first_chunk::<N16_PREFIX_AT>() else {
+                return Ref::NONE;
+            };
+            let low = find_byte(u64_at(node, KEYS_AT), byte);
+            let lane = if low < 8 {
+                low
+            } else {
+                8 + find_byte(u64_at(node, KEYS_AT + 8), byte)
+            };
+            if lane < 16 {
+                u16_at(node, N16_REFS_AT + 2 * lane)
+            } else {
+                0
+            }
+        }
+        N48 => {
+            let Some(node) = body.first_chunk::<N48_PREFIX_AT>() else {
+                return Ref::NONE;
+            };
+            match u8_at(node, KEYS_AT + usize::from(byte)) {
+                0 => 0,
+                number => u16_at(node, N48_REFS_AT - 2 + 2 * usize::from(number)),
+            }
+        }
+        _ => u16_at(body, N256_REFS_AT + 2 * usize::from(byte)),
+    })
 }
 
 /// A node at its place in a frame.
 #[derive(Clone, Copy)]
 pub(crate) struct NodeRef<'a> {
-    frame: &'a [u8],
+    /// The frame from the node on, so that one bounds check serves all fields at fixed places.
+    body: &'a [u8],
+    /// The node's first eight bytes.
+    head: u64,
     at: usize,
     tag: Tag,
 }
@@ -139,29 +196,30 @@ impl<'a> NodeRef<'a> {
     /// None where the reference is to something else.
     pub(crate) fn new(frame: &'a [u8], reference: Ref) -> Option<Self> {
         let tag = reference.tag()?;
-        reference.is_node().then_some(Self {
-            frame,
-            at: reference.offset(),
-            tag,
-        })
+        if !reference.is_node() {
+            return None;
+        }
+        let at = reference.offset();
+        let body = frame.get(at..)?;
+        let head = u64::from_le_bytes(*body.first_chunk()?);
+        Some(Self { body, head, at, tag })
     }
 
     pub(crate) fn prefix(self) -> &'a [u8] {
-        let len = usize::from(u16_at(self.frame, self.at));
-        slice(self.frame, self.at + prefix_at(self.tag), len)
+        slice(self.body, prefix_at(self.tag), self.prefix_len())
     }
 
     pub(crate) fn prefix_len(self) -> usize {
-        usize::from(u16_at(self.frame, self.at))
+        usize::from(self.head as u16)
     }
 
     pub(crate) fn value(self) -> Ref {
-        Ref(u16_at(self.frame, self.at + VALUE_AT))
+        Ref((self.head >> (8 * VALUE_AT)) as u16)
     }
 
     /// Entries, removed ones included.
     pub(crate) fn count(self) -> usize {
-        usize::from(u16_at(self.frame, self.at + COUNT_AT))
+        usize::from((self.head >> (8 * COUNT_AT)) as u16)
     }
 
     pub(crate) fn units(self) -> usize {
@@ -193,12 +251,12 @@ impl<'a> NodeRef<'a> {
         let count = self.count();
         match self.tag {
             Tag::N4 | Tag::N16 => {
-                let keys = slice(self.frame, self.at + KEYS_AT, count);
+                let keys = slice(self.body, KEYS_AT, count);
                 count <= self.capacity() && keys.len() == count && keys.is_sorted_by(|a, b| a < b)
             }
             Tag::N48 => {
                 let mut taken = 0u64;
-                let numbers = slice(self.frame, self.at + KEYS_AT, 256);
+                let numbers = slice(self.body, KEYS_AT, 256);
                 count <= 48
                     && numbers.iter().filter(|number| **number > 0).all(|number| {
                         let bit = 1u64.checked_shl(u32::from(*number)).unwrap_or(0);
@@ -211,56 +269,73 @@ impl<'a> NodeRef<'a> {
         }
     }
 
-    /// Where the reference for `byte` is stored; None where the node has no such entry.
-    pub(crate) fn slot(self, byte: u8) -> Option<usize> {
-        let keys = self.at + KEYS_AT;
+    /// The number of the entry for `byte`, among those that the node's kind stores references for. May be that of an entry
+    /// that was never made, whose reference is zero: key bytes of such are zero too.
+    fn lane(self, byte: u8) -> Option<usize> {
         match self.tag {
             Tag::N4 => {
-                let lane = find_byte(u64::from(u32_at(self.frame, keys)), byte, self.count().min(4))?;
-                Some(self.at + N4_REFS_AT + 2 * lane)
+                let node = self.body.first_chunk::<N4_PREFIX_AT>()?;
+                let lane = find_byte(u64::from(u32_at(node, KEYS_AT)), byte);
+                (lane < 4).then_some(lane)
             }
             Tag::N16 => {
-                let count = self.count().min(16);
-                let lane = match find_byte(u64_at(self.frame, keys), byte, count.min(8)) {
-                    Some(lane) => lane,
-                    None => 8 + find_byte(u64_at(self.frame, keys + 8), byte, count.saturating_sub(8))?,
+                let node = self.body.first_chunk::<N16_PREFIX_AT>()?;
+                let low = find_byte(u64_at(node, KEYS_AT), byte);
+                let lane = if low < 8 {
+                    low
+                } else {
+                    8 + find_byte(u64_at(node, KEYS_AT + 8), byte)
                 };
-                Some(self.at + N16_REFS_AT + 2 * lane)
+                (lane < 16).then_some(lane)
             }
             Tag::N48 => {
-                let number = usize::from(u8_at(self.frame, keys + usize::from(byte)));
-                (1..=48)
-                    .contains(&number)
-                    .then(|| self.at + N48_REFS_AT + 2 * (number - 1))
+                let node = self.body.first_chunk::<N48_PREFIX_AT>()?;
+                let number = usize::from(u8_at(node, KEYS_AT + usize::from(byte)));
+                number.checked_sub(1).filter(|lane| *lane < 48)
             }
-            _ => Some(self.at + N256_REFS_AT + 2 * usize::from(byte)),
+            _ => Some(usize::from(byte)),
         }
     }
 
+    /// Where the reference for `byte` is stored; None where the node has no such entry.
+    pub(crate) fn slot(self, byte: u8) -> Option<usize> {
+        let lane = self.lane(byte)?;
+        let made = self.capacity() == 256 || lane < self.count();
+        made.then(|| self.at + refs_at(self.tag) + 2 * lane)
+    }
+
+    /// Where the entry for `byte` leads.
     pub(crate) fn find(self, byte: u8) -> Ref {
-        self.slot(byte).map_or(Ref::NONE, |slot| Ref(u16_at(self.frame, slot)))
+        find_entry(self.tag as u16, self.body, byte)
     }
 
     /// The first entry at or after byte `from` (0..=256) that leads somewhere.
     pub(crate) fn next_from(self, from: usize) -> Option<(u8, Ref)> {
+        let reference = |lane: usize| Ref(u16_at(self.body, refs_at(self.tag) + 2 * lane));
         match self.tag {
             Tag::N4 | Tag::N16 => {
-                let (capacity, refs_at) = if self.tag == Tag::N4 {
-                    (4, N4_REFS_AT)
-                } else {
-                    (16, N16_REFS_AT)
-                };
-                (0..self.count().min(capacity)).find_map(|lane| {
-                    let byte = u8_at(self.frame, self.at + KEYS_AT + lane);
-                    let reference = Ref(u16_at(self.frame, self.at + refs_at + 2 * lane));
-                    (usize::from(byte) >= from && !reference.is_none()).then_some((byte, reference))
+                let keys = slice(self.body, KEYS_AT, self.count().min(self.capacity()));
+                keys.iter().enumerate().find_map(|(lane, byte)| {
+                    let found = (*byte, reference(lane));
+                    (usize::from(*byte) >= from && !found.1.is_none()).then_some(found)
                 })
             }
-            _ => (from..256).find_map(|byte| {
-                let byte = byte as u8;
-                let reference = self.find(byte);
-                (!reference.is_none()).then_some((byte, reference))
-            }),
+            Tag::N48 => {
+                let numbers = slice(self.body, KEYS_AT, 256).get(from..)?;
+                numbers
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, number)| (1..=48).contains(*number))
+                    .find_map(|(step, number)| {
+                        let found = ((from + step) as u8, reference(usize::from(number - 1)));
+                        (!found.1.is_none()).then_some(found)
+                    })
+            }
+            _ => {
+                let references = slice(self.body, N256_REFS_AT, 512).as_chunks::<2>().0.get(from..)?;
+                let step = references.iter().position(|reference| *reference != [0, 0])?;
+                Some(((from + step) as u8, reference(from + step)))
+            }
         }
     }
 

@@ -25,8 +25,8 @@ mod write;
 
 use crate::{
     Kind, Stored,
-    bytes::{u16_at, u32_at},
-    node::{NodeRef, Ref, Tag},
+    bytes::{slice, u16_at, u32_at},
+    node::{NodeRef, Ref, Tag, VALUE_AT, find_entry, prefix_start},
     record::RecordRef,
 };
 
@@ -126,45 +126,40 @@ impl<'a> TrieRef<'a> {
     pub fn seek(self, key: &[u8]) -> Seek<'a> {
         let mut reference = self.root_ref();
         let mut depth = 0;
-        loop {
-            let Some(node) = self.node(reference) else {
+        while reference.is_node() {
+            let tag = reference.0 & 7;
+            let Some(body) = self.frame.get(reference.offset()..) else {
                 return Seek::Absent;
             };
-            let prefix_len = node.prefix_len();
+            let prefix_len = usize::from(u16_at(body, 0));
             if prefix_len > 0 {
-                if key.get(depth..depth + prefix_len) != Some(node.prefix()) {
+                if key.get(depth..depth + prefix_len) != Some(slice(body, prefix_start(tag), prefix_len)) {
                     return Seek::Absent;
                 }
                 depth += prefix_len;
             }
             let Some(&byte) = key.get(depth) else {
-                return self
-                    .record(node.value())
-                    .map_or(Seek::Absent, |record| Seek::Found(record.trie_stored()));
+                let value = self.record(Ref(u16_at(body, VALUE_AT)));
+                return value.map_or(Seek::Absent, |record| Seek::Found(record.trie_stored()));
             };
-            let next = node.find(byte);
-            match next.tag() {
-                None => return Seek::Absent,
-                Some(Tag::Leaf) => {
-                    let record = RecordRef::new(self.frame, next.offset());
-                    let rest = key.get(depth + 1..).unwrap_or(&[]);
-                    let found = record.key_len() == key.len() && record.suffix(rest.len()) == rest;
-                    return if found {
-                        Seek::Found(record.trie_stored())
-                    } else {
-                        Seek::Absent
-                    };
-                }
-                Some(Tag::Flat | Tag::Trie) => {
-                    return self
-                        .crossing(next)
-                        .map_or(Seek::Absent, |crossing| Seek::Below { crossing, depth });
-                }
-                Some(_) => {
-                    reference = next;
-                    depth += 1;
-                }
-            }
+            reference = find_entry(tag, body, byte);
+            depth += 1;
+        }
+        if let Some(record) = self.record(reference) {
+            let rest = key.get(depth..).unwrap_or(&[]);
+            let found = record.key_len() == key.len() && record.suffix(rest.len()) == rest;
+            return if found {
+                Seek::Found(record.trie_stored())
+            } else {
+                Seek::Absent
+            };
+        }
+        match self.crossing(reference) {
+            Some(crossing) if depth > 0 => Seek::Below {
+                crossing,
+                depth: depth - 1,
+            },
+            _ => Seek::Absent,
         }
     }
 

@@ -10,9 +10,12 @@ use crate::{
     request::{ListItem, ListRequest, Range, Record, TreeId},
 };
 
+/// Full keys up to this long are put together on the stack: most are.
+const SHORT_BYTES: usize = 128;
+
 /// A tree's number in front of a key, on the stack where it fits.
 pub(crate) struct FullKey {
-    short: [u8; 256],
+    short: [u8; SHORT_BYTES],
     long: Vec<u8>,
     len: usize,
 }
@@ -21,7 +24,7 @@ impl FullKey {
     pub(crate) fn new(tree: u32, key: &[u8]) -> Self {
         let len = TREE_BYTES + key.len();
         let mut full = Self {
-            short: [0; 256],
+            short: [0; SHORT_BYTES],
             long: Vec::new(),
             len,
         };

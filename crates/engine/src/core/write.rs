@@ -5,6 +5,7 @@ use coppice_journal::{Error as JournalError, Op};
 use super::{CATALOG, Durable, Engine, State, TREE_BYTES, read::FullKey, read::check_tree};
 use crate::{
     error::{Error, ErrorCode},
+    forest::Known,
     options::{Durability, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION},
     request::{Condition, TreeId},
 };
@@ -162,8 +163,8 @@ impl Engine {
         check_tree(&state, tree)?;
         self.check_lengths(&state, key, value)?;
         // Reads in the frames on the path too, so that applying does not have to wait for the disk.
-        let version = state.forest.version(full.bytes())?.map(|(version, _)| version);
-        if !condition.holds(version) {
+        let known = state.forest.look_up(full.bytes())?;
+        if !condition.holds(known.map(|known| known.version)) {
             return Ok(None);
         }
         self.append(
@@ -174,7 +175,7 @@ impl Engine {
                 value,
             }],
         )?;
-        let version = self.applied(state.put(full.bytes(), value))?;
+        let version = self.applied(state.put(full.bytes(), value, known))?;
         drop(state);
         self.settle()?;
         Ok(Some(version))
@@ -233,7 +234,7 @@ impl Engine {
         }
         for (key, value) in accepted {
             let full = FullKey::new(tree.0, key);
-            self.applied(state.put(full.bytes(), value))?;
+            self.applied(state.look_up_and_put(full.bytes(), value))?;
         }
         match refused {
             Some((_, error)) => Err(error),
@@ -246,12 +247,14 @@ impl Engine {
         let mut state = self.state.write();
         self.check_writable()?;
         check_tree(&state, tree)?;
-        let version = state.forest.version(full.bytes())?.map(|(version, _)| version);
-        if version.is_none() || !condition.holds(version) {
+        let Some(known) = state.forest.look_up(full.bytes())? else {
+            return Ok(false);
+        };
+        if !condition.holds(Some(known.version)) {
             return Ok(false);
         }
         self.append(&state, &[Op::Delete { tree: tree.0, key }])?;
-        self.applied(state.remove(full.bytes()))?;
+        self.applied(state.remove(full.bytes(), known))?;
         drop(state);
         self.settle()?;
         Ok(true)
@@ -260,20 +263,26 @@ impl Engine {
 
 /// What the journal's operations do to the state: the same when they are made and when they are replayed.
 impl State {
-    pub(super) fn put(&mut self, full: &[u8], value: &[u8]) -> Result<u64, Error> {
+    fn put(&mut self, full: &[u8], value: &[u8], known: Option<Known>) -> Result<u64, Error> {
         self.sequence += 1;
-        self.forest.put(full, self.sequence, value)?;
+        self.forest
+            .put(full, self.sequence, value, known.and_then(|known| known.extent))?;
         Ok(self.sequence)
     }
 
-    pub(super) fn remove(&mut self, full: &[u8]) -> Result<(), Error> {
-        self.sequence += 1;
-        self.forest.remove(full).map(|_| ())
+    fn look_up_and_put(&mut self, full: &[u8], value: &[u8]) -> Result<u64, Error> {
+        let known = self.forest.look_up(full)?;
+        self.put(full, value, known)
     }
 
-    pub(super) fn create_tree(&mut self, tree: u32, name: &[u8]) -> Result<(), Error> {
+    fn remove(&mut self, full: &[u8], known: Known) -> Result<(), Error> {
+        self.sequence += 1;
+        self.forest.remove(full, known.extent)
+    }
+
+    fn create_tree(&mut self, tree: u32, name: &[u8]) -> Result<(), Error> {
         let full = FullKey::new(CATALOG, name);
-        self.put(full.bytes(), &tree.to_le_bytes())?;
+        self.look_up_and_put(full.bytes(), &tree.to_le_bytes())?;
         self.next_tree = self.next_tree.max(tree + 1);
         Ok(())
     }
@@ -290,13 +299,18 @@ impl State {
                 if !fits(key) || value.len() > MAX_VALUE_BYTES || tree == CATALOG || tree >= self.next_tree {
                     return Err(wrong("a put that was never made"));
                 }
-                self.put(FullKey::new(tree, key).bytes(), value).map(|_| ())
+                self.look_up_and_put(FullKey::new(tree, key).bytes(), value).map(|_| ())
             }
             Op::Delete { tree, key } => {
                 if tree == CATALOG || tree >= self.next_tree {
                     return Err(wrong("a delete that was never made"));
                 }
-                self.remove(FullKey::new(tree, key).bytes())
+                let full = FullKey::new(tree, key);
+                let known = self
+                    .forest
+                    .look_up(full.bytes())?
+                    .ok_or_else(|| wrong("a delete of a key that is not there"))?;
+                self.remove(full.bytes(), known)
             }
             Op::CreateTree { tree, name } => {
                 if tree != self.next_tree || !fits(name) {

@@ -14,9 +14,9 @@ use crate::{
 const MAX_ATTEMPTS: usize = 1 << 15;
 
 impl Forest {
-    /// Inserts or replaces a record. The caller has checked the lengths and read in the frames on the key's path.
-    pub(crate) fn put(&mut self, key: &[u8], version: u64, value: &[u8]) -> Result<(), Error> {
-        let replaced = self.version(key)?.and_then(|(_, extent)| extent);
+    /// Inserts or replaces a record. The caller has checked the lengths, and has looked the key up: so the frames on its
+    /// path are in memory, and `replaced` is the blob that the value there had to itself.
+    pub(crate) fn put(&mut self, key: &[u8], version: u64, value: &[u8], replaced: Option<u32>) -> Result<(), Error> {
         let value = if self.is_inline(value.len()) {
             Value::Inline(value)
         } else {

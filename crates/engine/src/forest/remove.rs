@@ -9,11 +9,8 @@ use crate::{buffer::Buffer, error::Error, table::BlobKind};
 const JOIN_EVERY_RECORDS: usize = 16;
 
 impl Forest {
-    /// Removes a record. False where there is none.
-    pub(crate) fn remove(&mut self, key: &[u8]) -> Result<bool, Error> {
-        let Some((_, extent)) = self.version(key)? else {
-            return Ok(false);
-        };
+    /// Removes a record that is there, as the caller has found, and the blob that its value has to itself.
+    pub(crate) fn remove(&mut self, key: &[u8], extent: Option<u32>) -> Result<(), Error> {
         let mut path = vec![Level { blob: ROOT, base: 0 }];
         let mut kind = Kind::Trie;
         while let Some(&Level { blob, base }) = path.last() {
@@ -39,8 +36,7 @@ impl Forest {
         if let Some(blob) = extent {
             self.table.remove(blob);
         }
-        self.give_back(key, &path, kind)?;
-        Ok(true)
+        self.give_back(key, &path, kind)
     }
 
     /// Drops the frames on the path that hold nothing any more, from the bottom up; joins one that holds little.

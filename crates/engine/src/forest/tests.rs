@@ -80,15 +80,15 @@ fn apply(forest: &mut Forest, model: &mut Model, version: u64, step: Step) {
     match step {
         Step::Put(key, len) => {
             let value = vec![version as u8; len];
-            forest.put(&key, version, &value).unwrap();
+            forest.look_up_and_put(&key, version, &value);
             model.insert(key, (version, value));
         }
         Step::Remove(key) => {
-            assert_eq!(forest.remove(&key).unwrap(), model.remove(&key).is_some(), "{key:?}");
+            assert_eq!(forest.look_up_and_remove(&key), model.remove(&key).is_some(), "{key:?}");
         }
         Step::RemoveNth(nth) => {
             if let Some(key) = model.keys().nth(nth % model.len().max(1)).cloned() {
-                assert!(forest.remove(&key).unwrap(), "{key:?}");
+                assert!(forest.look_up_and_remove(&key), "{key:?}");
                 model.remove(&key);
             }
         }
@@ -122,7 +122,7 @@ proptest! {
             }
         }
         for key in keys {
-            prop_assert!(forest.remove(&key).unwrap());
+            prop_assert!(forest.look_up_and_remove(&key));
         }
         assert_same(&forest, &Model::new());
         prop_assert_eq!(forest.table.census().blobs, 1, "frames are left over");
@@ -228,7 +228,7 @@ fn holds_a_hundred_thousand_keys_in_frames_of_real_size() {
     for version in 1..=100_000 {
         let key = object_key(random.below(1 << 20));
         let value = vec![version as u8; random.below(200) as usize];
-        forest.put(&key, version, &value).unwrap();
+        forest.look_up_and_put(&key, version, &value);
         model.insert(key, (version, value));
     }
     assert_same(&forest, &model);
@@ -241,7 +241,7 @@ fn holds_a_hundred_thousand_keys_in_frames_of_real_size() {
     );
     let keys: Vec<Vec<u8>> = model.keys().cloned().collect();
     for key in keys.iter().filter(|_| random.below(10) < 9) {
-        assert!(forest.remove(key).unwrap());
+        assert!(forest.look_up_and_remove(key));
         model.remove(key);
     }
     assert_same(&forest, &model);
@@ -252,7 +252,7 @@ fn fills_frames_under_ascending_inserts() {
     let mut forest = planted(65536);
     for number in 0..60_000u64 {
         let key = format!("bucket/dir-{:04}/object-{:06}.json", number / 1000, number % 1000);
-        forest.put(key.as_bytes(), number + 1, &[7; 100]).unwrap();
+        forest.look_up_and_put(key.as_bytes(), number + 1, &[7; 100]);
     }
     forest.assert_valid();
     let census = forest.table.census();
@@ -269,9 +269,7 @@ fn replaces_values_without_growing() {
     let mut forest = planted(65536);
     for round in 0..20u64 {
         for number in 0..5_000u64 {
-            forest
-                .put(&object_key(number), round * 5_000 + number + 1, &[round as u8; 100])
-                .unwrap();
+            forest.look_up_and_put(&object_key(number), round * 5_000 + number + 1, &[round as u8; 100]);
         }
     }
     forest.assert_valid();
@@ -296,7 +294,7 @@ fn takes_the_longest_keys_and_chains_of_prefixes() {
                 *byte = last;
             }
             version += 1;
-            forest.put(&key, version, &key).unwrap();
+            forest.look_up_and_put(&key, version, &key);
             model.insert(key.clone(), (version, key));
         }
     }

@@ -124,10 +124,9 @@ fn an_entry_is_set_replaced_and_removed_in_order() {
 #[test]
 fn a_byte_is_found_in_its_lowest_lane_only() {
     let word = u64::from_le_bytes([0, 1, 0xFF, 0x80, 0x7F, 1, 0, 0]);
-    assert_eq!(find_byte(word, 0, 8), Some(0));
-    assert_eq!(find_byte(word, 1, 8), Some(1));
-    assert_eq!(find_byte(word, 0xFF, 8), Some(2));
-    assert_eq!(find_byte(word, 0x80, 8), Some(3));
-    assert_eq!(find_byte(word, 0x80, 3), None);
-    assert_eq!(find_byte(word, 2, 8), None);
+    assert_eq!(find_byte(word, 0), 0);
+    assert_eq!(find_byte(word, 1), 1);
+    assert_eq!(find_byte(word, 0xFF), 2);
+    assert_eq!(find_byte(word, 0x80), 3);
+    assert_eq!(find_byte(word, 2), 8);
 }
