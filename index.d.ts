@@ -16,15 +16,13 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_KEY_TOO_LARGE'
   /** A value of more than 16 MiB (16,777,216 bytes); nothing was done. */
   | 'ERR_COPPICE_VALUE_TOO_LARGE'
-  /** The tree that a handle stands for was dropped. */
-  | 'ERR_COPPICE_TREE_DROPPED'
   /** Bytes on disk fail their check. The message names the file and the place. */
   | 'ERR_COPPICE_CORRUPT'
   /** The database's files are of a format that this version does not read. */
   | 'ERR_COPPICE_INCOMPATIBLE_FORMAT'
   /** The operating system refused a read, a write or a sync; `cause` has its words. */
   | 'ERR_COPPICE_IO'
-  /** The disk is full; nothing was done. Reads and deletes go on. */
+  /** The disk is full; nothing was done. Reads go on, and writes do when there is space again. */
   | 'ERR_COPPICE_NO_SPACE'
   /** A write is visible, but whether it is durable is not known. */
   | 'ERR_COPPICE_OUTCOME_UNKNOWN'
@@ -137,7 +135,8 @@ export interface Entry<V, K = string> {
  *
  * Every method throws {@link CoppiceError} with ERR_COPPICE_CLOSED once the database is closed, and with
  * ERR_COPPICE_INVALID_ARGUMENT or ERR_COPPICE_KEY_TOO_LARGE for a key that cannot be one. Whatever returns keys throws
- * ERR_COPPICE_INVALID_ARGUMENT on meeting one that is not UTF-8, unless the tree was opened with `keys: 'buffer'`.
+ * ERR_COPPICE_INVALID_ARGUMENT on meeting one that is not UTF-8, unless the tree was opened with `keys: 'buffer'`. What
+ * has to be read from disk first may turn out damaged (ERR_COPPICE_CORRUPT) or unreadable (ERR_COPPICE_IO).
  *
  * Buffers that come back are views of memory that other values lie in too, as those of Node's own pool are: they are
  * yours to change, but a small one that is kept for long keeps up to 64 KiB alive. Keep `Buffer.from(value)` instead.
@@ -196,7 +195,8 @@ export interface Condition {
  *
  * A write that returned is visible to every reader of the database, in all worker threads, and has survived what the
  * database's `durability` says; `Database.flush` waits until it is on disk. Besides what {@link Reader} says, writes
- * throw ERR_COPPICE_NO_SPACE, ERR_COPPICE_READ_ONLY and ERR_COPPICE_IO, and nothing was written then.
+ * throw ERR_COPPICE_NO_SPACE and ERR_COPPICE_READ_ONLY, with nothing written, and ERR_COPPICE_OUTCOME_UNKNOWN where the
+ * system failed the write or its sync: only opening the database again tells whether it was kept.
  */
 export interface Tree<V, In = V, K = string> extends Reader<V, K> {
   /** The name that it was opened by. */
@@ -274,7 +274,7 @@ export interface DatabaseStats {
     rounds: number
     failures: number
     bytesWritten: number
-    /** Why the last round failed; not there where it did not. */
+    /** What the last round that failed says of it; not there where none has. */
     lastError?: string
   }
   disk: {
@@ -370,13 +370,15 @@ export interface Database extends Disposable, AsyncDisposable {
   trees(): string[]
   /**
    * Resolves when all that was written before the call is on disk, and so survives a power cut. Rejects with
-   * ERR_COPPICE_IO or ERR_COPPICE_OUTCOME_UNKNOWN where that could not be made sure of. Runs off the event loop.
+   * ERR_COPPICE_IO where that failed, from when on the database takes no writes (ERR_COPPICE_READ_ONLY). Runs off the
+   * event loop.
    */
   flush(): Promise<void>
   /**
    * Resolves when all that was written before the call is in the blob store, and the journal is cut down to what came
    * after. Checkpoints also happen by themselves (see {@link OpenOptions.checkpoint}) and at `close`; one by hand makes
-   * the next open quicker. Runs off the event loop.
+   * the next open quicker. Rejects with ERR_COPPICE_NO_SPACE where the disk is full (nothing is lost then, and a later
+   * one may succeed), else as `flush` does. Runs off the event loop.
    */
   checkpoint(): Promise<CheckpointReport>
   /** Counters and sizes, as of now. */
@@ -425,7 +427,8 @@ export interface OpenOptions {
   }
 }
 /**
- * Opens the database in a folder, creating both where there is none (but not the parent folder). Recovers what a crash left, before it returns.
+ * Opens the database in a folder, creating both where there is none (but not the parent folder). Recovers what a crash
+ * left, before it returns.
  *
  * `path` is the database's folder. `':memory:'` gives a volatile database instead, a new one at each call, whose
  * options are checked and do not matter. The same folder opened again in this process, from worker threads too, shares

@@ -70,7 +70,7 @@ export interface DatabaseStats {
     rounds: number
     failures: number
     bytesWritten: number
-    /** Why the last round failed; not there where it did not. */
+    /** What the last round that failed says of it; not there where none has. */
     lastError?: string
   }
   disk: {
@@ -130,13 +130,15 @@ export interface Database extends Disposable, AsyncDisposable {
   trees(): string[]
   /**
    * Resolves when all that was written before the call is on disk, and so survives a power cut. Rejects with
-   * ERR_COPPICE_IO or ERR_COPPICE_OUTCOME_UNKNOWN where that could not be made sure of. Runs off the event loop.
+   * ERR_COPPICE_IO where that failed, from when on the database takes no writes (ERR_COPPICE_READ_ONLY). Runs off the
+   * event loop.
    */
   flush(): Promise<void>
   /**
    * Resolves when all that was written before the call is in the blob store, and the journal is cut down to what came
    * after. Checkpoints also happen by themselves (see {@link OpenOptions.checkpoint}) and at `close`; one by hand makes
-   * the next open quicker. Runs off the event loop.
+   * the next open quicker. Rejects with ERR_COPPICE_NO_SPACE where the disk is full (nothing is lost then, and a later
+   * one may succeed), else as `flush` does. Runs off the event loop.
    */
   checkpoint(): Promise<CheckpointReport>
   /** Counters and sizes, as of now. */

@@ -16,15 +16,13 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_KEY_TOO_LARGE'
   /** A value of more than 16 MiB (16,777,216 bytes); nothing was done. */
   | 'ERR_COPPICE_VALUE_TOO_LARGE'
-  /** The tree that a handle stands for was dropped. */
-  | 'ERR_COPPICE_TREE_DROPPED'
   /** Bytes on disk fail their check. The message names the file and the place. */
   | 'ERR_COPPICE_CORRUPT'
   /** The database's files are of a format that this version does not read. */
   | 'ERR_COPPICE_INCOMPATIBLE_FORMAT'
   /** The operating system refused a read, a write or a sync; `cause` has its words. */
   | 'ERR_COPPICE_IO'
-  /** The disk is full; nothing was done. Reads and deletes go on. */
+  /** The disk is full; nothing was done. Reads go on, and writes do when there is space again. */
   | 'ERR_COPPICE_NO_SPACE'
   /** A write is visible, but whether it is durable is not known. */
   | 'ERR_COPPICE_OUTCOME_UNKNOWN'

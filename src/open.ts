@@ -45,7 +45,8 @@ const DEFAULT_JOURNAL_BYTES = 256 * 1024 * 1024
 const IN_MEMORY = ':memory:'
 
 /**
- * Opens the database in a folder, creating both where there is none (but not the parent folder). Recovers what a crash left, before it returns.
+ * Opens the database in a folder, creating both where there is none (but not the parent folder). Recovers what a crash
+ * left, before it returns.
  *
  * `path` is the database's folder. `':memory:'` gives a volatile database instead, a new one at each call, whose
  * options are checked and do not matter. The same folder opened again in this process, from worker threads too, shares

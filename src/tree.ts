@@ -34,7 +34,8 @@ export interface Condition {
  *
  * A write that returned is visible to every reader of the database, in all worker threads, and has survived what the
  * database's `durability` says; `Database.flush` waits until it is on disk. Besides what {@link Reader} says, writes
- * throw ERR_COPPICE_NO_SPACE, ERR_COPPICE_READ_ONLY and ERR_COPPICE_IO, and nothing was written then.
+ * throw ERR_COPPICE_NO_SPACE and ERR_COPPICE_READ_ONLY, with nothing written, and ERR_COPPICE_OUTCOME_UNKNOWN where the
+ * system failed the write or its sync: only opening the database again tells whether it was kept.
  */
 export interface Tree<V, In = V, K = string> extends Reader<V, K> {
   /** The name that it was opened by. */
