@@ -23,7 +23,8 @@ export type Key = string | Uint8Array
  */
 export type Bytes = Uint8Array | string
 
-const MAX_KEY_BYTES = 8192
+/** The longest key. */
+export const MAX_KEY_BYTES = 8192
 /** A string of so many UTF-16 units has no more than MAX_KEY_BYTES bytes. */
 const SURELY_FITS = Math.floor(MAX_KEY_BYTES / 3)
 const MAX_VALUE_BYTES = 16 * 1024 * 1024

@@ -5,6 +5,7 @@
 
 import { describe } from './check.js'
 import { invalid } from './errors.js'
+import { MAX_KEY_BYTES } from './key.js'
 
 /** The last item of a page. */
 export interface Position {
@@ -16,7 +17,6 @@ const VERSION = 1
 const KIND_KEY = 0
 const KIND_PREFIX = 1
 const HEADER_BYTES = 2
-const MAX_KEY_BYTES = 8192
 
 export function encodeToken(kind: Position['kind'], item: string | Uint8Array): string {
   const header = Buffer.from([VERSION, kind === 'key' ? KIND_KEY : KIND_PREFIX])
