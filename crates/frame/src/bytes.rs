@@ -6,22 +6,27 @@
 
 use crate::UNIT_BYTES;
 
+#[inline(always)]
 pub(crate) fn u8_at(frame: &[u8], at: usize) -> u8 {
     frame.get(at).copied().unwrap_or(0)
 }
 
-fn chunk<const BYTES: usize>(frame: &[u8], at: usize) -> Option<&[u8; BYTES]> {
+#[inline(always)]
+pub(crate) fn chunk<const BYTES: usize>(frame: &[u8], at: usize) -> Option<&[u8; BYTES]> {
     frame.get(at..)?.first_chunk()
 }
 
+#[inline(always)]
 pub(crate) fn u16_at(frame: &[u8], at: usize) -> u16 {
     chunk(frame, at).map_or(0, |bytes| u16::from_le_bytes(*bytes))
 }
 
+#[inline(always)]
 pub(crate) fn u32_at(frame: &[u8], at: usize) -> u32 {
     chunk(frame, at).map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
+#[inline(always)]
 pub(crate) fn u64_at(frame: &[u8], at: usize) -> u64 {
     chunk(frame, at).map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }

@@ -13,7 +13,7 @@
 //! A reference of zero is an entry that was removed; it comes back by one store, or goes when the node is next written. In
 //! a node of 48 the entries are numbered in the order they came.
 
-use crate::bytes::{narrow, put_u8, put_u16, slice, u8_at, u16_at, u32_at, u64_at, units_for, write};
+use crate::bytes::{chunk, narrow, put_u8, put_u16, slice, u8_at, u16_at, u32_at, u64_at, units_for, write};
 
 /// A reference: the unit's number in the upper 13 bits, what lies there in the lower 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,13 +111,6 @@ fn refs_at(tag: Tag) -> usize {
     }
 }
 
-/// Where the prefix of a node of this tag is.
-#[inline]
-pub(crate) fn prefix_start(tag: u16) -> usize {
-    const STARTS: [usize; 8] = [0, N4_PREFIX_AT, N16_PREFIX_AT, N48_PREFIX_AT, N256_PREFIX_AT, 0, 0, 0];
-    STARTS.get(usize::from(tag & 7)).copied().unwrap_or(0)
-}
-
 fn prefix_at(tag: Tag) -> usize {
     match tag {
         Tag::N4 => N4_PREFIX_AT,
@@ -137,48 +130,98 @@ fn find_byte(word: u64, byte: u8) -> usize {
     zeros.trailing_zeros() as usize / 8
 }
 
-/// Where the entry for `byte` leads, of the node of this tag that `body` starts with. The one search that lookups are made
-/// of: each kind checks its bounds once. A lane without an entry has a reference of zero, so none is looked for.
-#[inline]
-pub(crate) fn find_entry(tag: u16, body: &[u8], byte: u8) -> Ref {
-    const N4: u16 = Tag::N4 as u16;
-    const N16: u16 = Tag::N16 as u16;
-    const N48: u16 = Tag::N48 as u16;
-    Ref(match tag {
-        N4 => {
-            let Some(node) = body.first_chunk::<N4_PREFIX_AT>() else {
-                return Ref::NONE;
-            };
-            let lane = find_byte(u64::from(u32_at(node, KEYS_AT)), byte) as u32;
-            u64_at(node, N4_REFS_AT).checked_shr(16 * lane).unwrap_or(0) as u16
+/// One step of a lookup.
+pub(crate) enum Taken {
+    /// To where the key's next byte leads, at this depth.
+    On(Ref, usize),
+    /// The key ends at the node, whose own value this is.
+    Ends(Ref),
+    /// The key leaves the node's prefix.
+    Leaves,
+}
+
+/// Whether the node's prefix of `len` bytes, at `start`, comes next in the key.
+#[inline(always)]
+fn passes(node: &[u8], start: usize, len: usize, key: &[u8], depth: usize) -> bool {
+    // A short prefix is compared as one word where both sides have eight bytes to read.
+    if len <= 8
+        && let Some(prefix) = chunk::<8>(node, start)
+        && let Some(wanted) = chunk::<8>(key, depth)
+    {
+        let difference = u64::from_le_bytes(*prefix) ^ u64::from_le_bytes(*wanted);
+        return difference & (u64::MAX >> (64 - 8 * len as u32)) == 0;
+    }
+    key.get(depth..depth + len) == Some(slice(node, start, len))
+}
+
+/// Takes a lookup through the node that `reference` is to: past its prefix, and on by the key's next byte. This is what
+/// lookups are made of, so each kind of node checks its bounds once. A lane without an entry has a reference of zero, so
+/// none is looked for.
+#[inline(always)]
+pub(crate) fn take_step(frame: &[u8], reference: Ref, key: &[u8], depth: usize) -> Taken {
+    #[inline(always)]
+    fn through<const SIZE: usize>(
+        body: &[u8],
+        key: &[u8],
+        depth: usize,
+        find: impl Fn(&[u8; SIZE], u8) -> u16,
+    ) -> Taken {
+        let Some(node) = body.first_chunk::<SIZE>() else {
+            return Taken::Leaves;
+        };
+        let len = usize::from(u16_at(node, 0));
+        if len > 0 && !passes(body, SIZE, len, key, depth) {
+            return Taken::Leaves;
         }
-        N16 => {
-            let Some(node) = body.first_chunk::<N16_PREFIX_AT>() else {
-                return Ref::NONE;
-            };
-            let low = find_byte(u64_at(node, KEYS_AT), byte);
-            let lane = if low < 8 {
-                low
-            } else {
-                8 + find_byte(u64_at(node, KEYS_AT + 8), byte)
-            };
-            if lane < 16 {
-                u16_at(node, N16_REFS_AT + 2 * lane)
-            } else {
-                0
-            }
+        match key.get(depth + len) {
+            Some(byte) => Taken::On(Ref(find(node, *byte)), depth + len + 1),
+            None => Taken::Ends(Ref(u16_at(node, VALUE_AT))),
         }
-        N48 => {
-            let Some(node) = body.first_chunk::<N48_PREFIX_AT>() else {
-                return Ref::NONE;
-            };
-            match u8_at(node, KEYS_AT + usize::from(byte)) {
-                0 => 0,
-                number => u16_at(node, N48_REFS_AT - 2 + 2 * usize::from(number)),
-            }
-        }
-        _ => u16_at(body, N256_REFS_AT + 2 * usize::from(byte)),
-    })
+    }
+    let Some(body) = frame.get(reference.offset()..) else {
+        return Taken::Leaves;
+    };
+    match reference.tag() {
+        Some(Tag::N4) => through::<N4_PREFIX_AT>(body, key, depth, find_in_4),
+        Some(Tag::N16) => through::<N16_PREFIX_AT>(body, key, depth, find_in_16),
+        Some(Tag::N48) => through::<N48_PREFIX_AT>(body, key, depth, find_in_48),
+        Some(Tag::N256) => through::<N256_PREFIX_AT>(body, key, depth, find_in_256),
+        _ => Taken::Leaves,
+    }
+}
+
+#[inline(always)]
+fn find_in_4(node: &[u8; N4_PREFIX_AT], byte: u8) -> u16 {
+    let lane = find_byte(u64::from(u32_at(node, KEYS_AT)), byte) as u32;
+    u64_at(node, N4_REFS_AT).checked_shr(16 * lane).unwrap_or(0) as u16
+}
+
+#[inline(always)]
+fn find_in_16(node: &[u8; N16_PREFIX_AT], byte: u8) -> u16 {
+    let low = find_byte(u64_at(node, KEYS_AT), byte);
+    let lane = if low < 8 {
+        low
+    } else {
+        8 + find_byte(u64_at(node, KEYS_AT + 8), byte)
+    };
+    if lane < 16 {
+        u16_at(node, N16_REFS_AT + 2 * lane)
+    } else {
+        0
+    }
+}
+
+#[inline(always)]
+fn find_in_48(node: &[u8; N48_PREFIX_AT], byte: u8) -> u16 {
+    match u8_at(node, KEYS_AT + usize::from(byte)) {
+        0 => 0,
+        number => u16_at(node, N48_REFS_AT - 2 + 2 * usize::from(number)),
+    }
+}
+
+#[inline(always)]
+fn find_in_256(node: &[u8; N256_PREFIX_AT], byte: u8) -> u16 {
+    u16_at(node, N256_REFS_AT + 2 * usize::from(byte))
 }
 
 /// A node at its place in a frame.
@@ -306,7 +349,13 @@ impl<'a> NodeRef<'a> {
 
     /// Where the entry for `byte` leads.
     pub(crate) fn find(self, byte: u8) -> Ref {
-        find_entry(self.tag as u16, self.body, byte)
+        let body = self.body;
+        Ref(match self.tag {
+            Tag::N4 => body.first_chunk().map_or(0, |node| find_in_4(node, byte)),
+            Tag::N16 => body.first_chunk().map_or(0, |node| find_in_16(node, byte)),
+            Tag::N48 => body.first_chunk().map_or(0, |node| find_in_48(node, byte)),
+            _ => body.first_chunk().map_or(0, |node| find_in_256(node, byte)),
+        })
     }
 
     /// The first entry at or after byte `from` (0..=256) that leads somewhere.

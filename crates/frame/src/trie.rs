@@ -25,8 +25,8 @@ mod write;
 
 use crate::{
     Kind, Stored,
-    bytes::{slice, u16_at, u32_at},
-    node::{NodeRef, Ref, Tag, VALUE_AT, find_entry, prefix_start},
+    bytes::{u16_at, u32_at},
+    node::{NodeRef, Ref, Tag, Taken, take_step},
     record::RecordRef,
 };
 
@@ -127,23 +127,14 @@ impl<'a> TrieRef<'a> {
         let mut reference = self.root_ref();
         let mut depth = 0;
         while reference.is_node() {
-            let tag = reference.0 & 7;
-            let Some(body) = self.frame.get(reference.offset()..) else {
-                return Seek::Absent;
-            };
-            let prefix_len = usize::from(u16_at(body, 0));
-            if prefix_len > 0 {
-                if key.get(depth..depth + prefix_len) != Some(slice(body, prefix_start(tag), prefix_len)) {
-                    return Seek::Absent;
+            match take_step(self.frame, reference, key, depth) {
+                Taken::On(next, behind) => (reference, depth) = (next, behind),
+                Taken::Ends(value) => {
+                    let value = self.record(value);
+                    return value.map_or(Seek::Absent, |record| Seek::Found(record.trie_stored()));
                 }
-                depth += prefix_len;
+                Taken::Leaves => return Seek::Absent,
             }
-            let Some(&byte) = key.get(depth) else {
-                let value = self.record(Ref(u16_at(body, VALUE_AT)));
-                return value.map_or(Seek::Absent, |record| Seek::Found(record.trie_stored()));
-            };
-            reference = find_entry(tag, body, byte);
-            depth += 1;
         }
         if let Some(record) = self.record(reference) {
             let rest = key.get(depth..).unwrap_or(&[]);
