@@ -17,8 +17,8 @@ use crate::{
 /// What was done for one insert already, and is not done for it again: each could make room only to have it taken back.
 #[derive(Default)]
 pub(super) struct Tried {
-    /// The frame that was rebuilt last.
-    compacted: Option<u32>,
+    /// The frames that were rebuilt.
+    compacted: Vec<u32>,
     /// Whether records moved to a sibling.
     moved: bool,
 }

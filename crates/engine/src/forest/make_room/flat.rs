@@ -62,11 +62,11 @@ impl Forest {
         let frame_bytes = self.frame_bytes();
         let old = self.table.buffer(level.blob, BlobKind::Flat)?;
         let items = FlatRef::new(old.bytes()).items();
-        if tried.compacted != Some(level.blob)
+        if !tried.compacted.contains(&level.blob)
             && flat_bytes_needed(frame_bytes, &items) + need <= frame_bytes / 16 * 15
             && let Some(buffer) = self.built(&items, 0)
         {
-            tried.compacted = Some(level.blob);
+            tried.compacted.push(level.blob);
             self.table.replace(level.blob, buffer);
             return Ok(None);
         }

@@ -26,10 +26,10 @@ impl Forest {
         let frame_bytes = self.frame_bytes();
         let old = self.table.buffer(level.blob, BlobKind::Trie)?;
         let trie = TrieRef::new(old.bytes());
-        if tried.compacted != Some(level.blob) && trie.live_bytes() + need <= frame_bytes / 8 * 7 {
+        if !tried.compacted.contains(&level.blob) && trie.live_bytes() + need <= frame_bytes / 8 * 7 {
             let mut buffer = Buffer::zeroed(frame_bytes);
             if copy_trie(old.bytes(), buffer.make_mut()).is_ok() {
-                tried.compacted = Some(level.blob);
+                tried.compacted.push(level.blob);
                 self.table.replace(level.blob, buffer);
                 return Ok(None);
             }
