@@ -20,8 +20,6 @@ pub enum ErrorCode {
     KeyTooLarge,
     /// A value is longer than the limit.
     ValueTooLarge,
-    /// The tree that a handle stands for was dropped.
-    TreeDropped,
     /// Bytes on disk fail their check.
     Corrupt,
     /// The files are of a format that this version does not read.

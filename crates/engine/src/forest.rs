@@ -142,8 +142,27 @@ impl Forest {
         self.find(key)?.map(|stored| self.resolve(stored)).transpose()
     }
 
-    /// What a change to a key's record must know of it.
+    /// Reads in the frames on the path that an insert of the key would take.
+    fn read_in_path(&self, key: &[u8]) -> Result<(), Error> {
+        let (mut blob, mut rest) = (ROOT, key);
+        for _ in 0..MAX_FRAMES_ON_PATH {
+            let Some((crossing, depth)) = self.table.trie(blob)?.seek_place(rest) else {
+                return Ok(());
+            };
+            if crossing.kind == Kind::Flat {
+                return self.table.flat(crossing.child).map(|_| ());
+            }
+            blob = crossing.child;
+            rest = rest.get(depth..).unwrap_or(&[]);
+        }
+        Err(self.lost("a path has no end"))
+    }
+
+    /// What a change to a key's record must know of it. Reads in the frames that the change will touch.
     pub(crate) fn look_up(&self, key: &[u8]) -> Result<Option<Known>, Error> {
+        if !self.table.is_all_resident() {
+            self.read_in_path(key)?;
+        }
         Ok(self.find(key)?.map(|stored| Known {
             version: stored.version,
             extent: match stored.value {

@@ -14,6 +14,8 @@ mod registry;
 mod request;
 mod stats;
 mod table;
+#[cfg(test)]
+mod testing;
 
 pub use database::Database;
 pub use error::{Error, ErrorCode};

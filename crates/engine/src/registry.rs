@@ -5,7 +5,9 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc, sync::LazyLock};
 
-use coppice_disk::{FolderDisk, FolderIdentity, FolderLock, LockError};
+use coppice_disk::{FolderDisk, FolderIdentity, FolderLock, LOCK_FILE_NAME, LockError};
+use coppice_journal::is_segment_name;
+use coppice_store::{SUPERBLOCK_NAME, is_leftover};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
@@ -83,34 +85,33 @@ pub(crate) fn acquire(path: &Path, options: &Options) -> Result<(Arc<Engine>, Pl
     Ok((engine, identity))
 }
 
-/// A folder that holds other things must not be littered with a database.
+/// A folder that holds other things must not be littered with a database, nor anything in it be taken for ours.
 fn refuse_foreign(disk: &FolderDisk, options: &Options) -> Result<(), Error> {
     let path = disk.path();
-    let entries = std::fs::read_dir(path).map_err(|error| folder_error(path, error))?;
+    let failed = |error| folder_error(path, error);
     let mut ours = true;
-    let mut is_database = false;
-    for entry in entries {
-        let name = entry.map_err(|error| folder_error(path, error))?.file_name();
-        let name = name.to_string_lossy();
-        is_database |= name == "coppice.super";
-        ours &= name == "LOCK"
-            || name == "blobs"
-            || name == "coppice.super"
-            || ["map-", "journal-"].iter().any(|stem| name.starts_with(stem))
-            || name.ends_with(".tmp");
-    }
-    if is_database || (ours && options.create) {
-        return Ok(());
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_str().unwrap_or_default();
+        if name == SUPERBLOCK_NAME {
+            return Ok(());
+        }
+        ours &= name == LOCK_FILE_NAME || is_segment_name(name) || is_leftover(disk, name).unwrap_or(false);
     }
     let name = path.display();
-    Err(if options.create {
-        Error::new(
+    if !options.create {
+        return Err(Error::new(
+            ErrorCode::NotFound,
+            format!("there is no database at {name}"),
+        ));
+    }
+    if !ours {
+        return Err(Error::new(
             ErrorCode::InvalidArgument,
             format!("{name} holds other files and no database"),
-        )
-    } else {
-        Error::new(ErrorCode::NotFound, format!("there is no database at {name}"))
-    })
+        ));
+    }
+    Ok(())
 }
 
 /// Gives a handle back. The last one ends the engine: with `shut_down`, everything is made durable first, and an error says

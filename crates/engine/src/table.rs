@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use coppice_frame::{FlatRef, Kind, TrieRef, validate};
@@ -93,6 +93,8 @@ pub(crate) struct Table {
     /// Numbers freed since the last cut, that the store may still know.
     freed: Vec<u32>,
     source: Option<Arc<dyn Source>>,
+    /// Blobs that are not in memory.
+    absent: AtomicUsize,
     misses: AtomicU64,
 }
 
@@ -105,6 +107,7 @@ impl Table {
             changed: Vec::new(),
             freed: Vec::new(),
             source,
+            absent: AtomicUsize::new(0),
             misses: AtomicU64::new(0),
         }
     }
@@ -125,6 +128,7 @@ impl Table {
                 subtree_keys: AtomicU64::new(STALE),
                 changed: false,
             });
+            self.absent.fetch_add(1, Relaxed);
         }
     }
 
@@ -156,6 +160,11 @@ impl Table {
     /// Whether the blob is in memory.
     pub(crate) fn is_resident(&self, blob: u32) -> bool {
         self.entry(blob).is_some_and(|entry| entry.memory.get().is_some())
+    }
+
+    /// Whether every blob is.
+    pub(crate) fn is_all_resident(&self) -> bool {
+        self.absent.load(Relaxed) == 0
     }
 
     /// Whether no blob has this number.
@@ -209,7 +218,11 @@ impl Table {
             }
         }
         self.misses.fetch_add(1, Relaxed);
-        Ok(entry.memory.get_or_init(|| buffer).bytes())
+        // Another reader may have read it meanwhile; then that one counted it.
+        if entry.memory.set(buffer).is_ok() {
+            self.absent.fetch_sub(1, Relaxed);
+        }
+        Ok(entry.memory.get().map(Buffer::bytes).unwrap_or_default())
     }
 
     pub(crate) fn trie(&self, blob: u32) -> Result<TrieRef<'_>, Error> {
@@ -243,6 +256,9 @@ impl Table {
     /// Puts a rebuilt frame in place of the old one.
     pub(crate) fn replace(&mut self, blob: u32, buffer: Buffer) {
         if let Some(entry) = self.entries.get_mut(blob as usize).and_then(Option::as_mut) {
+            if entry.memory.get().is_none() {
+                self.absent.fetch_sub(1, Relaxed);
+            }
             entry.memory = OnceLock::from(buffer);
             if !entry.changed {
                 entry.changed = true;
@@ -262,8 +278,11 @@ impl Table {
     /// Frees a blob's number.
     pub(crate) fn remove(&mut self, blob: u32) {
         if let Some(slot) = self.entries.get_mut(blob as usize)
-            && slot.take().is_some()
+            && let Some(entry) = slot.take()
         {
+            if entry.memory.get().is_none() {
+                self.absent.fetch_sub(1, Relaxed);
+            }
             self.free.push(blob);
             self.freed.push(blob);
         }

@@ -98,3 +98,4 @@ pub use journal::{Journal, JournalOptions, JournalStats};
 pub use op::Op;
 pub use record::MAX_PAYLOAD_BYTES;
 pub use recovery::{Recovered, TornTail};
+pub use segment::is_segment_name;

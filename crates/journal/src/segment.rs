@@ -29,6 +29,13 @@ fn parse_name(name: &str, suffix: &str) -> Option<u64> {
     canonical.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
 }
 
+/// Whether this is the name of a segment, or of one in the making.
+pub fn is_segment_name(name: &str) -> bool {
+    [SUFFIX, TEMPORARY_SUFFIX]
+        .iter()
+        .any(|suffix| parse_name(name, suffix).is_some())
+}
+
 /// The numbers of all segments in the folder, ascending. Leftovers of a birth that was cut off are removed.
 pub(crate) fn list(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
     let names = disk

@@ -39,7 +39,7 @@ pub(crate) enum FileKind {
 }
 
 impl FileKind {
-    const fn magic(self) -> [u8; 8] {
+    pub(crate) const fn magic(self) -> [u8; 8] {
         match self {
             Self::Superblock => *b"CopSuper",
             Self::Blobs => *b"CopBlobs",

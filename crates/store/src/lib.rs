@@ -41,7 +41,8 @@ pub use error::StoreError;
 pub use extent::{Extent, MAX_PAGES, PAGE_BYTES};
 pub use file_store::FileStore;
 pub use memory_store::MemoryStore;
-pub use store::{BlobWrite, CommitReport, Epoch, Store, StoreStats};
+pub use store::{BlobWrite, CommitReport, Epoch, Store, StoreStats, is_leftover};
+pub use superblock::SUPERBLOCK_NAME;
 
 /// The number of a blob.
 pub type BlobId = u32;

@@ -19,6 +19,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 pub use commit::{BlobWrite, CommitReport, Epoch};
+pub use lifecycle::is_leftover;
 
 use crate::{
     BlobId, BlobInfo,

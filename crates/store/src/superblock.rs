@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The superblock's file name.
-pub(crate) const SUPERBLOCK_NAME: &str = "coppice.super";
+pub const SUPERBLOCK_NAME: &str = "coppice.super";
 
 /// Whether frames may have that size: whole pages, up to the longest blob.
 pub(crate) fn is_frame_size(frame_bytes: u32) -> bool {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use coppice_store::{BlobWrite, Epoch, StoreError};
 
-use super::{Durable, Engine};
+use super::{Durable, Engine, write::journal_error};
 use crate::{
     error::{Error, ErrorCode},
     options::Durability,
@@ -97,11 +97,11 @@ impl Engine {
                 return Err(failure);
             }
         };
-        durable.journal.trim(sequence).map_err(|error| {
-            let failure = super::write::journal_error(&error);
-            self.poison(&failure);
-            failure
-        })?;
+        // What could not be removed is covered all the same, and a later round tries again.
+        durable
+            .journal
+            .trim(sequence)
+            .map_err(|error| journal_error(&error, ErrorCode::Io))?;
         Ok(CheckpointReport {
             version: sequence,
             dirty_blobs: cut.changed.len() as u64,

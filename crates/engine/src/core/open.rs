@@ -91,17 +91,8 @@ impl Engine {
         options: &Options,
     ) -> Result<Self, Error> {
         let database_id = u128::from_le_bytes(random()?);
-        let failed = |error: &coppice_journal::Error| {
-            let failure = journal_error(error);
-            let known = if failure.code() == ErrorCode::OutcomeUnknown {
-                ErrorCode::Io
-            } else {
-                failure.code()
-            };
-            failure.with_code(known)
-        };
-        let journal =
-            Journal::create(Arc::clone(&disk), journal_options, database_id).map_err(|error| failed(&error))?;
+        let journal = Journal::create(Arc::clone(&disk), journal_options, database_id)
+            .map_err(|error| journal_error(&error, ErrorCode::Io))?;
         let store = Store::create(Arc::clone(&disk), database_id, options.frame_bytes).map_err(store_error)?;
         let store = Arc::new(store);
         let source: Arc<dyn Source> = Arc::new(StoreSource(Arc::clone(&store)));
@@ -179,15 +170,7 @@ impl Engine {
         let mut apply = |sequence: u64, op: coppice_journal::Op<'_>| state.replay(sequence, &op);
         let opened = Journal::open(Arc::clone(&disk), journal_options, store.database_id(), cut, &mut apply);
         let (journal, _) = opened.map_err(|error| match error {
-            OpenError::Journal(error) => {
-                let failure = journal_error(&error);
-                let known = if failure.code() == ErrorCode::OutcomeUnknown {
-                    ErrorCode::Io
-                } else {
-                    failure.code()
-                };
-                failure.with_code(known)
-            }
+            OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
             OpenError::Apply { error, .. } => error,
         })?;
         Ok(Self::assemble(

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, ops::Bound, ops::ControlFlow, sync::Arc};
 
 use coppice_disk::{Disk, MemoryDisk};
-use proptest::{collection::vec, prelude::*, test_runner::Config};
+use proptest::{collection::vec, prelude::*};
 
 use super::Engine;
 use crate::{
     ErrorCode,
     options::{Durability, Options},
     request::{Condition, Range, TreeId},
+    testing::cases,
 };
 
 type Tree = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
@@ -89,7 +90,7 @@ fn step() -> impl Strategy<Value = Step> {
 const TREES: [&str; 4] = ["", "a", "trees/b", "\u{0}"];
 
 proptest! {
-    #![proptest_config(Config { cases: 64, max_shrink_iters: 500, ..Config::default() })]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn agrees_with_ordered_maps_across_reopens(steps in vec(step(), 1..250)) {
@@ -271,4 +272,71 @@ fn fails_every_call_after_the_end() {
     );
     assert_eq!(engine.tree("new").unwrap_err().code(), ErrorCode::Closed);
     assert_eq!(engine.stats().unwrap_err().code(), ErrorCode::Closed);
+}
+
+/// A bulk put, and deletes that leave frames underfull, beside a damaged frame: each is refused before any effect, or done;
+/// and whatever was done is there after the next open.
+#[test]
+fn writes_beside_a_damaged_frame_do_no_harm() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, Durability::Process);
+    let tree = engine.tree("").unwrap();
+    let key = |number: u32| format!("dir{}/{number:05}", number % 7).into_bytes();
+    for number in 0..2000 {
+        engine.put(tree, &key(number), &[1; 50], Condition::Always).unwrap();
+    }
+    engine.shut_down().unwrap();
+    let blobs = disk.open("blobs").unwrap();
+    let pages = blobs.len().unwrap() / 4096;
+    let mut refused = 0;
+    for page in (1..pages).step_by(7) {
+        let mut whole = vec![0; 4096];
+        blobs.read_exact_at(page * 4096, &mut whole).unwrap();
+        blobs.write_all_at(page * 4096 + 200, &[0xA5; 64]).unwrap();
+        let engine = open(&disk, Durability::Process);
+        let mut gone = Vec::new();
+        for number in (0..2000).filter(|number| number % 13 != page as u32 % 13) {
+            match engine.delete(tree, &key(number), Condition::Always) {
+                Ok(removed) => gone.extend(removed.then_some(number)),
+                Err(error) => {
+                    assert_eq!(error.code(), ErrorCode::Corrupt, "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        let keys: Vec<Vec<u8>> = (0..2000).map(|number| [key(number), b"+".to_vec()].concat()).collect();
+        let mut put = Vec::new();
+        for key in keys.chunks(50) {
+            let mut entries = key.iter().map(|key| (&key[..], &b"bulk"[..]));
+            match engine.put_many(tree, &mut entries) {
+                Ok(_) => put.extend(key),
+                Err(error) => {
+                    assert_eq!(error.code(), ErrorCode::Corrupt, "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        engine.abandon();
+
+        let engine = open(&disk, Durability::Process);
+        for key in put {
+            assert!(
+                engine.get(tree, key, |record| record.is_some()).unwrap(),
+                "{key:?} of page {page}"
+            );
+        }
+        for number in &gone {
+            assert!(
+                !engine.get(tree, &key(*number), |record| record.is_some()).unwrap(),
+                "{number} of page {page}"
+            );
+        }
+        // Back to what it was, for the next page.
+        blobs.write_all_at(page * 4096, &whole).unwrap();
+        for number in 0..2000 {
+            engine.put(tree, &key(number), &[1; 50], Condition::Always).unwrap();
+        }
+        engine.shut_down().unwrap();
+    }
+    assert!(refused > 0, "no damaged frame was met");
 }

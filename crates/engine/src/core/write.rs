@@ -14,10 +14,10 @@ use crate::{
 const CHUNK_ENTRIES: usize = 1024;
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// What a failure of the journal means to the caller whose write it refused.
-pub(super) fn journal_error(error: &JournalError) -> Error {
+/// What a failure of the journal means; `io` is what one of the operating system does, to this caller.
+pub(super) fn journal_error(error: &JournalError, io: ErrorCode) -> Error {
     let code = match error {
-        JournalError::Io { .. } => ErrorCode::OutcomeUnknown,
+        JournalError::Io { .. } => io,
         JournalError::NoSpace { .. } => ErrorCode::NoSpace,
         JournalError::Poisoned { .. } => ErrorCode::ReadOnly,
         JournalError::Corrupt { .. } => ErrorCode::Corrupt,
@@ -58,7 +58,7 @@ impl Engine {
         match &self.durable {
             Some(durable) if self.options.durability != Durability::None => {
                 durable.journal.append(state.sequence + 1, ops).map_err(|error| {
-                    let failure = journal_error(&error);
+                    let failure = journal_error(&error, ErrorCode::OutcomeUnknown);
                     if !matches!(failure.code(), ErrorCode::NoSpace | ErrorCode::Internal) {
                         self.poison(&failure);
                     }
@@ -91,10 +91,7 @@ impl Engine {
 
     pub(super) fn sync_journal(&self, durable: &Durable) -> Result<(), Error> {
         durable.journal.sync().map_err(|error| {
-            let mut failure = journal_error(&error);
-            if failure.code() == ErrorCode::OutcomeUnknown {
-                failure = failure.with_code(ErrorCode::Io);
-            }
+            let failure = journal_error(&error, ErrorCode::Io);
             self.poison(&failure);
             failure
         })
@@ -229,6 +226,12 @@ impl Engine {
                 value,
             })
             .collect();
+        // As a single put does: what the journal has, memory must be able to take.
+        if !state.forest.table.is_all_resident() {
+            for (key, _) in accepted {
+                state.forest.look_up(FullKey::new(tree.0, key).bytes())?;
+            }
+        }
         if !ops.is_empty() {
             self.append(&state, &ops)?;
         }

@@ -84,6 +84,26 @@ fn refuses_what_is_no_database() {
 }
 
 #[test]
+fn takes_nobody_elses_file_for_its_own() {
+    let parent = tempfile::tempdir().unwrap();
+    let names = [
+        "blobs",
+        "map-of-berlin.txt",
+        "journal-1.log",
+        "draft.tmp",
+        "map-0000000000000001.log.bak",
+    ];
+    for name in names {
+        let path = parent.path().join(name);
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join(name), b"somebody's text").unwrap();
+        assert_eq!(refused(&path, true), ErrorCode::InvalidArgument, "{name}");
+        assert_eq!(fs::read(path.join(name)).unwrap(), b"somebody's text");
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "{name}");
+    }
+}
+
+#[test]
 fn says_which_process_has_the_folder() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("db");

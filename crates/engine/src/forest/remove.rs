@@ -76,7 +76,9 @@ impl Forest {
         let other = trie
             .crossings_at(path)
             .into_iter()
-            .filter(|(_, crossing)| crossing.kind == Kind::Flat && crossing.child != level.blob)
+            .filter(|(_, crossing)| {
+                crossing.kind == Kind::Flat && crossing.child != level.blob && self.table.is_resident(crossing.child)
+            })
             .map(|(_, crossing)| crossing.child)
             .find(|child| self.table.live_bytes(*child) + live <= frame_bytes / 8 * 5);
         let Some(other) = other else { return Ok(()) };

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use proptest::{collection::vec, prelude::*, test_runner::Config};
+use proptest::{collection::vec, prelude::*};
 
 use super::{Cursor, Event, Forest, Listed, list};
 use crate::{
     request::{After, ListRequest},
     table::Table,
+    testing::cases,
 };
 
 /// None, one byte, several, and one that no UTF-8 has.
@@ -96,7 +97,7 @@ fn apply(forest: &mut Forest, model: &mut Model, version: u64, step: Step) {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 48, max_shrink_iters: 2000, ..Config::default() })]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn agrees_with_an_ordered_map(steps in vec(step(), 1..900), frame in prop_oneof![Just(2048usize), Just(4096)]) {

@@ -3,7 +3,7 @@
 //! Whatever is new is written into free units first and becomes visible by one store of a reference. Room is asked for
 //! before anything is written, so that [`NoRoom`] leaves the frame as it was.
 
-use super::{Crossing, GARBAGE_AT, HEAD_AT, HEADER_UNITS, RECORDS_AT, ROOT_AT, TAIL_AT, TrieRef};
+use super::{Crossing, GARBAGE_AT, HEAD_AT, HEADER_UNITS, RECORDS_AT, ROOT_AT, Seek, TAIL_AT, TrieRef};
 use crate::{
     Kind, LAYOUT_VERSION, NoRoom, Stored, UNIT_BYTES,
     bytes::{common_prefix, narrow, put_u8, put_u16, put_u32, u16_at},
@@ -329,6 +329,33 @@ impl<'a> TrieMut<'a> {
         let written = self.write_node(&spec);
         self.set_ref(slot, written);
         Ok(Placed::Here { existed: false })
+    }
+}
+
+impl TrieRef<'_> {
+    /// The frame below to which [`TrieMut::place`] would send a key, and the bytes of the key that lead to the crossing's
+    /// node; None where it would take the record itself.
+    pub fn seek_place(self, key: &[u8]) -> Option<(Crossing, usize)> {
+        match self.seek(key) {
+            Seek::Below { crossing, depth } => return Some((crossing, depth)),
+            Seek::Found(_) => return None,
+            Seek::Absent => {}
+        }
+        let (mut node, mut depth) = (self.node(self.root_ref())?, 0);
+        loop {
+            let prefix = node.prefix();
+            if key.get(depth..depth + prefix.len()) != Some(prefix) {
+                return None;
+            }
+            depth += prefix.len();
+            let byte = *key.get(depth)?;
+            let entry = node.find(byte);
+            if entry.is_none() {
+                return Some((self.crossing(neighbour_flat(node, byte)?)?, depth));
+            }
+            node = self.node(entry)?;
+            depth += 1;
+        }
     }
 }
 

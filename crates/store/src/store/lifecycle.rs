@@ -143,6 +143,22 @@ fn list(disk: &dyn Disk) -> Result<Vec<String>, StoreError> {
 }
 
 /// Whether a file is one of the store's, the superblock aside.
+/// Whether a file of this name, in a folder without a superblock, can be what a creation that was cut short has left. A file
+/// that only shares the name of ours is not: nothing of somebody else's may be removed.
+///
+/// # Errors
+/// Those of the disk.
+pub fn is_leftover(disk: &dyn Disk, name: &str) -> std::io::Result<bool> {
+    if name != BLOBS_NAME {
+        return Ok(is_ours(name));
+    }
+    let file = disk.open(name)?;
+    let mut start = [0; 8];
+    let read = file.read_at(0, &mut start)?;
+    // The page may have reached the disk as zeros.
+    Ok(read == 0 || start == [0; 8] || start == FileKind::Blobs.magic())
+}
+
 fn is_ours(name: &str) -> bool {
     let published = name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name);
     name == BLOBS_NAME

@@ -66,7 +66,7 @@ impl Forest {
         let neighbour = trie
             .crossings_at(&eviction.path)
             .into_iter()
-            .filter(|(_, crossing)| crossing.kind == Kind::Flat)
+            .filter(|(_, crossing)| crossing.kind == Kind::Flat && self.table.is_resident(crossing.child))
             .map(|(_, crossing)| crossing.child)
             .find(|child| self.table.live_bytes(*child) + eviction.size_bytes <= frame_bytes / 8 * 7);
         let held = neighbour
