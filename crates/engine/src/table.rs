@@ -253,13 +253,14 @@ impl Table {
         buffer.ok_or_else(|| Error::new(ErrorCode::Internal, format!("blob {blob} vanished")))
     }
 
-    /// Puts a rebuilt frame in place of the old one.
+    /// Puts a rebuilt frame in place of the old one. What was counted below that may hang below another frame now.
     pub(crate) fn replace(&mut self, blob: u32, buffer: Buffer) {
         if let Some(entry) = self.entries.get_mut(blob as usize).and_then(Option::as_mut) {
             if entry.memory.get().is_none() {
                 self.absent.fetch_sub(1, Relaxed);
             }
             entry.memory = OnceLock::from(buffer);
+            entry.subtree_keys = AtomicU64::new(STALE);
             if !entry.changed {
                 entry.changed = true;
                 self.changed.push(blob);

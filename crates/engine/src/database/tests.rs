@@ -1,6 +1,6 @@
 //! Databases in folders: who shares, who is refused, what a close leaves.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use super::Database;
 use crate::{Condition, Durability, ErrorCode, Options, TreeId};
@@ -179,4 +179,40 @@ fn takes_writes_from_several_threads() {
     assert_eq!(database.count(tree, b"").unwrap(), 2000);
     drop(database);
     assert_eq!(open(&path).count(tree, b"").unwrap(), 2000);
+}
+
+/// Sums are kept for each frame, and a split takes records out of a frame that the insert does not pass again.
+#[test]
+fn counts_what_is_there_while_frames_split() {
+    let parent = tempfile::tempdir().unwrap();
+    let options = Options {
+        frame_bytes: 4096,
+        durability: Durability::None,
+        ..Options::default()
+    };
+    let database = Database::open(&parent.path().join("db"), &options).unwrap();
+    let tree = database.tree("t").unwrap();
+    let mut random = 1_u64;
+    let mut keys = BTreeSet::new();
+    for round in 0..8000 {
+        let mut key = Vec::new();
+        for _ in 0..4 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let name = random >> 20;
+            match name % 4 {
+                0 => key.extend_from_slice(b"a/common/part/"),
+                1 => key.extend_from_slice(format!("{}/", name % 97).as_bytes()),
+                _ => key.extend_from_slice(&name.to_le_bytes()[..(name % 3) as usize]),
+            }
+        }
+        let value = vec![1; (random % 700) as usize];
+        database.put(tree, &key, &value, Condition::Always).unwrap();
+        keys.insert(key);
+        if round % 8 == 0 {
+            let counted = database.count(tree, b"").unwrap();
+            assert_eq!(counted, keys.len() as u64, "after put {round}");
+        }
+    }
 }
