@@ -1,6 +1,7 @@
 import { chmod, mkdir, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import anyTest, { type ExecutionContext, type TestFn } from 'ava'
+import { open } from 'coppice'
 import { coppice, makeTemporaryFolder, type Outcome, removeFolder, run } from './support/command.js'
 
 interface Context {
@@ -123,6 +124,14 @@ test('get shows the record of a path', async (t) => {
   const record = await succeedJson(t, 'get', t.context.database, 'readme.txt')
   t.deepEqual(record, { path: 'readme.txt', type: 'file', size: 5, mode: 0o640, mtime: 1_700_000_000_000 })
   t.regex(await succeed(t, 'get', t.context.database, 'readme.txt'), /^path {3}readme\.txt\ntype {3}file\nsize {3}5 /)
+})
+
+test('a time that no calendar reaches is shown as seconds', async (t) => {
+  const db = open(t.context.database)
+  db.tree().put('far', '{"type":"file","size":1,"mode":420,"mtime":9000000000000000}')
+  db.close()
+  t.regex(await succeed(t, 'ls', '-l', t.context.database), / @9000000000000 +far\n$/)
+  t.regex(await succeed(t, 'get', t.context.database, 'far'), /^mtime +@9000000000000$/m)
 })
 
 test('get finds a folder with or without its slash', async (t) => {

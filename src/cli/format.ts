@@ -27,6 +27,12 @@ export function formatMode(mode: number): string {
   return `0${mode.toString(8).padStart(3, '0')}`
 }
 
+/** A time in milliseconds since 1970 as ISO 8601, or in seconds, as `@` and a number, where no calendar reaches it. */
+export function formatTime(milliseconds: number): string {
+  const time = new Date(milliseconds)
+  return Number.isNaN(time.getTime()) ? `@${Math.floor(milliseconds / 1000)}` : time.toISOString()
+}
+
 /** Operations in a second; 0 where no time passed. */
 export function perSecond(count: number, milliseconds: number): number {
   return milliseconds > 0 ? Math.round((count / milliseconds) * 1000) : 0

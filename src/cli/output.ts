@@ -1,7 +1,7 @@
 /** Writing results: text for people, one JSON document for programs. */
 
 import { type FileRecord, jsonKey } from './file-record.js'
-import { formatMode } from './format.js'
+import { formatMode, formatTime } from './format.js'
 
 export interface OutputOptions {
   json?: boolean
@@ -22,7 +22,7 @@ export function printLine(line: string): void {
 
 /** `ls -l` without owners: mode, size, time of the last change. */
 export function longFormat({ type, size, mode, mtime }: FileRecord): string {
-  const changed = new Date(mtime).toISOString().slice(0, 19).replace('T', ' ')
+  const changed = formatTime(mtime).slice(0, 19).replace('T', ' ').padEnd(19)
   return `${type.padEnd(10)} ${formatMode(mode).padStart(5)} ${String(size).padStart(14)}  ${changed}  `
 }
 

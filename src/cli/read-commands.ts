@@ -3,7 +3,7 @@
 import { type FileTree, fileTree, withDatabase } from './database.js'
 import { CommandFailure, EXIT } from './failure.js'
 import { decodeFileRecord, type FileRecord, jsonKey, printable } from './file-record.js'
-import { formatBytes, formatCount, formatMode } from './format.js'
+import { formatBytes, formatCount, formatMode, formatTime } from './format.js'
 import { jsonRecord, longFormat, type OutputOptions, printJson, printLine, printPath } from './output.js'
 
 const DELIMITER = '/'
@@ -88,7 +88,7 @@ export function getCommand(path: string, pathText: string, options: KeyOptions):
   printLine(`type   ${record.type}`)
   printLine(`size   ${formatCount(record.size)} (${formatBytes(record.size)})`)
   printLine(`mode   ${formatMode(record.mode)}`)
-  printLine(`mtime  ${new Date(record.mtime).toISOString()}`)
+  printLine(`mtime  ${formatTime(record.mtime)}`)
 }
 
 export function countCommand(path: string, prefixText: string, options: KeyOptions): void {
