@@ -62,11 +62,16 @@ test('a tree name of 1024 bytes is the longest', (t) => {
 
 test('trees that cannot be are refused', (t) => {
   const db = volatile(t)
+  // Trees that are open must not answer for names that only read the same.
+  db.tree('t')
+  db.tree('t', { encoding: 'utf8' })
   const bad: [unknown, unknown, RegExp][] = [
     [1, undefined, /tree name.*1/],
     [null, undefined, /tree name.*null/],
     ['\ud800', undefined, /tree name.*lone surrogate/],
     ['t', { encoding: 'binary' }, /encoding.*"binary"/],
+    ['t', { encoding: 'undefined' }, /encoding.*"undefined"/],
+    ['t', { encoding: Object.assign(() => '', { toString: () => 'utf8' }) }, /encoding.*function/],
     ['t', { encoding: null }, /encoding.*null/],
     ['t', { encoding: {} }, /encoding.*codec/],
     ['t', { encoding: { name: 'x', encode: () => '' } }, /encoding.*codec/],

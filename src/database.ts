@@ -175,7 +175,7 @@ export class OpenDatabase implements Database {
   readonly promises: DatabasePromises
   readonly #connection: Connection
   /** By encoding, then by what keys come back as and the name. Codecs that are forgotten take their trees along. */
-  readonly #namedEncodings = new Map<string, TreeCache>()
+  readonly #namedEncodings = new Map<TreeOptions['encoding'], TreeCache>()
   readonly #codecs = new WeakMap<object, TreeCache>()
   #closing: Promise<void> | undefined
 
@@ -210,7 +210,7 @@ export class OpenDatabase implements Database {
 
   #cacheOf(encoding: TreeOptions['encoding']): TreeCache {
     if (typeof encoding === 'object' && encoding !== null) return entryOf(this.#codecs, encoding)
-    return entryOf(this.#namedEncodings, String(encoding))
+    return entryOf(this.#namedEncodings, encoding)
   }
 
   trees(): string[] {
