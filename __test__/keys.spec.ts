@@ -135,6 +135,24 @@ test('a lone surrogate is refused, wherever a key is taken', (t) => {
   t.is(tree.count(), 0)
 })
 
+test('what is no key at all is refused, wherever a key is taken', (t) => {
+  const tree = volatile(t).tree()
+  for (const key of [undefined, null, 1, Number.NaN, 1n, {}, [1], new ArrayBuffer(1), new Uint16Array(1)] as never[]) {
+    for (const action of [
+      () => tree.get(key),
+      () => tree.getMany([key]),
+      () => tree.has(key),
+      () => tree.record(key),
+      () => tree.put(key, 'x'),
+      () => tree.putMany([[key, 'x']]),
+      () => tree.delete(key),
+    ]) {
+      throwsCode(t, action, 'ERR_COPPICE_INVALID_ARGUMENT', /must be a string or a Uint8Array/)
+    }
+  }
+  t.is(tree.count(), 0)
+})
+
 test('U+FFFD itself is a character like any other', (t) => {
   const tree = volatile(t).tree()
   const key = 'a\uFFFDb'

@@ -120,7 +120,7 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
     while (code < 0) {
       if (code === ABSENT) return undefined
       if (code <= TOO_SMALL) room = roomFor(TOO_SMALL - code)
-      else if (code === DOUBTFUL && again === key) again = Buffer.from(keyBytes('key', key))
+      else if (code === DOUBTFUL && Object.is(again, key)) again = Buffer.from(keyBytes('key', key))
       else throw this.#connection.failure(code)
       code = call(again, room)
     }
