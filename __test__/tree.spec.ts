@@ -1,5 +1,5 @@
 import test from 'ava'
-import type { Key } from 'coppice'
+import type { Codec, Key } from 'coppice'
 import { throwsCode, volatile } from './support/database.js'
 
 test('get, has and record of an absent key', (t) => {
@@ -152,6 +152,38 @@ test('putMany of an iterable that uses its buffers again', (t) => {
     })(),
   )
   t.deepEqual([...tree.entries()].map(String), ['a,a', 'b,b', 'c,c'])
+})
+
+test('putMany through a codec that uses its buffer again', (t) => {
+  const scratch = Buffer.alloc(8)
+  const encoding: Codec<number> = {
+    name: 'double',
+    encode(value) {
+      scratch.writeDoubleLE(value)
+      return scratch
+    },
+    decode: (bytes) => bytes.readDoubleLE(),
+  }
+  const tree = volatile(t).tree('t', { encoding })
+  tree.putMany([
+    ['a', 1],
+    ['b', 2],
+    ['c', 3],
+  ])
+  t.deepEqual([...tree.values()], [1, 2, 3])
+})
+
+test('putMany of bytes that cannot be copied is refused, from any iterable', (t) => {
+  const tree = volatile(t).tree()
+  const detached = new Uint8Array(4)
+  structuredClone(detached.buffer, { transfer: [detached.buffer] })
+  for (const bytes of [detached, new Uint8Array(new SharedArrayBuffer(4))]) {
+    for (const entries of [[['k', bytes]], [[bytes, 'v']]] as [Key, Uint8Array | string][][]) {
+      throwsCode(t, () => tree.putMany(entries), 'ERR_COPPICE_INVALID_ARGUMENT', /ArrayBuffer/)
+      throwsCode(t, () => tree.putMany(entries.values()), 'ERR_COPPICE_INVALID_ARGUMENT', /ArrayBuffer/)
+    }
+  }
+  t.is(tree.count(), 0)
 })
 
 test('putMany may read the tree that it writes to', (t) => {

@@ -1,8 +1,8 @@
 /** Trees: reading and writing records by key. */
 
-import { isUint8Array } from 'node:util/types'
+import { isSharedArrayBuffer, isUint8Array } from 'node:util/types'
 import { checkBoolean, checkInteger, checkOptions, describe } from './check.js'
-import type { Encoding } from './codec.js'
+import { bytesEncoding, type Encoding } from './codec.js'
 import type { Connection } from './connection.js'
 import { invalid } from './errors.js'
 import { Cursor, iterate, type Range } from './iterate.js'
@@ -231,8 +231,9 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
       throw invalid(`entries must be an iterable of [key, value] pairs, not ${describe(entries)}`)
     }
     this.#connection.requireOpen()
-    // An iterable other than an array may reuse its buffers from one entry to the next.
-    const own = Array.isArray(entries) ? (bytes: Argument) => bytes : copyOf
+    // An iterable other than an array may reuse its buffers from one entry to the next, and so may a codec.
+    const mayReuse = !Array.isArray(entries) || (this.#encoding as object) !== bytesEncoding
+    const own = mayReuse ? copyOf : (bytes: Argument) => bytes
     const bulk = new Bulk()
     let position = 0
     for (const entry of entries) {
@@ -311,6 +312,8 @@ class Bulk {
   }
 }
 
+/** What is no plain bytes stays what it is, for the addon to doubt: shared memory, and what was transferred away. */
 function copyOf(bytes: Argument): Argument {
-  return isUint8Array(bytes) ? Uint8Array.prototype.slice.call(bytes) : bytes
+  if (!isUint8Array(bytes) || bytes.length === 0 || isSharedArrayBuffer(bytes.buffer)) return bytes
+  return Uint8Array.prototype.slice.call(bytes)
 }
