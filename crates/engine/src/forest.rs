@@ -194,7 +194,9 @@ impl Forest {
     pub(crate) fn assert_valid(&self) {
         let mut seen = std::collections::BTreeSet::from([ROOT]);
         let mut pending = vec![ROOT];
+        let mut tries = Vec::new();
         while let Some(blob) = pending.pop() {
+            tries.push(blob);
             let trie = self.table.trie(blob).unwrap();
             coppice_frame::validate(trie.as_bytes()).unwrap();
             assert!(blob == ROOT || !trie.is_empty(), "an empty trie frame is left");
@@ -212,6 +214,23 @@ impl Forest {
                     }
                 }
             }
+        }
+        // Every sum that is kept is right: deepest frames last in `tries`, so their sums are there when asked for.
+        let mut sums = std::collections::BTreeMap::new();
+        for blob in tries.into_iter().rev() {
+            let trie = self.table.trie(blob).unwrap();
+            let (mut keys, crossings) = trie.count_here(trie.root());
+            for crossing in crossings {
+                keys += match crossing.kind {
+                    Kind::Flat => self.table.flat(crossing.child).unwrap().records() as u64,
+                    Kind::Trie => sums[&crossing.child],
+                };
+            }
+            assert!(
+                self.table.subtree_keys(blob).is_none_or(|kept| kept == keys),
+                "a wrong sum of frame {blob}"
+            );
+            sums.insert(blob, keys);
         }
         let frames = (0..self.table.len() as u32)
             .filter(|blob| matches!(self.table.kind(*blob), Some(BlobKind::Trie | BlobKind::Flat)));

@@ -104,7 +104,10 @@ proptest! {
         let (mut forest, mut model) = (planted(frame), Model::new());
         for (index, step) in steps.into_iter().enumerate() {
             apply(&mut forest, &mut model, index as u64 + 1, step);
-            if index % 100 == 0 {
+            if index % 20 == 0 {
+                prop_assert_eq!(forest.count(&[]).unwrap(), model.len() as u64);
+            }
+            if index % 50 == 7 {
                 forest.assert_valid();
             }
         }
