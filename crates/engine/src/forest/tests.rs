@@ -252,6 +252,32 @@ fn holds_a_hundred_thousand_keys_in_frames_of_real_size() {
 }
 
 #[test]
+fn counts_right_while_trie_frames_split_and_join() {
+    let (mut forest, mut model, mut random) = (planted(2048), Model::new(), Random(11));
+    for version in 1..=20_000u64 {
+        let key = format!("b{}/d{}/o{:04}", random.below(9), random.below(40), random.below(3000)).into_bytes();
+        if random.below(3) == 0 {
+            assert_eq!(forest.look_up_and_remove(&key), model.remove(&key).is_some());
+        } else {
+            forest.look_up_and_put(&key, version, &[1; 20]);
+            model.insert(key.clone(), (version, vec![1; 20]));
+        }
+        assert_eq!(
+            forest.count(&[]).unwrap(),
+            model.len() as u64,
+            "after {version} changes"
+        );
+        if version % 100 == 0 {
+            assert_eq!(forest.count(&key[..3]).unwrap(), count_of(&model, &key[..3]));
+        }
+        if version % 2000 == 0 {
+            forest.assert_valid();
+        }
+    }
+    assert_same(&forest, &model);
+}
+
+#[test]
 fn fills_frames_under_ascending_inserts() {
     let mut forest = planted(65536);
     for number in 0..60_000u64 {
