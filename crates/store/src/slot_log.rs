@@ -5,7 +5,8 @@
 //!
 //! - **A commit is durable when its record is**, all of it at once: append, then sync.
 //! - **Never behind garbage.** The next record goes where the last intact one ends. A torn tail found on open is cut off
-//!   and the cut synced first; so is what an append left behind that found the disk full. The chain holds even if that
+//!   and the cut synced first, before the next commit writes anything (opening changes nothing of it: whether it was a
+//!   power cut, the journal has yet to say); so is what an append left behind that found the disk full. The chain holds even if that
 //!   failed to take: bytes behind a record are a record only if they were written behind that very record.
 //! - **A torn tail and damage are told apart** by there being only one record at a time whose sync is outstanding: if
 //!   a record fails its check and any header behind it passes its own, the bad one had been durable, and is damaged.
@@ -67,6 +68,8 @@ pub(crate) struct SlotLog {
     header: Header,
     /// Where the last record ends.
     tail: u64,
+    /// Whether the file goes on behind the tail, with what is no record.
+    torn: bool,
     /// The last record's own digest.
     chain: u64,
     /// Where the snapshot ends.
@@ -103,8 +106,8 @@ impl SlotLog {
         Ok(())
     }
 
-    /// Opens the newest generation, reads it, cuts off a torn tail, and then removes what older and half-made
-    /// generations have left.
+    /// Opens the newest generation, reads it, and then removes what older and half-made generations have left. A torn tail
+    /// stays until [`SlotLog::cut_torn_tail`].
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         database_id: u128,
@@ -122,6 +125,24 @@ impl SlotLog {
     /// Bytes of the file.
     pub(crate) fn bytes(&self) -> u64 {
         self.tail
+    }
+
+    /// Cuts off what a power cut left behind the last record; must come before the first append. Returns how many syncs
+    /// that took. After [`AppendFailure::Unknown`] the log must not be appended to.
+    pub(crate) fn cut_torn_tail(&mut self) -> Result<u64, AppendFailure> {
+        if !self.torn {
+            return Ok(0);
+        }
+        self.file.set_len(self.tail).map_err(|error| {
+            if is_no_space(&error) {
+                AppendFailure::NoSpace(error)
+            } else {
+                AppendFailure::Unknown(error)
+            }
+        })?;
+        self.file.sync_data().map_err(AppendFailure::Unknown)?;
+        self.torn = false;
+        Ok(1)
     }
 
     /// Appends a delta and syncs it: one sync. Returns the record's length. After [`AppendFailure::Unknown`] the log
@@ -233,6 +254,7 @@ impl Generation {
             file,
             header: self.header,
             tail,
+            torn: false,
             chain: self.chain,
             snapshot_end: tail,
             rewrite_above: 0,

@@ -61,11 +61,6 @@ pub(super) fn open(
     let chain = reader.check_file_header()?;
     let log = reader.replay(chain)?;
 
-    if log.tail < len {
-        file.set_len(log.tail)
-            .and_then(|()| file.sync_data())
-            .context(|| format!("cutting a torn tail off {name}"))?;
-    }
     // From here on the newest generation is known to be good.
     for leftover in names.iter().filter(|other| is_leftover(other, generation)) {
         // One that cannot be removed does no harm: it is passed over, now and by the next open.
@@ -75,6 +70,7 @@ pub(super) fn open(
         disk,
         header: reader.header,
         tail: log.tail,
+        torn: log.tail < len,
         chain: log.chain,
         snapshot_end: log.snapshot_end,
         rewrite_above: 0,

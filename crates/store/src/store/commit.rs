@@ -230,12 +230,18 @@ impl Store {
     }
 
     /// Steps 2 to 4.
-    fn make_durable(&self, log: Option<&mut SlotLog>, plan: &Plan<'_>) -> Result<CommitReport, Failure> {
+    fn make_durable(&self, mut log: Option<&mut SlotLog>, plan: &Plan<'_>) -> Result<CommitReport, Failure> {
         let mut report = CommitReport {
             flushed: plan.entries.len() as u64,
             applied_deletes: plan.deletes.len() as u64,
             ..CommitReport::default()
         };
+        // First of all: should the tail turn out to be a record after all, its extents must not have been used again.
+        if let Some(log) = &mut log {
+            let cut = log.cut_torn_tail();
+            report.syncs =
+                cut.map_err(|failure| log_failure(format!("cutting a torn tail off {}", log.name()), failure))?;
+        }
         if !plan.batch.is_empty() {
             self.blobs.write_batch(&plan.batch).map_err(|source| {
                 let error = StoreError::from_io(format!("writing {BLOBS_NAME}"), source);
@@ -246,20 +252,12 @@ impl Store {
                 .sync()
                 .map_err(|source| fatal(format!("syncing {BLOBS_NAME}"), source))?;
             report.bytes_written = plan.batch.iter().map(|(extent, _)| extent.len_bytes()).sum();
-            report.syncs = 1;
+            report.syncs += 1;
         }
         if let Some(log) = log {
             let appended = log.append(plan.point, &plan.entries, &plan.deletes);
-            report.bytes_written += appended.map_err(|failure| {
-                let context = format!("appending to {}", log.name());
-                match failure {
-                    AppendFailure::NoSpace(source) => Failure {
-                        error: StoreError::NoSpace { context, source },
-                        poisons: false,
-                    },
-                    AppendFailure::Unknown(source) => fatal(context, source),
-                }
-            })?;
+            report.bytes_written +=
+                appended.map_err(|failure| log_failure(format!("appending to {}", log.name()), failure))?;
             report.syncs += 1;
         }
         Ok(report)
@@ -296,6 +294,16 @@ impl Store {
             Err(failure) if failure.survivable => {}
             Err(failure) => self.poison(&StoreError::from_io("rewriting the map log", failure.source)),
         }
+    }
+}
+
+fn log_failure(context: String, failure: AppendFailure) -> Failure {
+    match failure {
+        AppendFailure::NoSpace(source) => Failure {
+            error: StoreError::NoSpace { context, source },
+            poisons: false,
+        },
+        AppendFailure::Unknown(source) => fatal(context, source),
     }
 }
 

@@ -21,6 +21,15 @@ fn base() -> (TestDisk, Model) {
     (disk, model)
 }
 
+/// The same behind a power cut that tore the map log's last record.
+fn torn_base() -> (TestDisk, Model) {
+    let (disk, model) = base();
+    let name = log_name_of(&disk);
+    let torn = [disk.bytes(&name), image(1, 100)].concat();
+    disk.set_bytes(&name, &torn);
+    (disk, model)
+}
+
 fn changes() -> Vec<Change> {
     let many = |change: Change, id| change.write(id, image(u64::from(id), 500));
     vec![
@@ -92,20 +101,46 @@ fn the_scenario_rewrites_the_log() {
 
 #[test]
 fn a_failure_at_any_call_leaves_the_state_before_or_after() {
-    let (base, model) = base();
-    for kind in [io::ErrorKind::Other, io::ErrorKind::StorageFull] {
+    for (base, model) in [base(), torn_base()] {
+        for kind in [io::ErrorKind::Other, io::ErrorKind::StorageFull] {
+            for effect in EFFECTS {
+                for after in 0.. {
+                    let disk = base.fork();
+                    let fault = Fault {
+                        after,
+                        kind,
+                        effect,
+                        lasting: false,
+                    };
+                    let (model, doubtful) = commit_all(&disk, model.clone(), fault);
+                    if !disk.fired() {
+                        assert!(after > 20, "the scenario takes more calls than {after}");
+                        break;
+                    }
+                    for survives in [Survives::Everything, Survives::Synced] {
+                        let disk = disk.after_power_cut(survives);
+                        check_reopen(&disk, &model, doubtful.as_ref(), &format!("{fault:?}, {survives:?}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_call_leaves_the_state_before_or_after() {
+    for (base, model) in [base(), torn_base()] {
         for effect in EFFECTS {
             for after in 0.. {
                 let disk = base.fork();
                 let fault = Fault {
                     after,
-                    kind,
+                    kind: io::ErrorKind::Other,
                     effect,
-                    lasting: false,
+                    lasting: true,
                 };
                 let (model, doubtful) = commit_all(&disk, model.clone(), fault);
                 if !disk.fired() {
-                    assert!(after > 20, "the scenario takes more calls than {after}");
                     break;
                 }
                 for survives in [Survives::Everything, Survives::Synced] {
@@ -118,36 +153,8 @@ fn a_failure_at_any_call_leaves_the_state_before_or_after() {
 }
 
 #[test]
-fn a_power_cut_at_any_call_leaves_the_state_before_or_after() {
-    let (base, model) = base();
-    for effect in EFFECTS {
-        for after in 0.. {
-            let disk = base.fork();
-            let fault = Fault {
-                after,
-                kind: io::ErrorKind::Other,
-                effect,
-                lasting: true,
-            };
-            let (model, doubtful) = commit_all(&disk, model.clone(), fault);
-            if !disk.fired() {
-                break;
-            }
-            for survives in [Survives::Everything, Survives::Synced] {
-                let disk = disk.after_power_cut(survives);
-                check_reopen(&disk, &model, doubtful.as_ref(), &format!("{fault:?}, {survives:?}"));
-            }
-        }
-    }
-}
-
-#[test]
 fn a_power_cut_during_recovery_changes_nothing() {
-    let (base, model) = base();
-    let name = log_name_of(&base);
-    let mut torn = base.bytes(&name);
-    torn.extend_from_slice(&image(1, 100));
-    base.set_bytes(&name, &torn);
+    let (base, model) = torn_base();
     base.set_bytes("map-0000000000000002.log.tmp", b"half");
     for effect in EFFECTS {
         for after in 0.. {
