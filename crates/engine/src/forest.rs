@@ -104,7 +104,7 @@ impl Forest {
         );
         for _ in 0..MAX_FRAMES_ON_PATH {
             match crossing.kind {
-                Kind::Flat => return Ok(self.table.flat(crossing.child)?.get(rest)),
+                Kind::Flat => return self.table.flat_get(crossing.child, rest),
                 Kind::Trie => match self.table.trie(crossing.child)?.seek(rest) {
                     Seek::Found(stored) => return Ok(Some(stored)),
                     Seek::Absent => return Ok(None),

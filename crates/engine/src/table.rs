@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-use coppice_frame::{FlatRef, Kind, TrieRef, validate};
+use coppice_frame::{FlatRef, Kind, Stored, TrieRef, validate};
 
 use crate::{
     buffer::Buffer,
@@ -55,6 +55,24 @@ impl From<Kind> for BlobKind {
 /// A subtree's count that must be made again.
 const STALE: u64 = u64::MAX;
 
+/// A blob in memory.
+struct Resident {
+    buffer: Buffer,
+    /// Of a flat frame: [`FlatRef::hash_bits`], kept here because the table is hot where the frame's header is not.
+    hash_bits: u8,
+}
+
+impl Resident {
+    fn new(kind: BlobKind, buffer: Buffer) -> Self {
+        let hash_bits = if kind == BlobKind::Flat {
+            FlatRef::new(buffer.bytes()).hash_bits() as u8
+        } else {
+            0
+        };
+        Self { buffer, hash_bits }
+    }
+}
+
 struct Entry {
     kind: BlobKind,
     /// Length in bytes.
@@ -62,7 +80,7 @@ struct Entry {
     /// As of the last cut: records of a flat frame, and live bytes of any frame. Memory, where it is, knows better.
     stored_records: u32,
     stored_live_bytes: u32,
-    memory: OnceLock<Buffer>,
+    memory: OnceLock<Resident>,
     /// Keys below a trie frame, or [`STALE`].
     subtree_keys: AtomicU64,
     changed: bool,
@@ -193,7 +211,7 @@ impl Table {
     pub(crate) fn bytes(&self, blob: u32, kind: BlobKind) -> Result<&[u8], Error> {
         let entry = self.expect(blob, kind)?;
         match entry.memory.get() {
-            Some(buffer) => Ok(buffer.bytes()),
+            Some(resident) => Ok(resident.buffer.bytes()),
             None => self.load(blob, entry),
         }
     }
@@ -219,10 +237,14 @@ impl Table {
         }
         self.misses.fetch_add(1, Relaxed);
         // Another reader may have read it meanwhile; then that one counted it.
-        if entry.memory.set(buffer).is_ok() {
+        if entry.memory.set(Resident::new(entry.kind, buffer)).is_ok() {
             self.absent.fetch_sub(1, Relaxed);
         }
-        Ok(entry.memory.get().map(Buffer::bytes).unwrap_or_default())
+        Ok(entry
+            .memory
+            .get()
+            .map(|resident| resident.buffer.bytes())
+            .unwrap_or_default())
     }
 
     pub(crate) fn trie(&self, blob: u32) -> Result<TrieRef<'_>, Error> {
@@ -231,6 +253,17 @@ impl Table {
 
     pub(crate) fn flat(&self, blob: u32) -> Result<FlatRef<'_>, Error> {
         Ok(FlatRef::new(self.bytes(blob, BlobKind::Flat)?))
+    }
+
+    /// Looks a key up in a flat frame.
+    pub(crate) fn flat_get(&self, blob: u32, key: &[u8]) -> Result<Option<Stored<'_>>, Error> {
+        let entry = self.expect(blob, BlobKind::Flat)?;
+        match entry.memory.get() {
+            Some(Resident { buffer, hash_bits }) => {
+                Ok(FlatRef::new(buffer.bytes()).get_sized(key, u32::from(*hash_bits)))
+            }
+            None => Ok(FlatRef::new(self.load(blob, entry)?).get(key)),
+        }
     }
 
     /// A frame's bytes, to be changed.
@@ -243,13 +276,20 @@ impl Table {
             entry.changed = true;
             self.changed.push(blob);
         }
-        Ok(entry.memory.get_mut().map(Buffer::make_mut).unwrap_or_default())
+        Ok(entry
+            .memory
+            .get_mut()
+            .map(|resident| resident.buffer.make_mut())
+            .unwrap_or_default())
     }
 
     /// A hold on a blob's bytes as they are now.
     pub(crate) fn buffer(&self, blob: u32, kind: BlobKind) -> Result<Buffer, Error> {
         self.bytes(blob, kind)?;
-        let buffer = self.entry(blob).and_then(|entry| entry.memory.get()).cloned();
+        let buffer = self
+            .entry(blob)
+            .and_then(|entry| entry.memory.get())
+            .map(|resident| resident.buffer.clone());
         buffer.ok_or_else(|| Error::new(ErrorCode::Internal, format!("blob {blob} vanished")))
     }
 
@@ -259,7 +299,7 @@ impl Table {
             if entry.memory.get().is_none() {
                 self.absent.fetch_sub(1, Relaxed);
             }
-            entry.memory = OnceLock::from(buffer);
+            entry.memory = OnceLock::from(Resident::new(entry.kind, buffer));
             entry.subtree_keys = AtomicU64::new(STALE);
             if !entry.changed {
                 entry.changed = true;
@@ -290,7 +330,7 @@ impl Table {
     }
 
     fn records_and_live(entry: &Entry) -> (u32, u32) {
-        let Some(buffer) = entry.memory.get() else {
+        let Some(Resident { buffer, .. }) = entry.memory.get() else {
             return (entry.stored_records, entry.stored_live_bytes);
         };
         match entry.kind {
@@ -344,7 +384,7 @@ impl Table {
             let (records, live_bytes) = Self::records_and_live(entry);
             entry.stored_records = records;
             entry.stored_live_bytes = live_bytes;
-            if let Some(buffer) = entry.memory.get() {
+            if let Some(Resident { buffer, .. }) = entry.memory.get() {
                 let buffer = buffer.clone();
                 changed.push(Changed {
                     blob,

@@ -127,7 +127,8 @@ impl<'a> FlatRef<'a> {
         Self { frame }
     }
 
-    pub(crate) fn hash_bits(self) -> u32 {
+    /// Size of the hash table: 2 to this power slots. A constant of the frame.
+    pub fn hash_bits(self) -> u32 {
         u32::from(u16_at(self.frame, HASH_BITS_AT)).clamp(1, 15)
     }
 
@@ -136,7 +137,10 @@ impl<'a> FlatRef<'a> {
     }
 
     pub(crate) fn find(self, key: &[u8], hash: u64) -> Option<Found> {
-        let bits = self.hash_bits();
+        self.find_among(key, hash, self.hash_bits())
+    }
+
+    fn find_among(self, key: &[u8], hash: u64, bits: u32) -> Option<Found> {
         let slots = 1usize << bits;
         let tag = (hash & 7) as u16;
         let mut at = (hash >> (64 - bits)) as usize;
@@ -159,7 +163,13 @@ impl<'a> FlatRef<'a> {
 
     /// Looks a key up, relative to the frame.
     pub fn get(self, key: &[u8]) -> Option<Stored<'a>> {
-        let found = self.find(key, hash_of(key))?;
+        self.get_sized(key, self.hash_bits())
+    }
+
+    /// The same, by a caller who has kept [`FlatRef::hash_bits`] at hand: so the first of the frame's lines that is touched
+    /// is the hash table's.
+    pub fn get_sized(self, key: &[u8], hash_bits: u32) -> Option<Stored<'a>> {
+        let found = self.find_among(key, hash_of(key), hash_bits.clamp(1, 15))?;
         Some(self.record(found.unit).flat_stored())
     }
 
