@@ -199,7 +199,7 @@ impl Table {
     }
 
     /// The blob's entry, which must be of this kind.
-    fn expect(&self, blob: u32, kind: BlobKind) -> Result<&Entry, Error> {
+    fn entry_of_kind(&self, blob: u32, kind: BlobKind) -> Result<&Entry, Error> {
         match self.entry(blob) {
             Some(entry) if entry.kind == kind => Ok(entry),
             Some(_) => Err(self.corrupt(blob, "is not of the kind that leads to it")),
@@ -209,7 +209,7 @@ impl Table {
 
     /// The blob's bytes, read from the store if need be.
     pub(crate) fn bytes(&self, blob: u32, kind: BlobKind) -> Result<&[u8], Error> {
-        let entry = self.expect(blob, kind)?;
+        let entry = self.entry_of_kind(blob, kind)?;
         match entry.memory.get() {
             Some(resident) => Ok(resident.buffer.bytes()),
             None => self.load(blob, entry),
@@ -257,7 +257,7 @@ impl Table {
 
     /// Looks a key up in a flat frame.
     pub(crate) fn flat_get(&self, blob: u32, key: &[u8]) -> Result<Option<Stored<'_>>, Error> {
-        let entry = self.expect(blob, BlobKind::Flat)?;
+        let entry = self.entry_of_kind(blob, BlobKind::Flat)?;
         match entry.memory.get() {
             Some(Resident { buffer, hash_bits }) => {
                 Ok(FlatRef::new(buffer.bytes()).get_sized(key, u32::from(*hash_bits)))
@@ -348,7 +348,9 @@ impl Table {
 
     /// Records of a flat frame, without reading it.
     pub(crate) fn flat_records(&self, blob: u32) -> Result<u64, Error> {
-        Ok(u64::from(Self::records_and_live(self.expect(blob, BlobKind::Flat)?).0))
+        Ok(u64::from(
+            Self::records_and_live(self.entry_of_kind(blob, BlobKind::Flat)?).0,
+        ))
     }
 
     /// Live bytes of a frame, without reading it.

@@ -34,7 +34,7 @@ use crate::{
     record::{DEAD, RecordRef},
 };
 
-pub use build::{FlatSplit, Item, build_flat, flat_bytes_needed, plan_flat_split};
+pub use build::{FirstByteGroup, FlatSplit, Item, build_flat, first_byte_groups, flat_bytes_needed, plan_flat_split};
 pub use cursor::FlatCursor;
 pub use write::FlatMut;
 

@@ -27,7 +27,10 @@ mod testing;
 mod trie;
 mod validate;
 
-pub use flat::{FlatCursor, FlatMut, FlatRef, FlatSplit, Item, build_flat, flat_bytes_needed, plan_flat_split};
+pub use flat::{
+    FirstByteGroup, FlatCursor, FlatMut, FlatRef, FlatSplit, Item, build_flat, first_byte_groups, flat_bytes_needed,
+    plan_flat_split,
+};
 pub use record::{Stored, Value};
 pub use trie::{
     Crossing, NodePosition, Part, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit, copy_trie, push_down, sink_trie,

@@ -125,42 +125,54 @@ impl<'a> FlatRef<'a> {
     }
 }
 
+/// Neighbouring records whose keys start with the same byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstByteGroup {
+    /// Index of the first.
+    pub first: usize,
+    /// What they take in a flat frame, together.
+    pub bytes: usize,
+}
+
+/// The records, which ascend by key, in groups of one first byte.
+pub fn first_byte_groups(items: &[Item<'_>]) -> Vec<FirstByteGroup> {
+    let mut groups: Vec<FirstByteGroup> = Vec::new();
+    let mut previous = None;
+    for (first, item) in items.iter().enumerate() {
+        let (byte, bytes) = (item.key.first(), item.flat_bytes());
+        match groups.last_mut() {
+            Some(group) if previous == byte => group.bytes += bytes,
+            _ => groups.push(FirstByteGroup { first, bytes }),
+        }
+        previous = byte;
+    }
+    groups
+}
+
 /// Chooses how records part that no longer fit one frame. At a boundary between first bytes if that leaves a quarter on
 /// either side; else the first byte that dominates gets a node of its own. When the record to come is behind them all, the
 /// left part stays as full as it can, so that ascending inserts leave full frames behind.
 pub fn plan_flat_split(items: &[Item<'_>], appending: bool) -> Option<FlatSplit> {
-    // Groups of one first byte: (index of the first item, units).
-    let mut groups: Vec<(usize, usize)> = Vec::new();
-    let mut previous = None;
-    let mut total = 0;
-    for (index, item) in items.iter().enumerate() {
-        let units = item.units();
-        total += units;
-        let byte = item.key.first();
-        match groups.last_mut() {
-            Some(group) if previous == byte => group.1 += units,
-            _ => groups.push((index, units)),
-        }
-        previous = byte;
-    }
+    let groups = first_byte_groups(items);
+    let total: usize = groups.iter().map(|group| group.bytes).sum();
     if groups.len() > 1 {
         let mut left = 0;
         let mut best = (0, 0);
         for pair in groups.windows(2) {
             let [group, next] = pair else { continue };
-            left += group.1;
+            left += group.bytes;
             let smaller = left.min(total - left);
             let score = if appending && left * 4 >= total { left } else { smaller };
             if score > best.0 {
-                best = (score, next.0);
+                best = (score, next.first);
             }
         }
         if best.0 * 4 >= total {
             return Some(FlatSplit::Range { first: best.1 });
         }
     }
-    let (at, &(first, _)) = groups.iter().enumerate().max_by_key(|(_, group)| group.1)?;
-    let end = groups.get(at + 1).map_or(items.len(), |group| group.0);
+    let (at, &FirstByteGroup { first, .. }) = groups.iter().enumerate().max_by_key(|(_, group)| group.bytes)?;
+    let end = groups.get(at + 1).map_or(items.len(), |group| group.first);
     let (low, high) = (items.get(first)?, items.get(end.checked_sub(1)?)?);
     let prefix_len = common_prefix(low.key, high.key);
     (end - first > 1).then_some(FlatSplit::Carve { first, end, prefix_len })

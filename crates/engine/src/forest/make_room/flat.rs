@@ -6,7 +6,7 @@
 
 use coppice_frame::{
     Crossing, FlatRef, FlatSplit, Item, Kind, Placed, TrieMut, TrieRef, UNIT_BYTES, build_flat, copy_trie,
-    flat_bytes_needed, plan_flat_split,
+    first_byte_groups, flat_bytes_needed, plan_flat_split,
 };
 
 use super::{Tried, stuck};
@@ -31,22 +31,6 @@ fn flat(child: u32) -> Crossing {
         child,
         kind: Kind::Flat,
     }
-}
-
-/// Records of one first byte each: index of the first, index behind the last, bytes.
-fn groups(items: &[Item<'_>]) -> Vec<(usize, usize, usize)> {
-    let mut groups: Vec<(usize, usize, usize)> = Vec::new();
-    let mut previous = None;
-    for (index, item) in items.iter().enumerate() {
-        let byte = item.key.first();
-        let bytes = item.flat_bytes();
-        match groups.last_mut() {
-            Some(group) if previous == byte => (group.1, group.2) = (index + 1, group.2 + bytes),
-            _ => groups.push((index, index + 1, bytes)),
-        }
-        previous = byte;
-    }
-    groups
 }
 
 impl Forest {
@@ -113,7 +97,7 @@ impl Forest {
     /// Moves groups of at least a quarter of a frame to a sibling that has room for them.
     fn move_to_sibling(&mut self, full: &Full<'_>) -> Result<bool, Error> {
         let frame_bytes = self.frame_bytes();
-        let groups = groups(full.items);
+        let groups = first_byte_groups(full.items);
         let first_byte = full
             .items
             .first()
@@ -131,7 +115,7 @@ impl Forest {
             let mut moved = 0;
             while moved + 1 < groups.len() {
                 let at = if from_low { moved } else { groups.len() - 1 - moved };
-                let bytes = groups.get(at).map_or(0, |group| group.2);
+                let bytes = groups.get(at).map_or(0, |group| group.bytes);
                 if taken + bytes > room {
                     break;
                 }
@@ -142,7 +126,7 @@ impl Forest {
                 continue;
             }
             let boundary = if from_low { moved } else { groups.len() - moved };
-            let index = groups.get(boundary).map_or(full.items.len(), |group| group.0);
+            let index = groups.get(boundary).map_or(full.items.len(), |group| group.first);
             let (low, high) = full
                 .items
                 .split_at_checked(index)
