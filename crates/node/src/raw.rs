@@ -114,6 +114,9 @@ pub(crate) fn export<O: Operation>(env: &Env, exports: &Object<'_>, instance: &R
 }
 
 /// The C function that Node calls for `O`.
+///
+/// # Safety
+/// For Node to call only, as the function that `export` made: with a live environment, and the call that is going on.
 unsafe extern "C" fn enter<O: Operation>(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let mut arguments = [ptr::null_mut(); MAX_ARGUMENTS];
     let mut count = O::ARGUMENTS;

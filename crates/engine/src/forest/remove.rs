@@ -1,9 +1,9 @@
 //! Taking a record out, and giving frames back that hold too little.
 
-use coppice_frame::{Crossing, FlatMut, FlatRef, Item, Kind, Seek, TrieMut, build_flat};
+use coppice_frame::{Crossing, FlatMut, FlatRef, Kind, Seek, TrieMut};
 
 use super::{Forest, Level, MAX_FRAMES_ON_PATH, ROOT};
-use crate::{buffer::Buffer, error::Error, table::BlobKind};
+use crate::{error::Error, table::BlobKind};
 
 /// An underfull frame looks for a neighbour to join each time its records have become a multiple of this.
 const JOIN_EVERY_RECORDS: usize = 16;
@@ -83,17 +83,10 @@ impl Forest {
             .find(|child| self.table.live_bytes(*child) + live <= frame_bytes / 8 * 5);
         let Some(other) = other else { return Ok(()) };
         let bytes = trie.bytes_to(path, other);
-        let (ours, theirs) = (
-            self.table.buffer(level.blob, BlobKind::Flat)?,
-            self.table.buffer(other, BlobKind::Flat)?,
-        );
-        let mut items: Vec<Item<'_>> = FlatRef::new(ours.bytes()).items();
-        items.extend(FlatRef::new(theirs.bytes()).items());
-        items.sort_unstable_by_key(|item| item.key);
-        let mut joined = Buffer::zeroed(frame_bytes);
-        if build_flat(joined.make_mut(), &items, 0).is_err() {
+        let theirs = self.table.buffer(other, BlobKind::Flat)?;
+        let Some(joined) = self.joined(level.blob, &FlatRef::new(theirs.bytes()).items())? else {
             return Ok(());
-        }
+        };
         let mut upper = TrieMut::new(self.table.bytes_mut(parent.blob, BlobKind::Trie)?);
         if upper
             .assign(

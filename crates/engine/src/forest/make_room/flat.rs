@@ -75,9 +75,18 @@ impl Forest {
     }
 
     /// A frame of these records, if they fit one.
-    fn built(&self, items: &[Item<'_>], strip: usize) -> Option<Buffer> {
+    pub(super) fn built(&self, items: &[Item<'_>], strip: usize) -> Option<Buffer> {
         let mut buffer = Buffer::zeroed(self.frame_bytes());
         build_flat(buffer.make_mut(), items, strip).ok().map(|()| buffer)
+    }
+
+    /// What a flat frame would be with more records in it, if all of them fit.
+    pub(in crate::forest) fn joined(&self, blob: u32, more: &[Item<'_>]) -> Result<Option<Buffer>, Error> {
+        let held = self.table.buffer(blob, BlobKind::Flat)?;
+        let mut items = FlatRef::new(held.bytes()).items();
+        items.extend_from_slice(more);
+        items.sort_unstable_by_key(|item| item.key);
+        Ok(self.built(&items, 0))
     }
 
     fn part(&self, items: &[Item<'_>], strip: usize) -> Result<Buffer, Error> {
@@ -147,11 +156,7 @@ impl Forest {
         staying: &[Item<'_>],
         sibling: u32,
     ) -> Result<bool, Error> {
-        let held = self.table.buffer(sibling, BlobKind::Flat)?;
-        let mut items = FlatRef::new(held.bytes()).items();
-        items.extend_from_slice(moving);
-        items.sort_unstable_by_key(|item| item.key);
-        let (Some(joined), Some(stayed)) = (self.built(&items, 0), self.built(staying, 0)) else {
+        let (Some(joined), Some(stayed)) = (self.joined(sibling, moving)?, self.built(staying, 0)) else {
             return Ok(false);
         };
         let bytes = first_bytes(moving);
@@ -245,11 +250,7 @@ impl Forest {
             .iter()
             .find(|(_, sibling)| self.table.live_bytes(*sibling) + bytes <= frame_bytes / 16 * 14);
         if let Some((_, sibling)) = roomy {
-            let held = self.table.buffer(*sibling, BlobKind::Flat)?;
-            let mut items = FlatRef::new(held.bytes()).items();
-            items.extend_from_slice(stayed);
-            items.sort_unstable_by_key(|item| item.key);
-            let Some(joined) = self.built(&items, 0) else {
+            let Some(joined) = self.joined(*sibling, stayed)? else {
                 return Ok(Settled::Kept);
             };
             let leading = TrieRef::new(upper.bytes()).bytes_to(full.path, full.blob);

@@ -1,8 +1,7 @@
 //! Room in a full trie frame.
 
 use coppice_frame::{
-    Crossing, FlatRef, Item, Kind, Part, TrieMut, TrieRef, TrieSplit, build_flat, copy_trie, push_down, sink_trie,
-    split_trie,
+    Crossing, Item, Kind, Part, TrieMut, TrieRef, TrieSplit, copy_trie, push_down, sink_trie, split_trie,
 };
 
 use super::{Tried, stuck};
@@ -59,7 +58,7 @@ impl Forest {
     fn evict(&mut self, blob: u32, trie: TrieRef<'_>, eviction: &Part) -> Result<bool, Error> {
         let frame_bytes = self.frame_bytes();
         let records = trie.collect(&eviction.path, &eviction.bytes);
-        let mut items: Vec<Item<'_>> = records
+        let items: Vec<Item<'_>> = records
             .iter()
             .map(|(key, stored)| Item { key, stored: *stored })
             .collect();
@@ -69,18 +68,14 @@ impl Forest {
             .filter(|(_, crossing)| crossing.kind == Kind::Flat && self.table.is_resident(crossing.child))
             .map(|(_, crossing)| crossing.child)
             .find(|child| self.table.live_bytes(*child) + eviction.size_bytes <= frame_bytes / 8 * 7);
-        let held = neighbour
-            .map(|child| self.table.buffer(child, BlobKind::Flat))
-            .transpose()?;
-        if let Some(held) = &held {
-            items.extend(FlatRef::new(held.bytes()).items());
-            items.sort_unstable_by_key(|item| item.key);
-        }
-        let mut flat = Buffer::zeroed(frame_bytes);
+        let flat = match neighbour {
+            Some(child) => self.joined(child, &items)?,
+            None => self.built(&items, 0),
+        };
         let mut upper = Buffer::zeroed(frame_bytes);
-        if build_flat(flat.make_mut(), &items, 0).is_err() || copy_trie(trie.as_bytes(), upper.make_mut()).is_err() {
+        let (Some(flat), Ok(())) = (flat, copy_trie(trie.as_bytes(), upper.make_mut())) else {
             return Ok(false);
-        }
+        };
         let child = match neighbour {
             Some(child) => child,
             None => self.table.add(BlobKind::Flat, frame_bytes, flat.clone()),
