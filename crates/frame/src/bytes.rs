@@ -1,77 +1,273 @@
-//! Reads and writes of little-endian integers at byte offsets, and nothing else.
+//! A frame's bytes as words that one thread may change while others read, and reads and writes of little-endian integers
+//! in them.
+//!
+//! Everything in a frame is of one of two sorts. *Words* hold references, counts and links, and are only ever read and
+//! written whole, as atomics of 8 bytes: a smaller field is taken out of its word, and put back with the word's other
+//! fields as they were, which is sound because a frame has one writer. *Text* is the keys and values of records and the
+//! prefixes and branch bytes of nodes: written before the one store that makes it reachable, and never again, so that it
+//! may be lent out as a plain slice. No text shares a word with a field that changes after that store.
 //!
 //! Reads outside the frame give zero, which every caller takes for "no reference", "no bytes"; writes outside it are a
-//! defect and do nothing in release builds. All access to a frame's words goes through here, so that this is the one
-//! place that changes when they become atomics.
+//! defect and do nothing in release builds.
+
+use std::{
+    fmt,
+    sync::atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+};
 
 use crate::UNIT_BYTES;
 
-#[inline(always)]
-pub(crate) fn u8_at(frame: &[u8], at: usize) -> u8 {
-    frame.get(at).copied().unwrap_or(0)
+/// A frame, to be read, perhaps while another thread writes to it.
+#[derive(Clone, Copy)]
+pub struct Frame<'a> {
+    words: &'a [AtomicU64],
 }
 
-#[inline(always)]
-pub(crate) fn chunk<const BYTES: usize>(frame: &[u8], at: usize) -> Option<&[u8; BYTES]> {
-    frame.get(at..)?.first_chunk()
+/// A frame, to be written by one thread, perhaps while others read it.
+#[derive(Clone, Copy)]
+pub struct FrameMut<'a> {
+    frame: Frame<'a>,
 }
 
-#[inline(always)]
-pub(crate) fn u16_at(frame: &[u8], at: usize) -> u16 {
-    chunk(frame, at).map_or(0, |bytes| u16::from_le_bytes(*bytes))
-}
-
-#[inline(always)]
-pub(crate) fn u32_at(frame: &[u8], at: usize) -> u32 {
-    chunk(frame, at).map_or(0, |bytes| u32::from_le_bytes(*bytes))
-}
-
-#[inline(always)]
-pub(crate) fn u64_at(frame: &[u8], at: usize) -> u64 {
-    chunk(frame, at).map_or(0, |bytes| u64::from_le_bytes(*bytes))
-}
-
-/// Six bytes, for versions.
-pub(crate) fn u48_at(frame: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(frame, at)) | u64::from(u16_at(frame, at + 4)) << 32
-}
-
-/// Bytes `at..at + len`, or the empty slice where the frame does not reach that far.
-pub(crate) fn slice(frame: &[u8], at: usize, len: usize) -> &[u8] {
-    frame.get(at..).and_then(|rest| rest.get(..len)).unwrap_or(&[])
-}
-
-pub(crate) fn write(frame: &mut [u8], at: usize, bytes: &[u8]) {
-    let target = at.checked_add(bytes.len()).and_then(|end| frame.get_mut(at..end));
-    debug_assert!(
-        target.is_some(),
-        "write of {} bytes at {at} leaves the frame",
-        bytes.len()
-    );
-    if let Some(target) = target {
-        target.copy_from_slice(bytes);
+impl fmt::Debug for Frame<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "frame of {} bytes", self.len())
     }
 }
 
-pub(crate) fn put_u8(frame: &mut [u8], at: usize, value: u8) {
-    write(frame, at, &[value]);
+impl fmt::Debug for FrameMut<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.frame.fmt(formatter)
+    }
 }
 
-pub(crate) fn put_u16(frame: &mut [u8], at: usize, value: u16) {
-    write(frame, at, &value.to_le_bytes());
+impl<'a> Frame<'a> {
+    /// The frame that these words hold.
+    ///
+    /// # Safety
+    /// For as long as `'a`, whatever writes to the words does so through one [`FrameMut`] at a time, or holds them alone.
+    #[allow(unsafe_code)]
+    pub unsafe fn new(words: &'a [AtomicU64]) -> Self {
+        Self { words }
+    }
+
+    /// The frame's size in bytes.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(self) -> usize {
+        self.words.len() * UNIT_BYTES
+    }
+
+    /// The frame from a unit on; nothing where it does not reach that far.
+    #[inline(always)]
+    pub(crate) fn words_from(self, at: usize) -> &'a [AtomicU64] {
+        self.words.get(at / UNIT_BYTES..).unwrap_or(&[])
+    }
+
+    #[inline(always)]
+    fn word(self, at: usize) -> u64 {
+        self.words.get(at / UNIT_BYTES).map_or(0, load)
+    }
+
+    /// Text: bytes `at..at + len`, or the empty slice where the frame does not reach that far.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub(crate) fn text(self, at: usize, len: usize) -> &'a [u8] {
+        let fits = at.checked_add(len).is_some_and(|end| end <= self.len());
+        if !fits {
+            return &[];
+        }
+        // SAFETY: the bytes lie inside the words, which live for 'a. They are text: the writer stored them before the
+        // reference by which the caller came here, which was loaded with acquire, and no writer stores to their words
+        // again (docs/unsafe.md).
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<u8>().add(at), len) }
+    }
 }
 
-pub(crate) fn put_u32(frame: &mut [u8], at: usize, value: u32) {
-    write(frame, at, &value.to_le_bytes());
+impl<'a> FrameMut<'a> {
+    /// The frame that these words hold, to be written.
+    ///
+    /// # Safety
+    /// No other `FrameMut` of these words is used for as long as this one, and nothing but frames is made of them.
+    #[allow(unsafe_code)]
+    pub unsafe fn new(words: &'a [AtomicU64]) -> Self {
+        Self {
+            frame: Frame { words },
+        }
+    }
+
+    /// The frame, to be read.
+    pub fn as_ref(self) -> Frame<'a> {
+        self.frame
+    }
+
+    /// The frame's size in bytes.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(self) -> usize {
+        self.frame.len()
+    }
+
+    /// Zeroes all units from one on, as many as said.
+    pub(crate) fn clear(self, unit: usize, units: usize) {
+        for word in self.frame.words.iter().skip(unit).take(units) {
+            word.store(0, Relaxed);
+        }
+    }
+
+    /// Replaces `count` bytes (1..=8) of the word that they all lie in.
+    fn put(self, at: usize, count: usize, value: u64) {
+        let word = self.frame.words.get(at / UNIT_BYTES);
+        let first = at % UNIT_BYTES;
+        debug_assert!(
+            word.is_some() && first + count <= UNIT_BYTES,
+            "write of {count} bytes at {at} leaves its word or the frame"
+        );
+        if let Some(word) = word {
+            let mask = (u64::MAX >> (64 - 8 * count)) << (8 * first);
+            let rest = load(word) & !mask;
+            word.store((rest | value << (8 * first) & mask).to_le(), Release);
+        }
+    }
 }
 
-pub(crate) fn put_u64(frame: &mut [u8], at: usize, value: u64) {
-    write(frame, at, &value.to_le_bytes());
+impl<'a> From<FrameMut<'a>> for Frame<'a> {
+    fn from(frame: FrameMut<'a>) -> Self {
+        frame.frame
+    }
 }
 
-pub(crate) fn put_u48(frame: &mut [u8], at: usize, value: u64) {
-    let [a, b, c, d, e, f, ..] = value.to_le_bytes();
-    write(frame, at, &[a, b, c, d, e, f]);
+impl<'a> From<&'a mut [u8]> for FrameMut<'a> {
+    /// Bytes that nobody else holds. What does not start at a multiple of 8, as no frame does, is an empty one.
+    #[allow(unsafe_code)]
+    fn from(bytes: &'a mut [u8]) -> Self {
+        let start = bytes.as_mut_ptr().cast::<AtomicU64>();
+        let words = if start.is_aligned() {
+            // SAFETY: aligned, inside the slice, whose lifetime and exclusiveness the result takes over; any bytes are
+            // valid atomics.
+            unsafe { std::slice::from_raw_parts(start, bytes.len() / UNIT_BYTES) }
+        } else {
+            &[]
+        };
+        Self {
+            frame: Frame { words },
+        }
+    }
+}
+
+impl<'a> From<&'a mut [u8]> for Frame<'a> {
+    fn from(bytes: &'a mut [u8]) -> Self {
+        FrameMut::from(bytes).frame
+    }
+}
+
+#[cfg(test)]
+mod from_tests {
+    //! Tests keep frames in vectors of bytes, which they read and damage at will.
+
+    use super::{AtomicU64, Frame, FrameMut, UNIT_BYTES};
+
+    impl<'a> From<&'a [u8]> for Frame<'a> {
+        #[allow(unsafe_code)]
+        fn from(bytes: &'a [u8]) -> Self {
+            let start = bytes.as_ptr().cast::<AtomicU64>();
+            assert!(start.is_aligned());
+            // SAFETY: aligned, inside the slice; a `Frame` only loads.
+            let words = unsafe { std::slice::from_raw_parts(start, bytes.len() / UNIT_BYTES) };
+            Self { words }
+        }
+    }
+
+    impl<'a> From<&'a Vec<u8>> for Frame<'a> {
+        fn from(bytes: &'a Vec<u8>) -> Self {
+            bytes.as_slice().into()
+        }
+    }
+
+    impl<'a> From<&'a mut Vec<u8>> for FrameMut<'a> {
+        fn from(bytes: &'a mut Vec<u8>) -> Self {
+            bytes.as_mut_slice().into()
+        }
+    }
+}
+
+/// The word's value, and all that was stored before it.
+#[inline(always)]
+pub(crate) fn load(word: &AtomicU64) -> u64 {
+    u64::from_le(word.load(Acquire))
+}
+
+#[inline(always)]
+pub(crate) fn u8_at<'a>(frame: impl Into<Frame<'a>>, at: usize) -> u8 {
+    (frame.into().word(at) >> (8 * (at % UNIT_BYTES))) as u8
+}
+
+/// The two bytes at an even offset.
+#[inline(always)]
+pub(crate) fn u16_at<'a>(frame: impl Into<Frame<'a>>, at: usize) -> u16 {
+    (frame.into().word(at) >> (8 * (at % UNIT_BYTES))) as u16
+}
+
+/// The four bytes at a multiple of four.
+#[inline(always)]
+pub(crate) fn u32_at<'a>(frame: impl Into<Frame<'a>>, at: usize) -> u32 {
+    (frame.into().word(at) >> (8 * (at % UNIT_BYTES))) as u32
+}
+
+/// The unit at a multiple of eight.
+#[inline(always)]
+pub(crate) fn u64_at<'a>(frame: impl Into<Frame<'a>>, at: usize) -> u64 {
+    frame.into().word(at)
+}
+
+/// As many bytes of a key as an array has.
+#[inline(always)]
+pub(crate) fn chunk<const BYTES: usize>(key: &[u8], at: usize) -> Option<&[u8; BYTES]> {
+    key.get(at..)?.first_chunk()
+}
+
+/// Writes text, whole words where it covers them.
+pub(crate) fn write(frame: FrameMut<'_>, at: usize, bytes: &[u8]) {
+    let end = at.checked_add(bytes.len());
+    let fits = end.is_some_and(|end| end <= frame.len());
+    debug_assert!(fits, "write of {} bytes at {at} leaves the frame", bytes.len());
+    if !fits {
+        return;
+    }
+    let head_len = bytes.len().min(at.next_multiple_of(UNIT_BYTES) - at);
+    let (head, rest) = bytes.split_at(head_len);
+    put_part(frame, at, head);
+    let (words, tail) = rest.as_chunks::<UNIT_BYTES>();
+    let from = (at + head_len) / UNIT_BYTES;
+    for (slot, word) in frame.frame.words.iter().skip(from).zip(words) {
+        slot.store(u64::from_le_bytes(*word).to_le(), Relaxed);
+    }
+    put_part(frame, at + head_len + words.len() * UNIT_BYTES, tail);
+}
+
+/// Writes fewer bytes than a word has, inside one word.
+fn put_part(frame: FrameMut<'_>, at: usize, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        let value = bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        frame.put(at, bytes.len(), value);
+    }
+}
+
+pub(crate) fn put_u8(frame: FrameMut<'_>, at: usize, value: u8) {
+    frame.put(at, 1, u64::from(value));
+}
+
+pub(crate) fn put_u16(frame: FrameMut<'_>, at: usize, value: u16) {
+    frame.put(at, 2, u64::from(value));
+}
+
+pub(crate) fn put_u32(frame: FrameMut<'_>, at: usize, value: u32) {
+    frame.put(at, 4, u64::from(value));
+}
+
+pub(crate) fn put_u64(frame: FrameMut<'_>, at: usize, value: u64) {
+    frame.put(at, 8, value);
 }
 
 /// Narrows a length or offset that the frame's size bounds.

@@ -30,7 +30,7 @@ mod write;
 
 use crate::{
     Stored, UNIT_BYTES,
-    bytes::{u16_at, u64_at, units_for},
+    bytes::{Frame, u16_at, u64_at, units_for},
     record::{DEAD, RecordRef},
 };
 
@@ -90,7 +90,7 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    pub(crate) fn read(frame: &[u8]) -> Self {
+    pub(crate) fn read(frame: Frame<'_>) -> Self {
         let word = u64_at(frame, ORDER_AT);
         Self {
             sorted_unit: word as u16,
@@ -111,7 +111,7 @@ impl Order {
 /// A flat frame, to be read.
 #[derive(Clone, Copy, Debug)]
 pub struct FlatRef<'a> {
-    pub(crate) frame: &'a [u8],
+    pub(crate) frame: Frame<'a>,
 }
 
 /// Where a key's slot is, and its record.
@@ -123,8 +123,8 @@ pub(crate) struct Found {
 
 impl<'a> FlatRef<'a> {
     /// The frame as a flat one; the caller knows that [`crate::validate`] has passed it, or has built it.
-    pub fn new(frame: &'a [u8]) -> Self {
-        Self { frame }
+    pub fn new(frame: impl Into<Frame<'a>>) -> Self {
+        Self { frame: frame.into() }
     }
 
     /// Size of the hash table: 2 to this power slots. A constant of the frame.

@@ -27,6 +27,7 @@ mod testing;
 mod trie;
 mod validate;
 
+pub use bytes::{Frame, FrameMut};
 pub use flat::{
     FirstByteGroup, FlatCursor, FlatMut, FlatRef, FlatSplit, Item, build_flat, first_byte_groups, flat_bytes_needed,
     plan_flat_split,
@@ -60,10 +61,10 @@ pub enum Kind {
 
 impl Kind {
     /// The kind of a frame, from its first byte.
-    pub fn of(frame: &[u8]) -> Option<Self> {
-        match frame.first() {
-            Some(1) => Some(Self::Trie),
-            Some(2) => Some(Self::Flat),
+    pub fn of<'a>(frame: impl Into<Frame<'a>>) -> Option<Self> {
+        match bytes::u8_at(frame, 0) {
+            1 => Some(Self::Trie),
+            2 => Some(Self::Flat),
             _ => None,
         }
     }

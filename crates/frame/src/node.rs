@@ -5,7 +5,7 @@
 //!
 //! | kind | entries | from byte 8 | prefix from |
 //! |---|---|---|---|
-//! | N4 | 1–4 | 4 key bytes, ascending; 4 references | 20 |
+//! | N4 | 1–4 | 4 key bytes, ascending; 4 references | 24 |
 //! | N16 | 5–16 | 16 key bytes, ascending; 16 references | 56 |
 //! | N48 | 17–48 | for each of 256 bytes the entry's number + 1, or 0; 48 references | 360 |
 //! | N256 | 49–256 | 256 references | 520 |
@@ -13,7 +13,9 @@
 //! A reference of zero is an entry that was removed; it comes back by one store, or goes when the node is next written. In
 //! a node of 48 the entries are numbered in the order they came.
 
-use crate::bytes::{chunk, narrow, put_u8, put_u16, slice, u8_at, u16_at, u32_at, u64_at, units_for, write};
+use std::sync::atomic::AtomicU64;
+
+use crate::bytes::{Frame, FrameMut, chunk, load, narrow, put_u8, put_u16, u8_at, units_for, write};
 
 /// A reference: the unit's number in the upper 13 bits, what lies there in the lower 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,14 +81,15 @@ const N4_REFS_AT: usize = KEYS_AT + 4;
 const N16_REFS_AT: usize = KEYS_AT + 16;
 const N48_REFS_AT: usize = KEYS_AT + 256;
 const N256_REFS_AT: usize = KEYS_AT;
-const N4_PREFIX_AT: usize = N4_REFS_AT + 4 * 2;
+/// The prefix is text, and shares no word with references.
+const N4_PREFIX_AT: usize = (N4_REFS_AT + 4 * 2).next_multiple_of(crate::UNIT_BYTES);
 const N16_PREFIX_AT: usize = N16_REFS_AT + 16 * 2;
 const N48_PREFIX_AT: usize = N48_REFS_AT + 48 * 2;
 const N256_PREFIX_AT: usize = N256_REFS_AT + 256 * 2;
 pub(crate) const VALUE_AT: usize = 2;
 const COUNT_AT: usize = 4;
 
-const _: () = assert!(N4_PREFIX_AT == 20 && N16_PREFIX_AT == 56 && N48_PREFIX_AT == 360 && N256_PREFIX_AT == 520);
+const _: () = assert!(N4_PREFIX_AT == 24 && N16_PREFIX_AT == 56 && N48_PREFIX_AT == 360 && N256_PREFIX_AT == 520);
 
 /// The most units that a node with this many entries and prefix bytes takes.
 pub(crate) fn node_units(entries: usize, prefix_bytes: usize) -> usize {
@@ -140,95 +143,113 @@ pub(crate) enum Taken {
     Leaves,
 }
 
-/// Whether the node's prefix of `len` bytes, at `start`, comes next in the key.
+/// Whether the node's prefix of `len` bytes, which starts with word `start` of the node, comes next in the key.
 #[inline(always)]
-fn passes(node: &[u8], start: usize, len: usize, key: &[u8], depth: usize) -> bool {
-    // A short prefix is compared as one word where both sides have eight bytes to read.
+fn passes(frame: Frame<'_>, node: &[AtomicU64], at: usize, start: usize, len: usize, key: &[u8], depth: usize) -> bool {
+    // A short prefix is compared as one word where the key has eight bytes to read.
     if len <= 8
-        && let Some(prefix) = chunk::<8>(node, start)
+        && let Some(prefix) = node.get(start)
         && let Some(wanted) = chunk::<8>(key, depth)
     {
-        let difference = u64::from_le_bytes(*prefix) ^ u64::from_le_bytes(*wanted);
+        let difference = load(prefix) ^ u64::from_le_bytes(*wanted);
         return difference & (u64::MAX >> (64 - 8 * len as u32)) == 0;
     }
-    key.get(depth..depth + len) == Some(slice(node, start, len))
+    key.get(depth..depth + len) == Some(frame.text(at + start * crate::UNIT_BYTES, len))
 }
 
 /// Takes a lookup through the node that `reference` is to: past its prefix, and on by the key's next byte. This is what
 /// lookups are made of, so each kind of node checks its bounds once. A lane without an entry has a reference of zero, so
 /// none is looked for.
 #[inline(always)]
-pub(crate) fn take_step(frame: &[u8], reference: Ref, key: &[u8], depth: usize) -> Taken {
+pub(crate) fn take_step(frame: Frame<'_>, reference: Ref, key: &[u8], depth: usize) -> Taken {
     #[inline(always)]
-    fn through<const SIZE: usize>(
-        body: &[u8],
+    fn through<const WORDS: usize>(
+        frame: Frame<'_>,
+        at: usize,
         key: &[u8],
         depth: usize,
-        find: impl Fn(&[u8; SIZE], u8) -> u16,
+        find: impl Fn(&[AtomicU64; WORDS], u8) -> u16,
     ) -> Taken {
-        let Some(node) = body.first_chunk::<SIZE>() else {
+        let body = frame.words_from(at);
+        let Some(node) = body.first_chunk::<WORDS>() else {
             return Taken::Leaves;
         };
-        let len = usize::from(u16_at(node, 0));
-        if len > 0 && !passes(body, SIZE, len, key, depth) {
+        let head = node.first().map_or(0, load);
+        let len = usize::from(head as u16);
+        if len > 0 && !passes(frame, body, at, WORDS, len, key, depth) {
             return Taken::Leaves;
         }
         match key.get(depth + len) {
             Some(byte) => Taken::On(Ref(find(node, *byte)), depth + len + 1),
-            None => Taken::Ends(Ref(u16_at(node, VALUE_AT))),
+            None => Taken::Ends(Ref((head >> (8 * VALUE_AT)) as u16)),
         }
     }
-    let Some(body) = frame.get(reference.offset()..) else {
-        return Taken::Leaves;
-    };
+    let at = reference.offset();
     match reference.tag() {
-        Some(Tag::N4) => through::<N4_PREFIX_AT>(body, key, depth, find_in_4),
-        Some(Tag::N16) => through::<N16_PREFIX_AT>(body, key, depth, find_in_16),
-        Some(Tag::N48) => through::<N48_PREFIX_AT>(body, key, depth, find_in_48),
-        Some(Tag::N256) => through::<N256_PREFIX_AT>(body, key, depth, find_in_256),
+        Some(Tag::N4) => through::<N4_WORDS>(frame, at, key, depth, find_in_4),
+        Some(Tag::N16) => through::<N16_WORDS>(frame, at, key, depth, find_in_16),
+        Some(Tag::N48) => through::<N48_WORDS>(frame, at, key, depth, find_in_48),
+        Some(Tag::N256) => through::<N256_WORDS>(frame, at, key, depth, find_in_256),
         _ => Taken::Leaves,
     }
 }
 
+/// Words of a node before its prefix.
+const N4_WORDS: usize = N4_PREFIX_AT / crate::UNIT_BYTES;
+const N16_WORDS: usize = N16_PREFIX_AT / crate::UNIT_BYTES;
+const N48_WORDS: usize = N48_PREFIX_AT / crate::UNIT_BYTES;
+const N256_WORDS: usize = N256_PREFIX_AT / crate::UNIT_BYTES;
+
+/// The two bytes at an even offset of a node.
 #[inline(always)]
-fn find_in_4(node: &[u8; N4_PREFIX_AT], byte: u8) -> u16 {
-    let lane = find_byte(u64::from(u32_at(node, KEYS_AT)), byte) as u32;
-    u64_at(node, N4_REFS_AT).checked_shr(16 * lane).unwrap_or(0) as u16
+fn field(node: &[AtomicU64], at: usize) -> u16 {
+    let word = node.get(at / crate::UNIT_BYTES).map_or(0, load);
+    (word >> (8 * (at % crate::UNIT_BYTES))) as u16
 }
 
 #[inline(always)]
-fn find_in_16(node: &[u8; N16_PREFIX_AT], byte: u8) -> u16 {
-    let low = find_byte(u64_at(node, KEYS_AT), byte);
+fn find_in_4(node: &[AtomicU64; N4_WORDS], byte: u8) -> u16 {
+    let [_, first, second] = node;
+    let (first, second) = (load(first), load(second));
+    let lane = find_byte(first & u64::from(u32::MAX), byte) as u32;
+    (first >> 32 | second << 32).checked_shr(16 * lane).unwrap_or(0) as u16
+}
+
+#[inline(always)]
+fn find_in_16(node: &[AtomicU64; N16_WORDS], byte: u8) -> u16 {
+    let [_, first, second, ..] = node;
+    let low = find_byte(load(first), byte);
     let lane = if low < 8 {
         low
     } else {
-        8 + find_byte(u64_at(node, KEYS_AT + 8), byte)
+        8 + find_byte(load(second), byte)
     };
     if lane < 16 {
-        u16_at(node, N16_REFS_AT + 2 * lane)
+        field(node, N16_REFS_AT + 2 * lane)
     } else {
         0
     }
 }
 
 #[inline(always)]
-fn find_in_48(node: &[u8; N48_PREFIX_AT], byte: u8) -> u16 {
-    match u8_at(node, KEYS_AT + usize::from(byte)) {
+fn find_in_48(node: &[AtomicU64; N48_WORDS], byte: u8) -> u16 {
+    let at = KEYS_AT + usize::from(byte);
+    let word = node.get(at / crate::UNIT_BYTES).map_or(0, load);
+    match (word >> (8 * (at % crate::UNIT_BYTES))) as u8 {
         0 => 0,
-        number => u16_at(node, N48_REFS_AT - 2 + 2 * usize::from(number)),
+        number => field(node, N48_REFS_AT - 2 + 2 * usize::from(number)),
     }
 }
 
 #[inline(always)]
-fn find_in_256(node: &[u8; N256_PREFIX_AT], byte: u8) -> u16 {
-    u16_at(node, N256_REFS_AT + 2 * usize::from(byte))
+fn find_in_256(node: &[AtomicU64; N256_WORDS], byte: u8) -> u16 {
+    field(node, N256_REFS_AT + 2 * usize::from(byte))
 }
 
 /// A node at its place in a frame.
 #[derive(Clone, Copy)]
 pub(crate) struct NodeRef<'a> {
-    /// The frame from the node on, so that one bounds check serves all fields at fixed places.
-    body: &'a [u8],
+    frame: Frame<'a>,
     /// The node's first eight bytes.
     head: u64,
     at: usize,
@@ -237,19 +258,24 @@ pub(crate) struct NodeRef<'a> {
 
 impl<'a> NodeRef<'a> {
     /// None where the reference is to something else.
-    pub(crate) fn new(frame: &'a [u8], reference: Ref) -> Option<Self> {
+    pub(crate) fn new(frame: impl Into<Frame<'a>>, reference: Ref) -> Option<Self> {
+        let frame = frame.into();
         let tag = reference.tag()?;
         if !reference.is_node() {
             return None;
         }
         let at = reference.offset();
-        let body = frame.get(at..)?;
-        let head = u64::from_le_bytes(*body.first_chunk()?);
-        Some(Self { body, head, at, tag })
+        let head = load(frame.words_from(at).first()?);
+        Some(Self { frame, head, at, tag })
+    }
+
+    /// The node, from its first word to the frame's end.
+    fn body(self) -> &'a [AtomicU64] {
+        self.frame.words_from(self.at)
     }
 
     pub(crate) fn prefix(self) -> &'a [u8] {
-        slice(self.body, prefix_at(self.tag), self.prefix_len())
+        self.frame.text(self.at + prefix_at(self.tag), self.prefix_len())
     }
 
     pub(crate) fn prefix_len(self) -> usize {
@@ -278,6 +304,13 @@ impl<'a> NodeRef<'a> {
         }
     }
 
+    /// The branch bytes of a node of 4 or 16; what lies behind them, in the other lanes of a node of 4.
+    fn branch_bytes(self) -> [u8; 16] {
+        let body = self.body();
+        let word = |index: usize| u128::from(body.get(index).map_or(0, load));
+        (word(1) | word(2) << 64).to_le_bytes()
+    }
+
     /// The free lane that a node of 48 has behind its last entry.
     fn spare_lane(self) -> Option<usize> {
         (self.tag == Tag::N48 && self.count() < 48).then(|| self.count())
@@ -294,16 +327,18 @@ impl<'a> NodeRef<'a> {
         let count = self.count();
         match self.tag {
             Tag::N4 | Tag::N16 => {
-                let keys = slice(self.body, KEYS_AT, count);
-                count <= self.capacity() && keys.len() == count && keys.is_sorted_by(|a, b| a < b)
+                let bytes = self.branch_bytes();
+                bytes
+                    .get(..count)
+                    .is_some_and(|bytes| count <= self.capacity() && bytes.is_sorted_by(|a, b| a < b))
             }
             Tag::N48 => {
                 let mut taken = 0u64;
-                let numbers = slice(self.body, KEYS_AT, 256);
+                let numbers = (0..256).map(|byte| u8_at(self.frame, self.at + KEYS_AT + byte));
                 count <= 48
-                    && numbers.iter().filter(|number| **number > 0).all(|number| {
-                        let bit = 1u64.checked_shl(u32::from(*number)).unwrap_or(0);
-                        let once = usize::from(*number) <= count && taken & bit == 0;
+                    && numbers.filter(|number| *number > 0).all(|number| {
+                        let bit = 1u64.checked_shl(u32::from(number)).unwrap_or(0);
+                        let once = usize::from(number) <= count && taken & bit == 0;
                         taken |= bit;
                         once
                     })
@@ -315,25 +350,20 @@ impl<'a> NodeRef<'a> {
     /// The number of the entry for `byte`, among those that the node's kind stores references for. May be that of an entry
     /// that was never made, whose reference is zero: key bytes of such are zero too.
     fn lane(self, byte: u8) -> Option<usize> {
+        let body = self.body();
+        let word = |index: usize| body.get(index).map_or(0, load);
         match self.tag {
             Tag::N4 => {
-                let node = self.body.first_chunk::<N4_PREFIX_AT>()?;
-                let lane = find_byte(u64::from(u32_at(node, KEYS_AT)), byte);
+                let lane = find_byte(word(1) & u64::from(u32::MAX), byte);
                 (lane < 4).then_some(lane)
             }
             Tag::N16 => {
-                let node = self.body.first_chunk::<N16_PREFIX_AT>()?;
-                let low = find_byte(u64_at(node, KEYS_AT), byte);
-                let lane = if low < 8 {
-                    low
-                } else {
-                    8 + find_byte(u64_at(node, KEYS_AT + 8), byte)
-                };
+                let low = find_byte(word(1), byte);
+                let lane = if low < 8 { low } else { 8 + find_byte(word(2), byte) };
                 (lane < 16).then_some(lane)
             }
             Tag::N48 => {
-                let node = self.body.first_chunk::<N48_PREFIX_AT>()?;
-                let number = usize::from(u8_at(node, KEYS_AT + usize::from(byte)));
+                let number = usize::from(u8_at(self.frame, self.at + KEYS_AT + usize::from(byte)));
                 number.checked_sub(1).filter(|lane| *lane < 48)
             }
             _ => Some(usize::from(byte)),
@@ -349,7 +379,7 @@ impl<'a> NodeRef<'a> {
 
     /// Where the entry for `byte` leads.
     pub(crate) fn find(self, byte: u8) -> Ref {
-        let body = self.body;
+        let body = self.body();
         Ref(match self.tag {
             Tag::N4 => body.first_chunk().map_or(0, |node| find_in_4(node, byte)),
             Tag::N16 => body.first_chunk().map_or(0, |node| find_in_16(node, byte)),
@@ -360,31 +390,22 @@ impl<'a> NodeRef<'a> {
 
     /// The first entry at or after byte `from` (0..=256) that leads somewhere.
     pub(crate) fn next_from(self, from: usize) -> Option<(u8, Ref)> {
-        let reference = |lane: usize| Ref(u16_at(self.body, refs_at(self.tag) + 2 * lane));
+        let body = self.body();
+        let reference = |lane: usize| Ref(field(body, refs_at(self.tag) + 2 * lane));
         match self.tag {
             Tag::N4 | Tag::N16 => {
-                let keys = slice(self.body, KEYS_AT, self.count().min(self.capacity()));
-                keys.iter().enumerate().find_map(|(lane, byte)| {
+                let bytes = self.branch_bytes();
+                let made = bytes.iter().enumerate().take(self.count().min(self.capacity()));
+                made.skip_while(|(_, byte)| usize::from(**byte) < from).find_map(|(lane, byte)| {
                     let found = (*byte, reference(lane));
-                    (usize::from(*byte) >= from && !found.1.is_none()).then_some(found)
+                    (!found.1.is_none()).then_some(found)
                 })
             }
-            Tag::N48 => {
-                let numbers = slice(self.body, KEYS_AT, 256).get(from..)?;
-                numbers
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, number)| (1..=48).contains(*number))
-                    .find_map(|(step, number)| {
-                        let found = ((from + step) as u8, reference(usize::from(number - 1)));
-                        (!found.1.is_none()).then_some(found)
-                    })
-            }
-            _ => {
-                let references = slice(self.body, N256_REFS_AT, 512).as_chunks::<2>().0.get(from..)?;
-                let step = references.iter().position(|reference| *reference != [0, 0])?;
-                Some(((from + step) as u8, reference(from + step)))
-            }
+            Tag::N48 => next_lane(body, from, 8, KEYS_AT, |number| {
+                let found = (1..=48).contains(&number).then(|| reference(usize::from(number) - 1))?;
+                (!found.is_none()).then_some(found)
+            }),
+            _ => next_lane(body, from, 16, N256_REFS_AT, |entry| Some(Ref(entry))),
         }
     }
 
@@ -407,9 +428,37 @@ impl<'a> NodeRef<'a> {
     }
 }
 
+/// The first of a node's 256 lanes, of `bits` bits each from byte `start` on, at or after lane `from`, that is not zero and
+/// that `take` wants. Passes over words of zeros as one.
+fn next_lane(
+    body: &[AtomicU64],
+    from: usize,
+    bits: usize,
+    start: usize,
+    take: impl Fn(u16) -> Option<Ref>,
+) -> Option<(u8, Ref)> {
+    let lanes = 64 / bits;
+    let words = body.get(start / crate::UNIT_BYTES..)?.get(..256 / lanes)?;
+    let mut lane = from;
+    while let Some(word) = words.get(lane / lanes) {
+        let rest = load(word) >> (bits * (lane % lanes));
+        if rest == 0 {
+            lane = (lane / lanes + 1) * lanes;
+            continue;
+        }
+        lane += rest.trailing_zeros() as usize / bits;
+        let value = load(word) >> (bits * (lane % lanes)) & (u64::MAX >> (64 - bits));
+        if let Some(found) = take(value as u16) {
+            return Some((lane as u8, found));
+        }
+        lane += 1;
+    }
+    None
+}
+
 /// Stores an entry in a node that takes it in place. One store publishes it: of the reference, or in a node of 48 of the
 /// entry's number, which the reference precedes.
-pub(crate) fn put_in_place(frame: &mut [u8], node: Ref, byte: u8, entry: Ref) {
+pub(crate) fn put_in_place(frame: FrameMut<'_>, node: Ref, byte: u8, entry: Ref) {
     let Some(at) = NodeRef::new(frame, node) else { return };
     if let Some(slot) = at.slot(byte) {
         put_u16(frame, slot, entry.0);
@@ -455,13 +504,11 @@ impl NodeSpec {
     }
 
     /// Writes the node into units that the caller has taken, which are zero, and returns the reference to it.
-    pub(crate) fn write(&self, frame: &mut [u8], unit: usize) -> Ref {
+    pub(crate) fn write<'f>(&self, frame: impl Into<FrameMut<'f>>, unit: usize) -> Ref {
+        let frame = frame.into();
         let tag = tag_for(self.entries.len());
         let at = unit * crate::UNIT_BYTES;
-        let size = self.units() * crate::UNIT_BYTES;
-        if let Some(room) = frame.get_mut(at..at + size) {
-            room.fill(0);
-        }
+        frame.clear(unit, self.units());
         put_u16(frame, at, narrow(self.prefix.len()));
         put_u16(frame, at + VALUE_AT, self.value.0);
         put_u16(frame, at + COUNT_AT, narrow(self.entries.len()));

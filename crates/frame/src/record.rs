@@ -11,7 +11,7 @@
 //! A trie frame may store more of a key than the path above leaves over: a reader compares the last bytes that it still
 //! needs, and the total length. So records stay as they are when nodes above them split.
 
-use crate::bytes::{narrow, put_u16, put_u32, put_u48, slice, u16_at, u32_at, u48_at, units_for, write};
+use crate::bytes::{Frame, FrameMut, narrow, put_u16, put_u32, put_u64, u16_at, u64_at, units_for, write};
 
 pub(crate) const HEADER_BYTES: usize = 12;
 const EXTENT_FLAG: u16 = 1 << 15;
@@ -56,12 +56,12 @@ pub struct Stored<'a> {
 /// A record at its place in a frame.
 #[derive(Clone, Copy)]
 pub(crate) struct RecordRef<'a> {
-    frame: &'a [u8],
+    frame: Frame<'a>,
     at: usize,
 }
 
 impl<'a> RecordRef<'a> {
-    pub(crate) fn new(frame: &'a [u8], at: usize) -> Self {
+    pub(crate) fn new(frame: Frame<'a>, at: usize) -> Self {
         Self { frame, at }
     }
 
@@ -72,6 +72,10 @@ impl<'a> RecordRef<'a> {
 
     pub(crate) fn link(self) -> u16 {
         u16_at(self.frame, self.at + 4)
+    }
+
+    fn version(self) -> u64 {
+        u64_at(self.frame, self.at) >> 48 | (u64_at(self.frame, self.at + 8) << 32) >> 16
     }
 
     fn value_field(self) -> u16 {
@@ -88,14 +92,14 @@ impl<'a> RecordRef<'a> {
 
     /// The whole relative key of a flat frame's record.
     pub(crate) fn flat_key(self) -> &'a [u8] {
-        slice(self.frame, self.at + HEADER_BYTES, self.key_len())
+        self.frame.text(self.at + HEADER_BYTES, self.key_len())
     }
 
     /// The last `len` bytes of the key of a trie frame's record; empty where fewer are stored.
     pub(crate) fn suffix(self, len: usize) -> &'a [u8] {
         let stored = usize::from(self.link());
         match stored.checked_sub(len) {
-            Some(skip) => slice(self.frame, self.at + HEADER_BYTES + skip, len),
+            Some(skip) => self.frame.text(self.at + HEADER_BYTES + skip, len),
             None => &[],
         }
     }
@@ -103,15 +107,17 @@ impl<'a> RecordRef<'a> {
     fn stored_at(self, key_bytes: usize) -> Stored<'a> {
         let at = self.at + HEADER_BYTES + key_bytes;
         let value = if self.is_extent() {
+            let extent = self.frame.text(at, EXTENT_BYTES);
+            let number = |bytes: Option<&[u8; 4]>| bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes));
             Value::Extent {
-                blob: u32_at(self.frame, at),
-                len: u32_at(self.frame, at + 4),
+                blob: number(extent.first_chunk()),
+                len: number(extent.last_chunk()),
             }
         } else {
-            Value::Inline(slice(self.frame, at, self.value_len()))
+            Value::Inline(self.frame.text(at, self.value_len()))
         };
         Stored {
-            version: u48_at(self.frame, self.at + 6),
+            version: self.version(),
             value,
         }
     }
@@ -139,25 +145,25 @@ pub(crate) const fn record_units(key_bytes: usize, value_bytes: usize) -> usize 
 }
 
 /// Writes a record whose room the caller has taken.
-pub(crate) fn write_record(frame: &mut [u8], at: usize, key_len: usize, link: u16, key: &[u8], stored: &Stored<'_>) {
+pub(crate) fn write_record(frame: FrameMut<'_>, at: usize, key_len: usize, link: u16, key: &[u8], stored: &Stored<'_>) {
     let value_at = at + HEADER_BYTES + key.len();
-    put_u16(frame, at, narrow(key_len));
-    put_u16(frame, at + 4, link);
-    put_u48(frame, at + 6, stored.version);
+    let value_field = match stored.value {
+        Value::Inline(bytes) => narrow(bytes.len()),
+        Value::Extent { .. } => EXTENT_FLAG | EXTENT_BYTES as u16,
+    };
+    let head = u64::from(narrow(key_len)) | u64::from(value_field) << 16 | u64::from(link) << 32;
+    put_u64(frame, at, head | stored.version << 48);
+    put_u32(frame, at + 8, (stored.version >> 16) as u32);
     write(frame, at + HEADER_BYTES, key);
     match stored.value {
-        Value::Inline(bytes) => {
-            put_u16(frame, at + 2, narrow(bytes.len()));
-            write(frame, value_at, bytes);
-        }
+        Value::Inline(bytes) => write(frame, value_at, bytes),
         Value::Extent { blob, len } => {
-            put_u16(frame, at + 2, EXTENT_FLAG | EXTENT_BYTES as u16);
-            put_u32(frame, value_at, blob);
-            put_u32(frame, value_at + 4, len);
+            write(frame, value_at, &blob.to_le_bytes());
+            write(frame, value_at + 4, &len.to_le_bytes());
         }
     }
 }
 
-pub(crate) fn set_link(frame: &mut [u8], at: usize, link: u16) {
+pub(crate) fn set_link(frame: FrameMut<'_>, at: usize, link: u16) {
     put_u16(frame, at + 4, link);
 }

@@ -25,7 +25,7 @@ mod write;
 
 use crate::{
     Kind, Stored,
-    bytes::{u16_at, u32_at},
+    bytes::{Frame, u16_at, u32_at},
     node::{NodeRef, Ref, Tag, Taken, take_step},
     record::RecordRef,
 };
@@ -89,13 +89,13 @@ pub enum Step<'a> {
 /// A trie frame, to be read.
 #[derive(Clone, Copy, Debug)]
 pub struct TrieRef<'a> {
-    pub(crate) frame: &'a [u8],
+    pub(crate) frame: Frame<'a>,
 }
 
 impl<'a> TrieRef<'a> {
     /// The frame as a trie; the caller knows that [`crate::validate`] has passed it, or has built it.
-    pub fn new(frame: &'a [u8]) -> Self {
-        Self { frame }
+    pub fn new(frame: impl Into<Frame<'a>>) -> Self {
+        Self { frame: frame.into() }
     }
 
     pub(crate) fn root_ref(self) -> Ref {

@@ -12,7 +12,7 @@ mod trie;
 
 use crate::{
     Kind, LAYOUT_VERSION, MAX_FRAME_BYTES, MIN_FRAME_BYTES, UNIT_BYTES,
-    bytes::u8_at,
+    bytes::{Frame, u8_at},
     max_inline_bytes, max_key_bytes,
     record::{EXTENT_BYTES, HEADER_BYTES, RecordRef},
 };
@@ -38,8 +38,9 @@ fn ensure(holds: bool, what: &'static str, offset: usize) -> Checked {
 /// [`crate::FlatRef::get`]), single steps and all of a flat frame's reads end. What walks or copies a whole trie may not end
 /// where nodes lead back to themselves, and changes may do anything to the frame: both are for frames that passed, or that
 /// were built here.
-pub fn validate(frame: &[u8]) -> Result<Kind, Invalid> {
-    let sized = frame.len().is_multiple_of(UNIT_BYTES) && (MIN_FRAME_BYTES..=MAX_FRAME_BYTES).contains(&frame.len());
+pub fn validate<'a>(frame: impl Into<Frame<'a>>) -> Result<Kind, Invalid> {
+    let frame = frame.into();
+    let sized = (MIN_FRAME_BYTES..=MAX_FRAME_BYTES).contains(&frame.len());
     ensure(sized, "frame of an impossible size", 0)?;
     let kind = Kind::of(frame).ok_or(Invalid {
         what: "unknown kind of frame",
@@ -64,7 +65,7 @@ struct Units {
 }
 
 impl Units {
-    fn new(frame: &[u8]) -> Self {
+    fn new(frame: Frame<'_>) -> Self {
         Self {
             seen: vec![0; frame.len() / UNIT_BYTES / 64 + 1],
             claimed: 0,
@@ -94,7 +95,7 @@ impl Units {
 }
 
 /// Checks a record, of whose key `stored_key` bytes are stored.
-fn check_record(frame: &[u8], record: RecordRef<'_>, stored_key: usize, at: usize) -> Checked {
+fn check_record(frame: Frame<'_>, record: RecordRef<'_>, stored_key: usize, at: usize) -> Checked {
     let fits = at + HEADER_BYTES + stored_key + record.value_len() <= frame.len();
     ensure(fits, "a record that leaves the frame", at)?;
     ensure(

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Kind, LAYOUT_VERSION, NoRoom, Stored, UNIT_BYTES,
-    bytes::{common_prefix, narrow, put_u8, put_u16, units_for},
+    bytes::{FrameMut, common_prefix, narrow, put_u8, put_u16, units_for},
     record::record_units,
 };
 
@@ -86,14 +86,19 @@ pub fn flat_bytes_needed(frame_bytes: usize, items: &[Item<'_>]) -> usize {
 
 /// Makes a flat frame of the buffer, holding these records, which ascend by key. `strip` bytes are left off each key;
 /// something must be left of it. [`NoRoom`] leaves the buffer as it was.
-pub fn build_flat(frame: &mut [u8], items: &[Item<'_>], strip: usize) -> Result<(), NoRoom> {
+pub fn build_flat<'f>(
+    frame: impl Into<FrameMut<'f>>,
+    items: &[Item<'_>],
+    strip: usize,
+) -> Result<(), NoRoom> {
+    let frame = frame.into();
     let len = frame.len();
     let units = stripped_units(items, strip);
     let bits = choose_hash_bits(len, items.len(), units);
     if fixed_bytes(len, items.len(), bits) + units * UNIT_BYTES > len || items.len() > most_hashed(1 << bits) {
         return Err(NoRoom { units });
     }
-    frame.fill(0);
+    frame.clear(0, len / UNIT_BYTES);
     put_u8(frame, 0, Kind::Flat as u8);
     put_u8(frame, 1, LAYOUT_VERSION);
     put_u16(frame, HASH_BITS_AT, narrow(bits as usize));

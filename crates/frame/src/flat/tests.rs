@@ -25,13 +25,13 @@ fn built(frame_bytes: usize, keys: &[&[u8]]) -> Vec<u8> {
 }
 
 fn put(frame: &mut [u8], key: &[u8]) -> bool {
-    let existed = FlatMut::new(frame).put(key, &inline(b"w")).unwrap();
+    let existed = FlatMut::new(&mut *frame).put(key, &inline(b"w")).unwrap();
     assert_valid(frame);
     existed
 }
 
 fn remove(frame: &mut [u8], key: &[u8]) -> bool {
-    let existed = FlatMut::new(frame).remove(key);
+    let existed = FlatMut::new(&mut *frame).remove(key);
     assert_valid(frame);
     existed
 }
@@ -101,12 +101,12 @@ fn a_full_tail_is_merged_and_forgets_what_was_deleted() {
 fn fill(frame: &mut Vec<u8>) -> u32 {
     let mut number = 0u32;
     loop {
-        if FlatMut::new(frame).put(&number.to_be_bytes(), &inline(b"")).is_ok() {
+        if FlatMut::new(&mut *frame).put(&number.to_be_bytes(), &inline(b"")).is_ok() {
             number += 1;
             continue;
         }
         let mut copy = vec![0; frame.len()];
-        build_flat(&mut copy, &FlatRef::new(frame).items(), 0).unwrap();
+        build_flat(&mut copy, &FlatRef::new(&*frame).items(), 0).unwrap();
         if FlatMut::new(&mut copy.clone())
             .put(&number.to_be_bytes(), &inline(b""))
             .is_err()

@@ -6,20 +6,20 @@ use super::{
 };
 use crate::{
     NoRoom, Stored, UNIT_BYTES,
-    bytes::{narrow, put_u16, put_u64, u16_at, units_for},
+    bytes::{FrameMut, narrow, put_u16, put_u64, u16_at, units_for},
     record::{DEAD, record_units, set_link, write_record},
 };
 
 /// A flat frame, to be changed.
 #[derive(Debug)]
 pub struct FlatMut<'a> {
-    pub(super) frame: &'a mut [u8],
+    pub(super) frame: FrameMut<'a>,
 }
 
 impl<'a> FlatMut<'a> {
     /// The frame as a flat one; the caller knows that it is one.
-    pub fn new(frame: &'a mut [u8]) -> Self {
-        Self { frame }
+    pub fn new(frame: impl Into<FrameMut<'a>>) -> Self {
+        Self { frame: frame.into() }
     }
 
     /// The frame, to be read.

@@ -97,7 +97,7 @@ fn a_removed_entry_is_passed_over() {
         let (mut frame, reference) = written(&bytes, b"");
         let gone = bytes[count / 2];
         let slot = NodeRef::new(&frame, reference).unwrap().slot(gone).unwrap();
-        put_u16(&mut frame, slot, 0);
+        put_u16((&mut frame).into(), slot, 0);
         let node = NodeRef::new(&frame, reference).unwrap();
         assert!(node.find(gone).is_none());
         assert_eq!(node.entries().count(), count - 1);

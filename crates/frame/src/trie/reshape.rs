@@ -2,7 +2,7 @@
 
 use super::{Crossing, ROOT_AT, TrieMut, TrieRef};
 use crate::{
-    NoRoom, Stored, UNIT_BYTES,
+    Frame, FrameMut, NoRoom, Stored, UNIT_BYTES,
     node::{NodeRef, NodeSpec, Ref, VALUE_AT},
     record::{RecordRef, record_units},
 };
@@ -35,7 +35,7 @@ pub enum TrieSplit<'a> {
 }
 
 /// Copies a frame into a fresh buffer of the same size, leaving garbage behind.
-pub fn copy_trie(source: &[u8], target: &mut [u8]) -> Result<(), NoRoom> {
+pub fn copy_trie<'s, 't>(source: impl Into<Frame<'s>>, target: impl Into<FrameMut<'t>>) -> Result<(), NoRoom> {
     let source = TrieRef::new(source);
     let mut target = TrieMut::begin(target);
     let root = source.node(source.root_ref()).ok_or(NoRoom { units: usize::MAX })?;
@@ -43,7 +43,11 @@ pub fn copy_trie(source: &[u8], target: &mut [u8]) -> Result<(), NoRoom> {
 }
 
 /// Splits a frame into two fresh buffers.
-pub fn split_trie<'a>(source: &'a [u8], left: &mut [u8], right: &mut [u8]) -> Result<TrieSplit<'a>, NoRoom> {
+pub fn split_trie<'a, 'l, 'r>(
+    source: impl Into<Frame<'a>>,
+    left: impl Into<FrameMut<'l>>,
+    right: impl Into<FrameMut<'r>>,
+) -> Result<TrieSplit<'a>, NoRoom> {
     let source = TrieRef::new(source);
     let root = source.node(source.root_ref()).ok_or(NoRoom { units: usize::MAX })?;
     let sizes: Vec<(u8, Ref, usize)> = root
@@ -106,7 +110,12 @@ pub fn split_trie<'a>(source: &'a [u8], left: &mut [u8], right: &mut [u8]) -> Re
 
 /// Moves all that a frame's root leads to into the frame `below`, which is reached by `crossing`; `above` is left with the
 /// root, its value, and entries across.
-pub fn push_down(source: &[u8], above: &mut [u8], below: &mut [u8], crossing: Crossing) -> Result<(), NoRoom> {
+pub fn push_down<'s, 'a, 'b>(
+    source: impl Into<Frame<'s>>,
+    above: impl Into<FrameMut<'a>>,
+    below: impl Into<FrameMut<'b>>,
+    crossing: Crossing,
+) -> Result<(), NoRoom> {
     let source = TrieRef::new(source);
     let root = source.node(source.root_ref()).ok_or(NoRoom { units: usize::MAX })?;
     TrieMut::begin(below).copy_root(source, root, 0, false, &|_| true)?;
@@ -116,7 +125,12 @@ pub fn push_down(source: &[u8], above: &mut [u8], below: &mut [u8], crossing: Cr
 }
 
 /// Copies some entries of the node that `path` leads to into a fresh buffer, a trie frame based at that node.
-pub fn sink_trie(source: &[u8], path: &[u8], bytes: &[u8], target: &mut [u8]) -> Result<(), NoRoom> {
+pub fn sink_trie<'s, 't>(
+    source: impl Into<Frame<'s>>,
+    path: &[u8],
+    bytes: &[u8],
+    target: impl Into<FrameMut<'t>>,
+) -> Result<(), NoRoom> {
     let source = TrieRef::new(source);
     let node = source.node_at(path).ok_or(NoRoom { units: usize::MAX })?;
     TrieMut::begin(target).copy_root(source, node, path.len(), false, &|byte| bytes.contains(&byte))

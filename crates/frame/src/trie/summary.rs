@@ -1,11 +1,11 @@
 //! What lies at and below a node of one frame, counted and listed without looking at keys.
 
 use super::{Crossing, NodePosition, TrieRef};
-use crate::{Kind, node::Ref};
+use crate::{Frame, Kind, node::Ref};
 
 impl<'a> TrieRef<'a> {
-    /// The frame's bytes.
-    pub fn as_bytes(self) -> &'a [u8] {
+    /// The frame.
+    pub fn frame(self) -> Frame<'a> {
         self.frame
     }
 

@@ -25,13 +25,13 @@ fn with_keys(keys: &[&[u8]]) -> Vec<u8> {
 }
 
 fn place(frame: &mut [u8], key: &[u8]) -> Placed {
-    let placed = TrieMut::new(frame).place(key, &inline(b"v")).unwrap();
+    let placed = TrieMut::new(&mut *frame).place(key, &inline(b"v")).unwrap();
     assert_valid(frame);
     placed
 }
 
 fn remove(frame: &mut [u8], key: &[u8]) {
-    assert!(TrieMut::new(frame).remove(key));
+    assert!(TrieMut::new(&mut *frame).remove(key));
     assert_valid(frame);
 }
 

@@ -6,7 +6,7 @@
 use super::{Crossing, GARBAGE_AT, HEAD_AT, HEADER_UNITS, RECORDS_AT, ROOT_AT, Seek, TAIL_AT, TrieRef};
 use crate::{
     Kind, LAYOUT_VERSION, NoRoom, Stored, UNIT_BYTES,
-    bytes::{common_prefix, narrow, put_u8, put_u16, put_u32, u16_at},
+    bytes::{FrameMut, common_prefix, narrow, put_u8, put_u16, put_u32, u16_at},
     node::{NodeRef, NodeSpec, Ref, Tag, VALUE_AT, node_units, put_in_place},
     record::{RecordRef, record_units, write_record},
 };
@@ -31,18 +31,19 @@ pub enum Placed {
 /// A trie frame, to be changed.
 #[derive(Debug)]
 pub struct TrieMut<'a> {
-    pub(super) frame: &'a mut [u8],
+    pub(super) frame: FrameMut<'a>,
 }
 
 impl<'a> TrieMut<'a> {
     /// The frame as a trie; the caller knows that it is one.
-    pub fn new(frame: &'a mut [u8]) -> Self {
-        Self { frame }
+    pub fn new(frame: impl Into<FrameMut<'a>>) -> Self {
+        Self { frame: frame.into() }
     }
 
     /// Makes the buffer a trie that has no root node yet.
-    pub(super) fn begin(frame: &'a mut [u8]) -> Self {
-        frame.fill(0);
+    pub(super) fn begin(frame: impl Into<FrameMut<'a>>) -> Self {
+        let frame = frame.into();
+        frame.clear(0, frame.len() / UNIT_BYTES);
         put_u8(frame, 0, Kind::Trie as u8);
         put_u8(frame, 1, LAYOUT_VERSION);
         put_u16(frame, TAIL_AT, narrow(frame.len() / UNIT_BYTES));
@@ -51,7 +52,7 @@ impl<'a> TrieMut<'a> {
     }
 
     /// Makes an empty trie of the buffer.
-    pub fn init(frame: &'a mut [u8]) -> Self {
+    pub fn init(frame: impl Into<FrameMut<'a>>) -> Self {
         let mut trie = Self::begin(frame);
         let root = NodeSpec {
             prefix: Vec::new(),
@@ -299,7 +300,7 @@ impl<'a> TrieMut<'a> {
         depth: usize,
         stored: &Stored<'_>,
     ) -> Result<Placed, NoRoom> {
-        let record = RecordRef::new(self.frame, leaf.offset());
+        let record = RecordRef::new(self.frame.into(), leaf.offset());
         let theirs = record.suffix(record.key_len().saturating_sub(depth));
         let ours = key.get(depth..).unwrap_or(&[]);
         let shared = common_prefix(theirs, ours);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Checked, Units, check_record, ensure};
 use crate::{
     UNIT_BYTES,
-    bytes::{u16_at, units_for},
+    bytes::{Frame, u16_at, units_for},
     flat::{
         COUNT_AT, DEAD_AT, FlatRef, GARBAGE_AT, HASH_AT, HASH_BITS_AT, HASH_USED_AT, HEAD_AT, MAX_HASH_SLOTS,
         MIN_HASH_SLOTS, ORDER_AT, TOMBSTONE, hash_of, most_hashed, order_growth, tail_capacity,
@@ -13,7 +13,7 @@ use crate::{
     record::DEAD,
 };
 
-pub(super) fn validate(frame: &[u8]) -> Checked {
+pub(super) fn validate(frame: Frame<'_>) -> Checked {
     let flat = FlatRef::new(frame);
     let end = frame.len() / UNIT_BYTES;
     let (head, tail) = (flat.head(), flat.tail());
@@ -68,7 +68,7 @@ pub(super) fn validate(frame: &[u8]) -> Checked {
 }
 
 struct Check<'a> {
-    frame: &'a [u8],
+    frame: Frame<'a>,
     flat: FlatRef<'a>,
     /// The units in which records lie.
     records: Range<usize>,

@@ -3,7 +3,7 @@
 use super::{Checked, Invalid, Units, check_record, ensure};
 use crate::{
     UNIT_BYTES,
-    bytes::{u16_at, u32_at},
+    bytes::{Frame, u16_at, u32_at},
     max_key_bytes,
     node::{NodeRef, Ref},
     record::RecordRef,
@@ -19,7 +19,7 @@ struct Pending {
     byte: Option<u8>,
 }
 
-pub(super) fn validate(frame: &[u8]) -> Checked {
+pub(super) fn validate(frame: Frame<'_>) -> Checked {
     let trie = TrieRef::new(frame);
     let end = frame.len() / UNIT_BYTES;
     let (head, tail) = (trie.head(), trie.tail());
@@ -71,7 +71,7 @@ pub(super) fn validate(frame: &[u8]) -> Checked {
 
 /// A walk over all that the root leads to, depth first.
 struct Walk<'a> {
-    frame: &'a [u8],
+    frame: Frame<'a>,
     trie: TrieRef<'a>,
     units: Units,
     records: usize,
