@@ -1,35 +1,102 @@
 //! Buffers that blobs live in: shared with whoever writes them out, copied by the first writer who finds them shared.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
-use bytemuck::{Pod, Zeroable};
+use coppice_frame::{Frame, FrameMut, UNIT_BYTES};
 
-/// One cache line; what a buffer is aligned to.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
+use crate::pool::{Pool, Slot};
 
-/// The bytes of one blob, their length rounded up to whole cache lines. Cloning shares them.
+/// Where a buffer's words are.
+enum Memory {
+    /// A frame's, in its pool.
+    Pooled(Slot),
+    /// A value's.
+    Own(Box<[AtomicU64]>),
+}
+
+impl Memory {
+    fn words(&self) -> &[AtomicU64] {
+        match self {
+            Self::Pooled(slot) => slot.words(),
+            Self::Own(words) => words,
+        }
+    }
+}
+
+/// The bytes of one blob, their length rounded up to whole words. Cloning shares them: what two hold, nobody changes.
 #[derive(Clone)]
-pub(crate) struct Buffer(Arc<[Line]>);
+pub(crate) struct Buffer(Arc<Memory>);
 
 impl Buffer {
-    /// Zeroed bytes, at least `len` of them.
+    /// Room for a frame. What it holds until somebody builds one there is left over from others.
+    pub(crate) fn for_frame(pool: &Arc<Pool>) -> Self {
+        Self(Arc::new(Memory::Pooled(pool.take())))
+    }
+
+    /// A value.
+    pub(crate) fn of_value(bytes: &[u8]) -> Self {
+        let word = |bytes: &[u8]| {
+            let mut word = [0; UNIT_BYTES];
+            for (to, from) in word.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            AtomicU64::new(u64::from_ne_bytes(word))
+        };
+        Self(Arc::new(Memory::Own(bytes.chunks(UNIT_BYTES).map(word).collect())))
+    }
+
+    /// Zeroed bytes outside of any pool, at least `len` of them.
     pub(crate) fn zeroed(len: usize) -> Self {
-        Self(std::iter::repeat_n(Line::zeroed(), len.div_ceil(size_of::<Line>())).collect())
+        let words = std::iter::repeat_with(AtomicU64::default).take(len.div_ceil(UNIT_BYTES));
+        Self(Arc::new(Memory::Own(words.collect())))
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.0)
-    }
-
-    /// The bytes, to be changed; copied first where somebody else holds them.
-    pub(crate) fn make_mut(&mut self) -> &mut [u8] {
-        if Arc::get_mut(&mut self.0).is_none() {
-            self.0 = Arc::from(&*self.0);
+    /// The frame that it holds.
+    pub(crate) fn frame(&self) -> Frame<'_> {
+        // SAFETY: whatever writes to the words does so through the `FrameMut` of `frame_mut`, which takes the buffer alone.
+        #[allow(unsafe_code)]
+        unsafe {
+            Frame::new(self.0.words())
         }
-        Arc::get_mut(&mut self.0)
-            .map(bytemuck::cast_slice_mut)
-            .unwrap_or_default()
+    }
+
+    /// The frame that it holds, to be changed; copied first where somebody else holds it too.
+    pub(crate) fn frame_mut(&mut self) -> FrameMut<'_> {
+        if Arc::get_mut(&mut self.0).is_none() {
+            self.0 = Arc::new(match &*self.0 {
+                Memory::Pooled(slot) => Memory::Pooled(slot.copy()),
+                Memory::Own(words) => Memory::Own(words.iter().map(crate::pool::copy_of).collect()),
+            });
+        }
+        // SAFETY: the buffer is borrowed alone for as long as the result, and nobody else holds its memory.
+        #[allow(unsafe_code)]
+        unsafe {
+            FrameMut::new(self.0.words())
+        }
+    }
+
+    /// The bytes, of a value, or of a frame that somebody else holds too, so that its next writer copies it.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let words = self.0.words();
+        // SAFETY: the words live as long as the buffer is borrowed; a value's are never written to once others can see
+        // them, and a frame's are not while there is more than one hold on them.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::slice::from_raw_parts(words.as_ptr().cast::<u8>(), size_of_val(words))
+        }
+    }
+
+    /// The bytes, to be filled by their only holder; none where there are others.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        let Some(memory) = Arc::get_mut(&mut self.0) else {
+            return &mut [];
+        };
+        let words = memory.words();
+        // SAFETY: the buffer is borrowed alone, and is the only hold on its memory; atomics may be written to by any means
+        // while nobody else can see them.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::slice::from_raw_parts_mut(words.as_ptr().cast::<u8>().cast_mut(), size_of_val(words))
+        }
     }
 }

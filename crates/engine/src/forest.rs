@@ -18,7 +18,6 @@ mod tests;
 use coppice_frame::{Crossing, Kind, Seek, Stored, Value, max_inline_bytes, max_key_bytes};
 
 use crate::{
-    buffer::Buffer,
     error::{Error, ErrorCode},
     table::{BlobKind, Table},
 };
@@ -66,8 +65,8 @@ impl Forest {
     /// Plants the topmost frame in an empty table.
     pub(crate) fn plant(&mut self) {
         let bytes = self.table.frame_bytes();
-        let mut buffer = Buffer::zeroed(bytes);
-        coppice_frame::TrieMut::init(buffer.make_mut());
+        let mut buffer = self.table.frame_buffer();
+        coppice_frame::TrieMut::init(buffer.frame_mut());
         let blob = self.table.add(BlobKind::Trie, bytes, buffer);
         debug_assert_eq!(blob, ROOT);
     }
@@ -126,7 +125,7 @@ impl Forest {
                 value,
             }),
             Value::Extent { blob, len } => {
-                let bytes = self.table.bytes(blob, BlobKind::Value)?;
+                let bytes = self.table.value(blob)?;
                 let value = bytes
                     .get(..len as usize)
                     .ok_or_else(|| self.lost("a value is shorter than its record says"))?;
@@ -198,15 +197,15 @@ impl Forest {
         while let Some(blob) = pending.pop() {
             tries.push(blob);
             let trie = self.table.trie(blob).unwrap();
-            coppice_frame::validate(trie.as_bytes()).unwrap();
+            coppice_frame::validate(trie.frame()).unwrap();
             assert!(blob == ROOT || !trie.is_empty(), "an empty trie frame is left");
             for crossing in trie.crossings() {
                 assert!(seen.insert(crossing.child), "frame {} is reached twice", crossing.child);
                 match crossing.kind {
                     Kind::Trie => pending.push(crossing.child),
                     Kind::Flat => {
-                        let bytes = self.table.bytes(crossing.child, BlobKind::Flat).unwrap();
-                        coppice_frame::validate(bytes).unwrap();
+                        let flat = self.table.flat(crossing.child).unwrap();
+                        coppice_frame::validate(flat.frame()).unwrap();
                         assert!(
                             self.table.flat(crossing.child).unwrap().records() > 0,
                             "an empty flat frame is left"

@@ -10,6 +10,7 @@ mod database;
 mod error;
 mod forest;
 mod options;
+mod pool;
 mod registry;
 mod request;
 mod stats;

@@ -8,11 +8,12 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-use coppice_frame::{FlatRef, Kind, Stored, TrieRef, validate};
+use coppice_frame::{FlatRef, FrameMut, Kind, Stored, TrieRef, validate};
 
 use crate::{
     buffer::Buffer,
     error::{Error, ErrorCode},
+    pool::Pool,
 };
 
 /// Where blobs come from that are not in memory.
@@ -65,7 +66,7 @@ struct Resident {
 impl Resident {
     fn new(kind: BlobKind, buffer: Buffer) -> Self {
         let hash_bits = if kind == BlobKind::Flat {
-            FlatRef::new(buffer.bytes()).hash_bits() as u8
+            FlatRef::new(buffer.frame()).hash_bits() as u8
         } else {
             0
         };
@@ -104,6 +105,7 @@ pub(crate) struct Cut {
 
 pub(crate) struct Table {
     frame_bytes: usize,
+    pool: Arc<Pool>,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     /// Numbers of changed blobs; some may have been freed since.
@@ -116,10 +118,15 @@ pub(crate) struct Table {
     misses: AtomicU64,
 }
 
+fn vanished(blob: u32) -> Error {
+    Error::new(ErrorCode::Internal, format!("blob {blob} vanished"))
+}
+
 impl Table {
     pub(crate) fn new(frame_bytes: usize, source: Option<Arc<dyn Source>>) -> Self {
         Self {
             frame_bytes,
+            pool: Pool::new(frame_bytes),
             entries: Vec::new(),
             free: Vec::new(),
             changed: Vec::new(),
@@ -207,26 +214,41 @@ impl Table {
         }
     }
 
-    /// The blob's bytes, read from the store if need be.
-    pub(crate) fn bytes(&self, blob: u32, kind: BlobKind) -> Result<&[u8], Error> {
+    /// The blob's memory, read from the store if need be.
+    fn resident(&self, blob: u32, kind: BlobKind) -> Result<&Resident, Error> {
         let entry = self.entry_of_kind(blob, kind)?;
         match entry.memory.get() {
-            Some(resident) => Ok(resident.buffer.bytes()),
+            Some(resident) => Ok(resident),
             None => self.load(blob, entry),
         }
     }
 
+    /// A value's bytes.
+    pub(crate) fn value(&self, blob: u32) -> Result<&[u8], Error> {
+        Ok(self.resident(blob, BlobKind::Value)?.buffer.bytes())
+    }
+
+    /// Room for a frame to be built in.
+    pub(crate) fn frame_buffer(&self) -> Buffer {
+        Buffer::for_frame(&self.pool)
+    }
+
     #[cold]
-    fn load<'a>(&'a self, blob: u32, entry: &'a Entry) -> Result<&'a [u8], Error> {
+    fn load<'a>(&'a self, blob: u32, entry: &'a Entry) -> Result<&'a Resident, Error> {
         let source = self
             .source
             .as_ref()
             .ok_or_else(|| self.corrupt(blob, "is in no store"))?;
-        let mut buffer = Buffer::zeroed(entry.bytes as usize);
         let len = entry.bytes as usize;
-        source.read(blob, buffer.make_mut().get_mut(..len).unwrap_or_default())?;
-        if entry.kind != BlobKind::Value {
-            match validate(buffer.bytes()) {
+        let is_frame = entry.kind != BlobKind::Value;
+        let mut buffer = if is_frame && len == self.frame_bytes {
+            self.frame_buffer()
+        } else {
+            Buffer::zeroed(len)
+        };
+        source.read(blob, buffer.bytes_mut().get_mut(..len).unwrap_or_default())?;
+        if is_frame {
+            match validate(buffer.frame()) {
                 Ok(kind) if BlobKind::from(kind) == entry.kind => {}
                 Ok(_) => return Err(self.corrupt(blob, "holds a frame of another kind")),
                 Err(invalid) => {
@@ -240,19 +262,15 @@ impl Table {
         if entry.memory.set(Resident::new(entry.kind, buffer)).is_ok() {
             self.absent.fetch_sub(1, Relaxed);
         }
-        Ok(entry
-            .memory
-            .get()
-            .map(|resident| resident.buffer.bytes())
-            .unwrap_or_default())
+        entry.memory.get().ok_or_else(|| vanished(blob))
     }
 
     pub(crate) fn trie(&self, blob: u32) -> Result<TrieRef<'_>, Error> {
-        Ok(TrieRef::new(self.bytes(blob, BlobKind::Trie)?))
+        Ok(TrieRef::new(self.resident(blob, BlobKind::Trie)?.buffer.frame()))
     }
 
     pub(crate) fn flat(&self, blob: u32) -> Result<FlatRef<'_>, Error> {
-        Ok(FlatRef::new(self.bytes(blob, BlobKind::Flat)?))
+        Ok(FlatRef::new(self.resident(blob, BlobKind::Flat)?.buffer.frame()))
     }
 
     /// Looks a key up in a flat frame.
@@ -260,37 +278,31 @@ impl Table {
         let entry = self.entry_of_kind(blob, BlobKind::Flat)?;
         match entry.memory.get() {
             Some(Resident { buffer, hash_bits }) => {
-                Ok(FlatRef::new(buffer.bytes()).get_sized(key, u32::from(*hash_bits)))
+                Ok(FlatRef::new(buffer.frame()).get_sized(key, u32::from(*hash_bits)))
             }
-            None => Ok(FlatRef::new(self.load(blob, entry)?).get(key)),
+            None => Ok(FlatRef::new(self.load(blob, entry)?.buffer.frame()).get(key)),
         }
     }
 
-    /// A frame's bytes, to be changed.
-    pub(crate) fn bytes_mut(&mut self, blob: u32, kind: BlobKind) -> Result<&mut [u8], Error> {
-        self.bytes(blob, kind)?;
+    /// A frame, to be changed.
+    pub(crate) fn frame_mut(&mut self, blob: u32, kind: BlobKind) -> Result<FrameMut<'_>, Error> {
+        self.resident(blob, kind)?;
         let Some(entry) = self.entries.get_mut(blob as usize).and_then(Option::as_mut) else {
-            return Err(Error::new(ErrorCode::Internal, format!("blob {blob} vanished")));
+            return Err(vanished(blob));
         };
         if !entry.changed {
             entry.changed = true;
             self.changed.push(blob);
         }
-        Ok(entry
-            .memory
-            .get_mut()
-            .map(|resident| resident.buffer.make_mut())
-            .unwrap_or_default())
+        let resident = entry.memory.get_mut();
+        resident
+            .map(|resident| resident.buffer.frame_mut())
+            .ok_or_else(|| vanished(blob))
     }
 
     /// A hold on a blob's bytes as they are now.
     pub(crate) fn buffer(&self, blob: u32, kind: BlobKind) -> Result<Buffer, Error> {
-        self.bytes(blob, kind)?;
-        let buffer = self
-            .entry(blob)
-            .and_then(|entry| entry.memory.get())
-            .map(|resident| resident.buffer.clone());
-        buffer.ok_or_else(|| Error::new(ErrorCode::Internal, format!("blob {blob} vanished")))
+        Ok(self.resident(blob, kind)?.buffer.clone())
     }
 
     /// Puts a rebuilt frame in place of the old one. What was counted below that may hang below another frame now.
@@ -335,11 +347,11 @@ impl Table {
         };
         match entry.kind {
             BlobKind::Trie => {
-                let trie = TrieRef::new(buffer.bytes());
+                let trie = TrieRef::new(buffer.frame());
                 (trie.records() as u32, trie.live_bytes() as u32)
             }
             BlobKind::Flat => {
-                let flat = FlatRef::new(buffer.bytes());
+                let flat = FlatRef::new(buffer.frame());
                 (flat.records() as u32, flat.live_bytes() as u32)
             }
             BlobKind::Value => (0, entry.bytes),

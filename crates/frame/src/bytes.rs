@@ -93,9 +93,7 @@ impl<'a> FrameMut<'a> {
     /// No other `FrameMut` of these words is used for as long as this one, and nothing but frames is made of them.
     #[allow(unsafe_code)]
     pub unsafe fn new(words: &'a [AtomicU64]) -> Self {
-        Self {
-            frame: Frame { words },
-        }
+        Self { frame: Frame { words } }
     }
 
     /// The frame, to be read.
@@ -150,45 +148,13 @@ impl<'a> From<&'a mut [u8]> for FrameMut<'a> {
         } else {
             &[]
         };
-        Self {
-            frame: Frame { words },
-        }
+        Self { frame: Frame { words } }
     }
 }
 
 impl<'a> From<&'a mut [u8]> for Frame<'a> {
     fn from(bytes: &'a mut [u8]) -> Self {
         FrameMut::from(bytes).frame
-    }
-}
-
-#[cfg(test)]
-mod from_tests {
-    //! Tests keep frames in vectors of bytes, which they read and damage at will.
-
-    use super::{AtomicU64, Frame, FrameMut, UNIT_BYTES};
-
-    impl<'a> From<&'a [u8]> for Frame<'a> {
-        #[allow(unsafe_code)]
-        fn from(bytes: &'a [u8]) -> Self {
-            let start = bytes.as_ptr().cast::<AtomicU64>();
-            assert!(start.is_aligned());
-            // SAFETY: aligned, inside the slice; a `Frame` only loads.
-            let words = unsafe { std::slice::from_raw_parts(start, bytes.len() / UNIT_BYTES) };
-            Self { words }
-        }
-    }
-
-    impl<'a> From<&'a Vec<u8>> for Frame<'a> {
-        fn from(bytes: &'a Vec<u8>) -> Self {
-            bytes.as_slice().into()
-        }
-    }
-
-    impl<'a> From<&'a mut Vec<u8>> for FrameMut<'a> {
-        fn from(bytes: &'a mut Vec<u8>) -> Self {
-            bytes.as_mut_slice().into()
-        }
     }
 }
 
@@ -284,4 +250,34 @@ pub(crate) const fn units_for(bytes: usize) -> usize {
 /// Length of the common prefix.
 pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(x, y)| x == y).count()
+}
+
+#[cfg(test)]
+mod from_tests {
+    //! Tests keep frames in vectors of bytes, which they read and damage at will.
+
+    use super::{AtomicU64, Frame, FrameMut, UNIT_BYTES};
+
+    impl<'a> From<&'a [u8]> for Frame<'a> {
+        #[allow(unsafe_code)]
+        fn from(bytes: &'a [u8]) -> Self {
+            let start = bytes.as_ptr().cast::<AtomicU64>();
+            assert!(start.is_aligned());
+            // SAFETY: aligned, inside the slice; a `Frame` only loads.
+            let words = unsafe { std::slice::from_raw_parts(start, bytes.len() / UNIT_BYTES) };
+            Self { words }
+        }
+    }
+
+    impl<'a> From<&'a Vec<u8>> for Frame<'a> {
+        fn from(bytes: &'a Vec<u8>) -> Self {
+            bytes.as_slice().into()
+        }
+    }
+
+    impl<'a> From<&'a mut Vec<u8>> for FrameMut<'a> {
+        fn from(bytes: &'a mut Vec<u8>) -> Self {
+            bytes.as_mut_slice().into()
+        }
+    }
 }

@@ -173,6 +173,11 @@ impl<'a> FlatRef<'a> {
         Some(self.record(found.unit).flat_stored())
     }
 
+    /// The frame.
+    pub fn frame(self) -> Frame<'a> {
+        self.frame
+    }
+
     /// Records in the frame.
     pub fn records(self) -> usize {
         usize::from(u16_at(self.frame, COUNT_AT))

@@ -396,10 +396,11 @@ impl<'a> NodeRef<'a> {
             Tag::N4 | Tag::N16 => {
                 let bytes = self.branch_bytes();
                 let made = bytes.iter().enumerate().take(self.count().min(self.capacity()));
-                made.skip_while(|(_, byte)| usize::from(**byte) < from).find_map(|(lane, byte)| {
-                    let found = (*byte, reference(lane));
-                    (!found.1.is_none()).then_some(found)
-                })
+                made.skip_while(|(_, byte)| usize::from(**byte) < from)
+                    .find_map(|(lane, byte)| {
+                        let found = (*byte, reference(lane));
+                        (!found.1.is_none()).then_some(found)
+                    })
             }
             Tag::N48 => next_lane(body, from, 8, KEYS_AT, |number| {
                 let found = (1..=48).contains(&number).then(|| reference(usize::from(number) - 1))?;

@@ -20,11 +20,7 @@ impl Forest {
         let value = if self.is_inline(value.len()) {
             Value::Inline(value)
         } else {
-            let mut buffer = Buffer::zeroed(value.len());
-            if let Some(room) = buffer.make_mut().get_mut(..value.len()) {
-                room.copy_from_slice(value);
-            }
-            let blob = self.table.add(BlobKind::Value, value.len(), buffer);
+            let blob = self.table.add(BlobKind::Value, value.len(), Buffer::of_value(value));
             Value::Extent {
                 blob,
                 len: value.len() as u32,
@@ -71,7 +67,7 @@ impl Forest {
             let rest = key.get(base..).unwrap_or(&[]);
             match kind {
                 Kind::Flat => {
-                    return Ok(FlatMut::new(self.table.bytes_mut(blob, BlobKind::Flat)?).put(rest, stored));
+                    return Ok(FlatMut::new(self.table.frame_mut(blob, BlobKind::Flat)?).put(rest, stored));
                 }
                 Kind::Trie => {
                     // The walk through upper frames changes nothing as a rule; only then is one marked as changed.
@@ -82,7 +78,7 @@ impl Forest {
                         });
                         kind = crossing.kind;
                     } else {
-                        match TrieMut::new(self.table.bytes_mut(blob, BlobKind::Trie)?).place(rest, stored) {
+                        match TrieMut::new(self.table.frame_mut(blob, BlobKind::Trie)?).place(rest, stored) {
                             Ok(Placed::Here { existed }) => return Ok(Ok(existed)),
                             Ok(Placed::Below { crossing, depth }) => {
                                 path.push(Level {

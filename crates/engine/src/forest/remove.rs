@@ -16,11 +16,11 @@ impl Forest {
         while let Some(&Level { blob, base }) = path.last() {
             let rest = key.get(base..).unwrap_or(&[]);
             if kind == Kind::Flat {
-                FlatMut::new(self.table.bytes_mut(blob, BlobKind::Flat)?).remove(rest);
+                FlatMut::new(self.table.frame_mut(blob, BlobKind::Flat)?).remove(rest);
                 break;
             }
             let Seek::Below { crossing, depth } = self.table.trie(blob)?.seek(rest) else {
-                TrieMut::new(self.table.bytes_mut(blob, BlobKind::Trie)?).remove(rest);
+                TrieMut::new(self.table.frame_mut(blob, BlobKind::Trie)?).remove(rest);
                 break;
             };
             path.push(Level {
@@ -54,7 +54,7 @@ impl Forest {
                 return Ok(());
             }
             let parent_key = key.get(parent.base..).unwrap_or(&[]);
-            let mut trie = TrieMut::new(self.table.bytes_mut(parent.blob, BlobKind::Trie)?);
+            let mut trie = TrieMut::new(self.table.frame_mut(parent.blob, BlobKind::Trie)?);
             trie.detach(parent_key, level.base - parent.base, level.blob);
             self.table.remove(level.blob);
             kind = Kind::Trie;
@@ -84,10 +84,10 @@ impl Forest {
         let Some(other) = other else { return Ok(()) };
         let bytes = trie.bytes_to(path, other);
         let theirs = self.table.buffer(other, BlobKind::Flat)?;
-        let Some(joined) = self.joined(level.blob, &FlatRef::new(theirs.bytes()).items())? else {
+        let Some(joined) = self.joined(level.blob, &FlatRef::new(theirs.frame()).items())? else {
             return Ok(());
         };
-        let mut upper = TrieMut::new(self.table.bytes_mut(parent.blob, BlobKind::Trie)?);
+        let mut upper = TrieMut::new(self.table.frame_mut(parent.blob, BlobKind::Trie)?);
         if upper
             .assign(
                 path,

@@ -86,11 +86,7 @@ pub fn flat_bytes_needed(frame_bytes: usize, items: &[Item<'_>]) -> usize {
 
 /// Makes a flat frame of the buffer, holding these records, which ascend by key. `strip` bytes are left off each key;
 /// something must be left of it. [`NoRoom`] leaves the buffer as it was.
-pub fn build_flat<'f>(
-    frame: impl Into<FrameMut<'f>>,
-    items: &[Item<'_>],
-    strip: usize,
-) -> Result<(), NoRoom> {
+pub fn build_flat<'f>(frame: impl Into<FrameMut<'f>>, items: &[Item<'_>], strip: usize) -> Result<(), NoRoom> {
     let frame = frame.into();
     let len = frame.len();
     let units = stripped_units(items, strip);

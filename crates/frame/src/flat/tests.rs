@@ -101,7 +101,10 @@ fn a_full_tail_is_merged_and_forgets_what_was_deleted() {
 fn fill(frame: &mut Vec<u8>) -> u32 {
     let mut number = 0u32;
     loop {
-        if FlatMut::new(&mut *frame).put(&number.to_be_bytes(), &inline(b"")).is_ok() {
+        if FlatMut::new(&mut *frame)
+            .put(&number.to_be_bytes(), &inline(b""))
+            .is_ok()
+        {
             number += 1;
             continue;
         }

@@ -45,7 +45,7 @@ impl Forest {
     ) -> Result<Option<usize>, Error> {
         let frame_bytes = self.frame_bytes();
         let old = self.table.buffer(level.blob, BlobKind::Flat)?;
-        let items = FlatRef::new(old.bytes()).items();
+        let items = FlatRef::new(old.frame()).items();
         if !tried.compacted.contains(&level.blob)
             && flat_bytes_needed(frame_bytes, &items) + need <= frame_bytes / 16 * 15
             && let Some(buffer) = self.built(&items, 0)
@@ -76,14 +76,14 @@ impl Forest {
 
     /// A frame of these records, if they fit one.
     pub(super) fn built(&self, items: &[Item<'_>], strip: usize) -> Option<Buffer> {
-        let mut buffer = Buffer::zeroed(self.frame_bytes());
-        build_flat(buffer.make_mut(), items, strip).ok().map(|()| buffer)
+        let mut buffer = self.table.frame_buffer();
+        build_flat(buffer.frame_mut(), items, strip).ok().map(|()| buffer)
     }
 
     /// What a flat frame would be with more records in it, if all of them fit.
     pub(in crate::forest) fn joined(&self, blob: u32, more: &[Item<'_>]) -> Result<Option<Buffer>, Error> {
         let held = self.table.buffer(blob, BlobKind::Flat)?;
-        let mut items = FlatRef::new(held.bytes()).items();
+        let mut items = FlatRef::new(held.frame()).items();
         items.extend_from_slice(more);
         items.sort_unstable_by_key(|item| item.key);
         Ok(self.built(&items, 0))
@@ -160,7 +160,7 @@ impl Forest {
             return Ok(false);
         };
         let bytes = first_bytes(moving);
-        let mut trie = TrieMut::new(self.table.bytes_mut(full.parent, BlobKind::Trie)?);
+        let mut trie = TrieMut::new(self.table.frame_mut(full.parent, BlobKind::Trie)?);
         if trie.assign(full.path, full.path.len(), &bytes, flat(sibling)).is_err() {
             return Ok(false);
         }
@@ -180,7 +180,7 @@ impl Forest {
         bytes.retain(|byte| *byte >= boundary);
         let (left, right) = (self.part(left, 0)?, self.part(right, 0)?);
         let child = self.table.add(BlobKind::Flat, self.frame_bytes(), right);
-        let mut trie = TrieMut::new(self.table.bytes_mut(full.parent, BlobKind::Trie)?);
+        let mut trie = TrieMut::new(self.table.frame_mut(full.parent, BlobKind::Trie)?);
         if let Err(lacking) = trie.assign(full.path, full.path.len(), &bytes, flat(child)) {
             self.table.remove(child);
             return Ok(Some(lacking.units));
@@ -208,12 +208,11 @@ impl Forest {
         let lower = self.part(group, prefix_len)?;
 
         // Several steps that must all find room: done in a copy of the frame above.
-        let mut upper = Buffer::zeroed(self.frame_bytes());
-        copy_trie(self.table.trie(full.parent)?.as_bytes(), upper.make_mut())
-            .map_err(|_| stuck("a trie frame grew"))?;
+        let mut upper = self.table.frame_buffer();
+        copy_trie(self.table.trie(full.parent)?.frame(), upper.frame_mut()).map_err(|_| stuck("a trie frame grew"))?;
         let child = self.table.add(BlobKind::Flat, self.frame_bytes(), lower);
         let depth = full.path.len();
-        let mut trie = TrieMut::new(upper.make_mut());
+        let mut trie = TrieMut::new(upper.frame_mut());
         if let Err(lacking) = trie.carve(full.path, depth, *byte, prefix, own.as_ref(), &bytes, flat(child)) {
             self.table.remove(child);
             return Ok(Some(lacking.units));
@@ -239,7 +238,7 @@ impl Forest {
         let (frame_bytes, depth) = (self.frame_bytes(), full.path.len());
         let bytes: usize = stayed.iter().map(Item::flat_bytes).sum();
         if stayed.is_empty() {
-            TrieMut::new(upper.make_mut()).detach(full.path, depth, full.blob);
+            TrieMut::new(upper.frame_mut()).detach(full.path, depth, full.blob);
             return Ok(Settled::Elsewhere);
         }
         if bytes > frame_bytes / 16 * 3 {
@@ -253,8 +252,8 @@ impl Forest {
             let Some(joined) = self.joined(*sibling, stayed)? else {
                 return Ok(Settled::Kept);
             };
-            let leading = TrieRef::new(upper.bytes()).bytes_to(full.path, full.blob);
-            if TrieMut::new(upper.make_mut())
+            let leading = TrieRef::new(upper.frame()).bytes_to(full.path, full.blob);
+            if TrieMut::new(upper.frame_mut())
                 .assign(full.path, depth, &leading, flat(*sibling))
                 .is_err()
             {
@@ -268,11 +267,11 @@ impl Forest {
         }
         // Beside its bytes each record may cost a node of two entries.
         let needed = bytes + stayed.len() * 3 * UNIT_BYTES;
-        if TrieRef::new(upper.bytes()).live_bytes() + needed > frame_bytes {
+        if TrieRef::new(upper.frame()).live_bytes() + needed > frame_bytes {
             return Ok(Settled::Lacking(needed / UNIT_BYTES));
         }
         let kept = upper.clone();
-        let mut trie = TrieMut::new(upper.make_mut());
+        let mut trie = TrieMut::new(upper.frame_mut());
         trie.detach(full.path, depth, full.blob);
         for item in stayed {
             let key = [full.path, item.key].concat();

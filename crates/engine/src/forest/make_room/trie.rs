@@ -6,7 +6,6 @@ use coppice_frame::{
 
 use super::{Tried, stuck};
 use crate::{
-    buffer::Buffer,
     error::Error,
     forest::{Forest, Level, ROOT},
     table::BlobKind,
@@ -24,10 +23,10 @@ impl Forest {
     ) -> Result<Option<usize>, Error> {
         let frame_bytes = self.frame_bytes();
         let old = self.table.buffer(level.blob, BlobKind::Trie)?;
-        let trie = TrieRef::new(old.bytes());
+        let trie = TrieRef::new(old.frame());
         if !tried.compacted.contains(&level.blob) && trie.live_bytes() + need <= frame_bytes / 8 * 7 {
-            let mut buffer = Buffer::zeroed(frame_bytes);
-            if copy_trie(old.bytes(), buffer.make_mut()).is_ok() {
+            let mut buffer = self.table.frame_buffer();
+            if copy_trie(old.frame(), buffer.frame_mut()).is_ok() {
                 tried.compacted.push(level.blob);
                 self.table.replace(level.blob, buffer);
                 return Ok(None);
@@ -72,8 +71,8 @@ impl Forest {
             Some(child) => self.joined(child, &items)?,
             None => self.built(&items, 0),
         };
-        let mut upper = Buffer::zeroed(frame_bytes);
-        let (Some(flat), Ok(())) = (flat, copy_trie(trie.as_bytes(), upper.make_mut())) else {
+        let mut upper = self.table.frame_buffer();
+        let (Some(flat), Ok(())) = (flat, copy_trie(trie.frame(), upper.frame_mut())) else {
             return Ok(false);
         };
         let child = match neighbour {
@@ -85,7 +84,7 @@ impl Forest {
             kind: Kind::Flat,
         };
         let path = &eviction.path;
-        if TrieMut::new(upper.make_mut())
+        if TrieMut::new(upper.frame_mut())
             .assign(path, path.len(), &eviction.bytes, crossing)
             .is_err()
         {
@@ -105,9 +104,9 @@ impl Forest {
     /// the top as they are. False when that cannot be done here.
     fn sink(&mut self, blob: u32, trie: TrieRef<'_>, part: &Part) -> Result<bool, Error> {
         let frame_bytes = self.frame_bytes();
-        let (mut lower, mut upper) = (Buffer::zeroed(frame_bytes), Buffer::zeroed(frame_bytes));
-        if sink_trie(trie.as_bytes(), &part.path, &part.bytes, lower.make_mut()).is_err()
-            || copy_trie(trie.as_bytes(), upper.make_mut()).is_err()
+        let (mut lower, mut upper) = (self.table.frame_buffer(), self.table.frame_buffer());
+        if sink_trie(trie.frame(), &part.path, &part.bytes, lower.frame_mut()).is_err()
+            || copy_trie(trie.frame(), upper.frame_mut()).is_err()
         {
             return Ok(false);
         }
@@ -116,7 +115,7 @@ impl Forest {
             child,
             kind: Kind::Trie,
         };
-        if TrieMut::new(upper.make_mut())
+        if TrieMut::new(upper.frame_mut())
             .assign(&part.path, part.path.len(), &part.bytes, crossing)
             .is_err()
         {
@@ -130,13 +129,13 @@ impl Forest {
     /// The topmost frame has none above it: all that its root leads to moves into a new frame below the root.
     fn push_root_down(&mut self, trie: TrieRef<'_>) -> Result<(), Error> {
         let frame_bytes = self.frame_bytes();
-        let (mut below, mut above) = (Buffer::zeroed(frame_bytes), Buffer::zeroed(frame_bytes));
+        let (mut below, mut above) = (self.table.frame_buffer(), self.table.frame_buffer());
         let child = self.table.add(BlobKind::Trie, frame_bytes, below.clone());
         let crossing = Crossing {
             child,
             kind: Kind::Trie,
         };
-        push_down(trie.as_bytes(), above.make_mut(), below.make_mut(), crossing)
+        push_down(trie.frame(), above.frame_mut(), below.frame_mut(), crossing)
             .map_err(|_| stuck("the topmost frame cannot be pushed down"))?;
         self.table.replace(child, below);
         self.table.replace(ROOT, above);
@@ -153,8 +152,8 @@ impl Forest {
         let frame_bytes = self.frame_bytes();
         let depth = level.base - parent.base;
         let parent_key = key.get(parent.base..).unwrap_or(&[]);
-        let (mut left, mut right) = (Buffer::zeroed(frame_bytes), Buffer::zeroed(frame_bytes));
-        let split = split_trie(trie.as_bytes(), left.make_mut(), right.make_mut())
+        let (mut left, mut right) = (self.table.frame_buffer(), self.table.frame_buffer());
+        let split = split_trie(trie.frame(), left.frame_mut(), right.frame_mut())
             .map_err(|_| stuck("a trie frame cannot be split"))?;
         let child = self.table.add(BlobKind::Trie, frame_bytes, right.clone());
         let crossing = Crossing {
@@ -165,12 +164,12 @@ impl Forest {
         let leads_here = self.table.trie(parent.blob)?.bytes_to(path, level.blob);
         // Several steps that must all find room: done in a copy.
         let mut upper_buffer = self.table.buffer(parent.blob, BlobKind::Trie)?;
-        let mut upper = TrieMut::new(upper_buffer.make_mut());
+        let mut upper = TrieMut::new(upper_buffer.frame_mut());
         let (left_is_empty, right_is_empty);
         let done = match &split {
             TrieSplit::Range { first, shared } => {
-                left_is_empty = TrieRef::new(left.bytes()).is_empty();
-                right_is_empty = TrieRef::new(right.bytes()).is_empty();
+                left_is_empty = TrieRef::new(left.frame()).is_empty();
+                right_is_empty = TrieRef::new(right.frame()).is_empty();
                 let bytes: Vec<u8> = leads_here.into_iter().filter(|byte| byte >= first).collect();
                 let mut done = upper.assign(parent_key, depth, &bytes, crossing);
                 for (crossing, bytes) in shared {

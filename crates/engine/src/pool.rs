@@ -1,0 +1,160 @@
+//! Memory for frames: slots of one size, cut from a few large chunks.
+//!
+//! A lookup touches a handful of lines, each on a page of its own; with pages of 4 KiB each of these costs a miss in the
+//! address translation as well. Chunks of 2 MiB and more are therefore aligned to what the kernel calls huge pages, and
+//! ask for them. Slots go back to the pool when they are dropped, and to the system when the pool is.
+
+use std::{
+    ptr::NonNull,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed},
+        },
+    },
+};
+
+use coppice_frame::UNIT_BYTES;
+use memmap2::{MmapMut, MmapOptions};
+use parking_lot::Mutex;
+
+/// A huge page of x86-64, and of 64-bit ARM with small pages.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+/// Slots of the first chunk: a small database should not cost a huge page.
+const FIRST_CHUNK_SLOTS: usize = 8;
+/// Chunks double up to this.
+const MAX_CHUNK_BYTES: usize = 32 << 20;
+
+struct Free {
+    slots: Vec<NonNull<AtomicU64>>,
+    /// Held for as long as the pool: the slots lie in them.
+    chunks: Vec<MmapMut>,
+    slots_of_next_chunk: usize,
+}
+
+/// Slots of one size.
+pub(crate) struct Pool {
+    slot_bytes: usize,
+    free: Mutex<Free>,
+}
+
+// SAFETY: the pointers are to memory that the chunks own, each in one place at a time: the list behind the lock, or a slot.
+#[allow(unsafe_code)]
+unsafe impl Send for Pool {}
+// SAFETY: as above.
+#[allow(unsafe_code)]
+unsafe impl Sync for Pool {}
+
+/// One slot's memory, given back when dropped.
+pub(crate) struct Slot {
+    start: NonNull<AtomicU64>,
+    pool: Arc<Pool>,
+}
+
+// SAFETY: a slot is the one owner of its memory, and gives it out as atomics only.
+#[allow(unsafe_code)]
+unsafe impl Send for Slot {}
+// SAFETY: as above.
+#[allow(unsafe_code)]
+unsafe impl Sync for Slot {}
+
+impl Pool {
+    /// A pool of slots of `slot_bytes`, a multiple of 64.
+    pub(crate) fn new(slot_bytes: usize) -> Arc<Self> {
+        Arc::new(Self {
+            slot_bytes,
+            free: Mutex::new(Free {
+                slots: Vec::new(),
+                chunks: Vec::new(),
+                slots_of_next_chunk: FIRST_CHUNK_SLOTS,
+            }),
+        })
+    }
+
+    /// A slot, with whatever its last user left in it.
+    ///
+    /// # Panics
+    /// As any allocation does, where the system has no memory left.
+    pub(crate) fn take(self: &Arc<Self>) -> Slot {
+        let mut free = self.free.lock();
+        let start = match free.slots.pop() {
+            Some(start) => start,
+            None => self.grow(&mut free),
+        };
+        Slot {
+            start,
+            pool: self.clone(),
+        }
+    }
+
+    /// Adds a chunk, and takes its first slot.
+    #[cold]
+    fn grow(&self, free: &mut Free) -> NonNull<AtomicU64> {
+        let slots = free.slots_of_next_chunk;
+        let bytes = slots * self.slot_bytes;
+        if 2 * bytes <= MAX_CHUNK_BYTES {
+            free.slots_of_next_chunk = 2 * slots;
+        }
+        let is_huge = bytes >= HUGE_PAGE_BYTES;
+        let layout = std::alloc::Layout::new::<[u8; 64]>();
+        let mapped = MmapOptions::new()
+            .len(bytes + if is_huge { HUGE_PAGE_BYTES } else { 0 })
+            .map_anon();
+        let Ok(mut chunk) = mapped else {
+            std::alloc::handle_alloc_error(layout);
+        };
+        let skip = if is_huge {
+            chunk.as_ptr().align_offset(HUGE_PAGE_BYTES).min(HUGE_PAGE_BYTES)
+        } else {
+            0
+        };
+        #[cfg(target_os = "linux")]
+        if is_huge {
+            // Refused where the kernel has none: then small ones do.
+            let _ = chunk.advise_range(memmap2::Advice::HugePage, skip, bytes);
+        }
+        let all = chunk.get_mut(skip..skip + bytes).unwrap_or_default();
+        let starts = all.chunks_exact_mut(self.slot_bytes).rev();
+        free.slots
+            .extend(starts.map(|slot| NonNull::from(slot).cast::<AtomicU64>()));
+        free.chunks.push(chunk);
+        match free.slots.pop() {
+            Some(start) => start,
+            None => std::alloc::handle_alloc_error(layout),
+        }
+    }
+}
+
+impl Slot {
+    /// The slot's memory.
+    #[inline]
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        // SAFETY: the slot's memory is mapped, zeroed by the system at first, aligned to 64 bytes, as long as the pool
+        // says, and lives as long as the pool, which the slot holds.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::slice::from_raw_parts(self.start.as_ptr(), self.pool.slot_bytes / UNIT_BYTES)
+        }
+    }
+
+    /// Another slot of the same pool, with the same in it.
+    pub(crate) fn copy(&self) -> Slot {
+        let copy = self.pool.take();
+        for (to, from) in copy.words().iter().zip(self.words()) {
+            to.store(from.load(Acquire), Relaxed);
+        }
+        copy
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.pool.free.lock().slots.push(self.start);
+    }
+}
+
+/// A word that holds the same.
+pub(crate) fn copy_of(word: &AtomicU64) -> AtomicU64 {
+    AtomicU64::new(word.load(Acquire))
+}
