@@ -1,9 +1,14 @@
-//! The two traits, and the rule for names that every disk keeps.
+//! The traits, and the rule for names that every disk keeps.
 
 #[cfg(test)]
 mod tests;
 
-use std::{fmt::Debug, io, sync::Arc};
+use std::{
+    fmt::Debug,
+    io,
+    ops::Range,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 /// Longest name of a file, bytes: what common file systems take.
 pub const MAX_NAME_BYTES: usize = 255;
@@ -86,6 +91,30 @@ pub trait DiskFile: Send + Sync + Debug {
     /// Cuts the file off at `len` bytes, or grows it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
+    /// Grows the file with zeros to `len` bytes, if it is shorter, and sets room for all of it aside, where the disk
+    /// can: then a full disk shows here and not in a later write below `len`. Where it cannot, this is `set_len`.
+    ///
+    /// # Errors
+    /// After an error the file may have any length up to `len`. [`is_no_space`] tells a full disk.
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        match self.len()? < len {
+            true => self.set_len(len),
+            false => Ok(()),
+        }
+    }
+
+    /// Maps the whole file, whose `len` bytes, a multiple of 8, [`DiskFile::allocate`] has set aside, so that storing to
+    /// memory writes to the file. `None` where that is no good: then the file is written to by position.
+    ///
+    /// While the mapping lives, only the mapping writes to the file and nothing changes its length; reads by position
+    /// see what was stored.
+    ///
+    /// # Errors
+    /// `InvalidInput` when `len` is not the file's length, 0, or no multiple of 8.
+    fn map(&self, _len: u64) -> io::Result<Option<Arc<dyn MappedFile>>> {
+        Ok(None)
+    }
+
     /// Fills `into` from `offset`.
     ///
     /// # Errors
@@ -101,6 +130,44 @@ pub trait DiskFile: Send + Sync + Debug {
             format!("the file ends {got} bytes into a read of {wanted} bytes at offset {offset}"),
         ))
     }
+}
+
+/// A file in memory; it lives as long as this does.
+///
+/// A store survives the death of the process at once, and a power cut once [`MappedFile::sync`] has returned for it.
+/// Before that, any part of what was stored since the last sync may reach the disk on its own, in any order: whole
+/// sectors, old or new. A store cannot fail, and nothing tells of it; a simulated disk looks at the words when it is
+/// asked what a crash leaves.
+pub trait MappedFile: Send + Sync + Debug {
+    /// The bytes, eight to a word: `u64::from_ne_bytes` of them. Nothing but whole words is stored or loaded, so that
+    /// threads that meet in one see the one value or the other.
+    fn words(&self) -> &[AtomicU64];
+
+    /// Returns when the bytes of `range` are on stable storage as they were at the call, and so is whatever leads to
+    /// them: the file's length, and room set aside for them that they have turned into contents.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a range beyond the mapping. Any other is as that of [`DiskFile::sync_data`]: never retry.
+    fn sync(&self, range: Range<usize>) -> io::Result<()>;
+
+    /// Makes the pages of `range` ready, so that the next stores to them do not wait for the operating system. Changes
+    /// no byte. Where there is nothing to make ready, this does nothing.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a range beyond the mapping. Any other says that pages are not ready: stores to them wait, or,
+    /// on a disk that fails, end the process.
+    fn populate(&self, range: Range<usize>) -> io::Result<()>;
+}
+
+/// Refuses a range that is not within a mapping of `len` bytes.
+pub(crate) fn check_mapped(range: &Range<usize>, len: usize) -> io::Result<()> {
+    if range.start <= range.end && range.end <= len {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("bytes {range:?} are not within the {len} that are mapped"),
+    ))
 }
 
 /// Whether an error says that there is no room left on the disk (or in the quota): the one failed write that may be

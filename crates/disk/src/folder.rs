@@ -28,6 +28,8 @@ use crate::{
     Disk, DiskFile,
     disk::{check_name, range_end},
 };
+#[cfg(target_os = "linux")]
+use crate::{MappedFile, mapped};
 
 pub use platform::FolderIdentity;
 
@@ -198,6 +200,16 @@ impl DiskFile for FolderFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        mapped::allocate(&self.0, len)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn map(&self, len: u64) -> io::Result<Option<Arc<dyn MappedFile>>> {
+        mapped::map(&self.0, len)
     }
 }
 

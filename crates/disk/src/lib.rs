@@ -1,6 +1,7 @@
-//! Folders and files behind two traits, so that tests can stand in for the operating system.
+//! Folders and files behind traits, so that tests can stand in for the operating system.
 //!
-//! Owns every call by which the storage core reaches a file: [`Disk`] is one folder, [`DiskFile`] one open file in it.
+//! Owns every call by which the storage core reaches a file: [`Disk`] is one folder, [`DiskFile`] one open file in it,
+//! [`MappedFile`] one in memory.
 //! [`FolderDisk`] is the real thing, [`MemoryDisk`] keeps its files in memory, and [`FolderLock`] keeps a second
 //! process out of a folder.
 //!
@@ -11,9 +12,11 @@
 mod disk;
 mod folder;
 mod lock;
+#[cfg(target_os = "linux")]
+mod mapped;
 mod memory;
 
-pub use disk::{Disk, DiskFile, MAX_NAME_BYTES, is_no_space};
+pub use disk::{Disk, DiskFile, MAX_NAME_BYTES, MappedFile, is_no_space};
 pub use folder::{FolderDisk, FolderIdentity};
 pub use lock::{FolderLock, LOCK_FILE_NAME, LockError, LockHolder};
 pub use memory::MemoryDisk;

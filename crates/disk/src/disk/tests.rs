@@ -1,8 +1,11 @@
 //! The contract of [`Disk`] and [`DiskFile`], run over every implementation in this crate.
 
-use std::io::ErrorKind;
+use std::{
+    io::ErrorKind,
+    sync::{Arc, atomic::Ordering},
+};
 
-use crate::{Disk, FolderDisk, MAX_NAME_BYTES, MemoryDisk};
+use crate::{Disk, DiskFile, FolderDisk, MAX_NAME_BYTES, MappedFile, MemoryDisk};
 
 /// Runs each check once over a folder of the operating system and once over a disk in memory.
 macro_rules! conformance {
@@ -42,6 +45,11 @@ conformance!(
     list_is_sorted,
     two_handles_see_one_file,
     syncs_and_free_space_answer,
+    allocated_files_are_zeros_and_never_shrink,
+    what_is_mapped_is_what_the_file_holds,
+    threads_store_side_by_side,
+    ranges_beyond_a_mapping_are_refused,
+    mappings_that_do_not_fit_the_file_are_refused,
 );
 
 fn create_is_exclusive(disk: &dyn Disk) {
@@ -221,6 +229,102 @@ fn syncs_and_free_space_answer(disk: &dyn Disk) {
     disk.sync().unwrap();
     assert!(disk.free_bytes().unwrap() > 0);
     assert!(!disk.label().is_empty());
+}
+
+fn allocated_files_are_zeros_and_never_shrink(disk: &dyn Disk) {
+    let file = disk.create("a").unwrap();
+    file.write_all_at(0, b"kept").unwrap();
+    file.allocate(10_000).unwrap();
+    file.allocate(100).unwrap();
+    assert_eq!(file.len().unwrap(), 10_000);
+    let mut bytes = vec![1; 10_000];
+    file.read_exact_at(0, &mut bytes).unwrap();
+    assert_eq!(&bytes[..4], b"kept");
+    assert!(bytes[4..].iter().all(|&byte| byte == 0));
+}
+
+/// A file of that many bytes and its mapping; on a file system where none are given there is nothing to check.
+fn mapped(disk: &dyn Disk, bytes: u64) -> Option<(Arc<dyn DiskFile>, Arc<dyn MappedFile>)> {
+    let file = disk.create("a").unwrap();
+    file.write_all_at(8, b"before..").unwrap();
+    file.allocate(bytes).unwrap();
+    let mapping = file.map(bytes).unwrap()?;
+    Some((file, mapping))
+}
+
+fn what_is_mapped_is_what_the_file_holds(disk: &dyn Disk) {
+    let Some((file, mapping)) = mapped(disk, 9_000) else {
+        return;
+    };
+    assert_eq!(mapping.words().len(), 9_000 / 8);
+    assert_eq!(mapping.words()[1].load(Ordering::Relaxed).to_ne_bytes(), *b"before..");
+    mapping.populate(0..9_000).unwrap();
+    mapping.words()[600].store(u64::from_ne_bytes(*b"mapped!!"), Ordering::Relaxed);
+    mapping.sync(4_800..4_808).unwrap();
+    mapping.sync(0..0).unwrap();
+    let mut bytes = [0; 10];
+    file.read_exact_at(4_799, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"\0mapped!!\0");
+    assert_eq!(file.read_at(8_995, &mut bytes).unwrap(), 5);
+    drop(mapping);
+    file.set_len(4_808).unwrap();
+    disk.open("a").unwrap().read_exact_at(4_798, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"\0\0mapped!!");
+    file.write_all_at(4_800, b"positional").unwrap();
+    assert_eq!(file.len().unwrap(), 4_810);
+}
+
+fn threads_store_side_by_side(disk: &dyn Disk) {
+    let Some((file, mapping)) = mapped(disk, 8 * 4_000) else {
+        return;
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let mapping = &mapping;
+            scope.spawn(move || {
+                for (index, word) in mapping.words().iter().enumerate().skip(thread).step_by(4) {
+                    word.store(index as u64, Ordering::Relaxed);
+                }
+                mapping.sync(0..8 * 4_000).unwrap();
+            });
+        }
+    });
+    let mut bytes = vec![0; 8 * 4_000];
+    file.read_exact_at(0, &mut bytes).unwrap();
+    let words = bytes.chunks(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap()));
+    assert!(words.eq(0..4_000));
+}
+
+fn ranges_beyond_a_mapping_are_refused(disk: &dyn Disk) {
+    let Some((_file, mapping)) = mapped(disk, 4_096) else {
+        return;
+    };
+    #[expect(clippy::reversed_empty_ranges, reason = "that is what is refused")]
+    for range in [0..4_097, 5_000..5_001, 8..0] {
+        assert_eq!(mapping.sync(range.clone()).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(mapping.populate(range).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
+
+fn mappings_that_do_not_fit_the_file_are_refused(disk: &dyn Disk) {
+    let file = disk.create("a").unwrap();
+    file.allocate(4_096).unwrap();
+    for len in [0, 12, 8_192] {
+        match file.map(len) {
+            Ok(mapping) => assert!(mapping.is_none(), "{len}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{len}"),
+        }
+    }
+}
+
+#[test]
+fn a_mapped_file_in_memory_is_not_written_otherwise() {
+    let disk = MemoryDisk::new();
+    let (file, mapping) = mapped(&disk, 4_096).unwrap();
+    assert_eq!(file.write_all_at(0, b"x").unwrap_err().kind(), ErrorKind::ResourceBusy);
+    assert_eq!(file.set_len(0).unwrap_err().kind(), ErrorKind::ResourceBusy);
+    drop(mapping);
+    file.set_len(0).unwrap();
 }
 
 #[test]

@@ -115,3 +115,41 @@ mod unix {
         assert!(parent.path().join("after/a").exists());
     }
 }
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::*;
+
+    #[test]
+    fn allocated_room_is_on_the_disk() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = FolderDisk::open(folder.path()).unwrap().create("a").unwrap();
+        file.allocate(1 << 20).unwrap();
+        if file.map(1 << 20).unwrap().is_some() {
+            let blocks = std::fs::metadata(folder.path().join("a")).unwrap().blocks();
+            assert!(blocks >= (1 << 20) / 512, "{blocks}");
+        }
+    }
+
+    #[test]
+    fn a_disk_without_that_much_room_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FolderDisk::open(folder.path()).unwrap();
+        let file = disk.create("a").unwrap();
+        // 8 EiB, less a page: no disk, and no file system's largest file, has that.
+        let error = file.allocate(i64::MAX as u64 - 4_095).unwrap_err();
+        assert!(
+            crate::is_no_space(&error)
+                || error.kind() == ErrorKind::FileTooLarge
+                || error.kind() == ErrorKind::InvalidInput,
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn file_systems_that_are_not_known_are_not_mapped() {
+        let file = std::fs::File::open("/proc/self/status").unwrap();
+        assert!(crate::mapped::map(&file, 8).unwrap().is_none());
+    }
+}
