@@ -16,6 +16,7 @@ use std::{
 use crate::{
     core::Engine,
     error::{Error, ErrorCode},
+    operation::{Operation, Outcome},
     options::Options,
     registry::{self, Place},
     request::{Condition, ListItem, ListRequest, Range, Record, TreeId},
@@ -128,6 +129,42 @@ impl Database {
     /// As [`Database::put`].
     pub fn delete(&self, tree: TreeId, key: &[u8], condition: Condition) -> Result<bool, Error> {
         self.engine()?.delete(tree, key, condition)
+    }
+
+    /// Moves one record to another key of its tree, with a new version and its value as it is. False where there is none, or
+    /// where one is in the way and `overwrite` is not set. From a key to itself: true, with a new version, where `overwrite` is
+    /// set and there is a record.
+    ///
+    /// # Errors
+    /// As [`Database::put`].
+    pub fn rename(&self, tree: TreeId, from: &[u8], to: &[u8], overwrite: bool) -> Result<bool, Error> {
+        self.engine()?.rename(tree, from, to, overwrite)
+    }
+
+    /// Does operations in order as one commit, each seeing those before it: all of them, or none where the condition of one
+    /// does not hold. Readers see none of it or all.
+    ///
+    /// # Errors
+    /// `BatchTooLarge` over [`MAX_BATCH_BYTES`](crate::MAX_BATCH_BYTES), and as [`Database::put`]: nothing was done.
+    pub fn commit(&self, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
+        self.engine()?.commit(operations)
+    }
+
+    /// As [`Database::commit`], but without waiting for the disk at [`Durability::Disk`](crate::Durability::Disk):
+    /// [`Database::persist`] does.
+    ///
+    /// # Errors
+    /// As [`Database::commit`].
+    pub fn commit_unsettled(&self, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
+        self.engine()?.commit_unsettled(operations)
+    }
+
+    /// Returns when what was written before the call is on disk; at [`Durability::None`](crate::Durability::None), at once.
+    ///
+    /// # Errors
+    /// `OutcomeUnknown` when the sync failed: the database is read-only from then on.
+    pub fn persist(&self) -> Result<(), Error> {
+        self.engine()?.persist()
     }
 
     /// Visits records in key order until `visit` breaks. True when the range was exhausted. `visit` must not call back

@@ -20,6 +20,8 @@ pub enum ErrorCode {
     KeyTooLarge,
     /// A value is longer than the limit.
     ValueTooLarge,
+    /// A batch is longer than the limit.
+    BatchTooLarge,
     /// Bytes on disk fail their check.
     Corrupt,
     /// The files are of a format that this version does not read.

@@ -141,6 +141,12 @@ impl Forest {
         self.find(key)?.map(|stored| self.resolve(stored)).transpose()
     }
 
+    /// Whether no key starts with the prefix.
+    pub(crate) fn is_empty(&self, prefix: &[u8]) -> Result<bool, Error> {
+        let mut cursor = Cursor::seek(self, prefix, None)?;
+        Ok(cursor.next()?.is_none() || !cursor.key().starts_with(prefix))
+    }
+
     /// Reads in the frames on the path that an insert of the key would take.
     fn read_in_path(&self, key: &[u8]) -> Result<(), Error> {
         let (mut blob, mut rest) = (ROOT, key);
@@ -157,12 +163,17 @@ impl Forest {
         Err(self.lost("a path has no end"))
     }
 
-    /// What a change to a key's record must know of it. Reads in the frames that the change will touch.
-    pub(crate) fn look_up(&self, key: &[u8]) -> Result<Option<Known>, Error> {
+    /// A key's record, to be changed. Reads in the frames that the change will touch.
+    pub(crate) fn look_up_stored(&self, key: &[u8]) -> Result<Option<Stored<'_>>, Error> {
         if !self.table.is_all_resident() {
             self.read_in_path(key)?;
         }
-        Ok(self.find(key)?.map(|stored| Known {
+        self.find(key)
+    }
+
+    /// What a change to a key's record must know of it. Reads in the frames that the change will touch.
+    pub(crate) fn look_up(&self, key: &[u8]) -> Result<Option<Known>, Error> {
+        Ok(self.look_up_stored(key)?.map(|stored| Known {
             version: stored.version,
             extent: match stored.value {
                 Value::Inline(_) => None,

@@ -9,6 +9,7 @@ mod core;
 mod database;
 mod error;
 mod forest;
+mod operation;
 mod options;
 mod pool;
 mod registry;
@@ -20,6 +21,7 @@ mod testing;
 
 pub use database::Database;
 pub use error::{Error, ErrorCode};
+pub use operation::{MAX_BATCH_BYTES, OPERATION_BYTES, Operation, Outcome};
 pub use options::{
     DEFAULT_FRAME_BYTES, Durability, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION, Options,
 };

@@ -22,6 +22,8 @@ pub enum Condition {
     Always,
     /// Where there is no record.
     IfAbsent,
+    /// Where there is a record.
+    IfPresent,
     /// Where the record has exactly this version.
     IfVersion(u64),
 }
@@ -31,6 +33,7 @@ impl Condition {
         match self {
             Self::Always => true,
             Self::IfAbsent => version.is_none(),
+            Self::IfPresent => version.is_some(),
             Self::IfVersion(wanted) => version == Some(wanted),
         }
     }

@@ -1,6 +1,12 @@
-//! What the property tests share.
+//! What the tests share.
 
+use std::{io, sync::Arc};
+
+use coppice_disk::{Disk, DiskFile, MemoryDisk};
+use parking_lot::Mutex;
 use proptest::test_runner::Config;
+
+use crate::{Options, core::Engine};
 
 /// So many cases, unless `PROPTEST_CASES` asks for another number.
 pub(crate) fn cases(usual: u32) -> Config {
@@ -12,4 +18,103 @@ pub(crate) fn cases(usual: u32) -> Config {
         config.cases = usual;
     }
     config
+}
+
+/// A disk in memory whose writes fail on demand. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FailingDisk {
+    memory: MemoryDisk,
+    failure: Arc<Mutex<Option<io::ErrorKind>>>,
+}
+
+#[derive(Debug)]
+struct FailingFile {
+    memory: Arc<dyn DiskFile>,
+    failure: Arc<Mutex<Option<io::ErrorKind>>>,
+}
+
+impl FailingDisk {
+    /// From now on each write fails so, or none does.
+    pub(crate) fn fail_writes(&self, kind: Option<io::ErrorKind>) {
+        *self.failure.lock() = kind;
+    }
+
+    pub(crate) fn open_engine(&self, options: &Options) -> Engine {
+        Engine::open(Arc::new(self.clone()), None, options).unwrap()
+    }
+
+    fn wrap(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(FailingFile {
+            memory: file,
+            failure: Arc::clone(&self.failure),
+        })
+    }
+}
+
+impl Disk for FailingDisk {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.memory.create(name).map(|file| self.wrap(file))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.memory.open(name).map(|file| self.wrap(file))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.memory.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.memory.remove(name)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.memory.list()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.memory.sync()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.memory.free_bytes()
+    }
+
+    fn label(&self) -> String {
+        self.memory.label()
+    }
+}
+
+impl FailingFile {
+    fn check(&self) -> io::Result<()> {
+        self.failure.lock().map_or(Ok(()), |kind| Err(kind.into()))
+    }
+}
+
+impl DiskFile for FailingFile {
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.memory.read_at(offset, into)
+    }
+
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.check()?;
+        self.memory.write_all_at(offset, bytes)
+    }
+
+    fn write_vectored_at(&self, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        self.check()?;
+        self.memory.write_vectored_at(offset, parts)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.memory.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.memory.len()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.memory.set_len(len)
+    }
 }

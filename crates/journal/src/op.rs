@@ -1,13 +1,18 @@
 //! The operations that records carry, and their payloads.
 
+mod batch;
 #[cfg(test)]
 mod tests;
+
+pub use batch::{Batch, BatchOps};
 
 use crate::segment::Fields;
 
 const KIND_PUT: u8 = 1;
 const KIND_DELETE: u8 = 2;
 const KIND_CREATE_TREE: u8 = 3;
+const KIND_RENAME: u8 = 4;
+const KIND_BATCH: u8 = 5;
 
 /// Bytes of a tree id, and of a key's length.
 const WORD_BYTES: usize = 4;
@@ -38,6 +43,17 @@ pub enum Op<'a> {
         /// Its name.
         name: &'a [u8],
     },
+    /// Moves a key's value to another key of its tree, over what is there.
+    Rename {
+        /// The tree's id.
+        tree: u32,
+        /// The key that is left without a value.
+        from: &'a [u8],
+        /// The key that has it from now on.
+        to: &'a [u8],
+    },
+    /// Several operations as one.
+    Batch(Batch<'a>),
 }
 
 /// Why a payload that passed its digest is no operation.
@@ -55,6 +71,8 @@ impl<'a> Op<'a> {
             Op::Put { .. } => KIND_PUT,
             Op::Delete { .. } => KIND_DELETE,
             Op::CreateTree { .. } => KIND_CREATE_TREE,
+            Op::Rename { .. } => KIND_RENAME,
+            Op::Batch(_) => KIND_BATCH,
         }
     }
 
@@ -64,6 +82,8 @@ impl<'a> Op<'a> {
             Op::Put { key, value, .. } => (2 * WORD_BYTES).saturating_add(key.len()).saturating_add(value.len()),
             Op::Delete { key, .. } => WORD_BYTES.saturating_add(key.len()),
             Op::CreateTree { name, .. } => WORD_BYTES.saturating_add(name.len()),
+            Op::Rename { from, to, .. } => (2 * WORD_BYTES).saturating_add(from.len()).saturating_add(to.len()),
+            Op::Batch(batch) => batch.payload_bytes(),
         }
     }
 
@@ -84,11 +104,21 @@ impl<'a> Op<'a> {
                 into.extend_from_slice(&tree.to_le_bytes());
                 into.extend_from_slice(name);
             }
+            Op::Rename { tree, from, to } => {
+                into.extend_from_slice(&tree.to_le_bytes());
+                into.extend_from_slice(&(from.len() as u32).to_le_bytes());
+                into.extend_from_slice(from);
+                into.extend_from_slice(to);
+            }
+            Op::Batch(batch) => batch.encode(into),
         }
     }
 
     pub(crate) fn decode(kind: u8, payload: &'a [u8]) -> Result<Self, DecodeError> {
-        if !matches!(kind, KIND_PUT | KIND_DELETE | KIND_CREATE_TREE) {
+        if kind == KIND_BATCH {
+            return Batch::decode(payload).map(Op::Batch);
+        }
+        if !matches!(kind, KIND_PUT | KIND_DELETE | KIND_CREATE_TREE | KIND_RENAME) {
             return Err(DecodeError::UnknownKind(kind));
         }
         let mut fields = Fields(payload);
@@ -97,14 +127,23 @@ impl<'a> Op<'a> {
             .ok_or(DecodeError::Malformed("a payload too short for a tree id"))?;
         Ok(match kind {
             KIND_PUT => {
-                let (key, value) = fields
-                    .u32()
-                    .and_then(|key_bytes| fields.0.split_at_checked(key_bytes as usize))
-                    .ok_or(DecodeError::Malformed("a key longer than its payload"))?;
+                let (key, value) = split_counted(fields)?;
                 Op::Put { tree, key, value }
+            }
+            KIND_RENAME => {
+                let (from, to) = split_counted(fields)?;
+                Op::Rename { tree, from, to }
             }
             KIND_DELETE => Op::Delete { tree, key: fields.0 },
             _ => Op::CreateTree { tree, name: fields.0 },
         })
     }
+}
+
+/// A length, a key of that length, and what is behind it.
+fn split_counted(mut fields: Fields<'_>) -> Result<(&[u8], &[u8]), DecodeError> {
+    fields
+        .u32()
+        .and_then(|key_bytes| fields.0.split_at_checked(key_bytes as usize))
+        .ok_or(DecodeError::Malformed("a key longer than its payload"))
 }

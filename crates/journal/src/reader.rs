@@ -151,6 +151,8 @@ impl Window {
             // Bounded by the file's own length, whatever was asked for.
             let wanted = (count as u64).max(CHUNK_BYTES).min(self.limit - offset);
             self.buffer.resize(wanted as usize, 0);
+            // What one long record took is given back behind it.
+            self.buffer.shrink_to(CHUNK_BYTES as usize);
             self.start = offset;
             if let Err(error) = self.file.read_exact_at(offset, &mut self.buffer) {
                 self.buffer.clear();

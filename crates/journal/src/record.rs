@@ -7,8 +7,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{header::SegmentKey, op::Op, segment::Fields};
 
-/// Longest payload of one record, bytes: the longest value, the longest key, and room for what operations to come add.
-pub const MAX_PAYLOAD_BYTES: usize = 17 << 20;
+/// Longest payload of one record, bytes: that of the largest batch. Recovery holds one record in memory at a time.
+pub const MAX_PAYLOAD_BYTES: usize = 64 << 20;
 
 pub(crate) const RECORD_HEADER_BYTES: usize = 32;
 /// Records begin at multiples of this.

@@ -165,8 +165,7 @@ impl Engine {
         let full = FullKey::new(tree.0, clamp(prefix));
         let state = self.state.read();
         check_tree(&state, tree)?;
-        let mut cursor = Cursor::seek(&state.forest, full.bytes(), None)?;
-        Ok(cursor.next()?.is_none() || !cursor.key().starts_with(full.bytes()))
+        state.forest.is_empty(full.bytes())
     }
 
     /// The names of all trees, in byte order.

@@ -13,9 +13,9 @@ use crate::{
     testing::cases,
 };
 
-type Tree = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
+pub(super) type Tree = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
 
-fn options(durability: Durability) -> Options {
+pub(super) fn options(durability: Durability) -> Options {
     Options {
         durability,
         frame_bytes: 4096,
@@ -23,11 +23,11 @@ fn options(durability: Durability) -> Options {
     }
 }
 
-fn open(disk: &MemoryDisk, durability: Durability) -> Engine {
+pub(super) fn open(disk: &MemoryDisk, durability: Durability) -> Engine {
     Engine::open(Arc::new(disk.clone()), None, &options(durability)).unwrap()
 }
 
-fn contents(engine: &Engine, tree: TreeId) -> Tree {
+pub(super) fn contents(engine: &Engine, tree: TreeId) -> Tree {
     let range = Range {
         prefix: &[],
         lower: Bound::Unbounded,

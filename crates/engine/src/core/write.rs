@@ -33,31 +33,31 @@ pub(super) fn journal_error(error: &JournalError, io: ErrorCode) -> Error {
     Error::with_source(code, error.to_string(), source)
 }
 
-impl Engine {
-    fn check_lengths(&self, state: &State, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        let limit = MAX_KEY_BYTES.min(state.forest.max_full_key_bytes() - TREE_BYTES);
-        if key.len() > limit {
-            let message = format!("a key of {} bytes is over the limit of {limit}", key.len());
-            return Err(Error::new(ErrorCode::KeyTooLarge, message));
-        }
-        if value.len() > MAX_VALUE_BYTES {
-            let message = format!(
-                "a value of {} bytes is over the limit of {MAX_VALUE_BYTES}",
-                value.len()
-            );
-            return Err(Error::new(ErrorCode::ValueTooLarge, message));
-        }
-        Ok(())
+pub(super) fn check_lengths(state: &State, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    let limit = MAX_KEY_BYTES.min(state.forest.max_full_key_bytes() - TREE_BYTES);
+    if key.len() > limit {
+        let message = format!("a key of {} bytes is over the limit of {limit}", key.len());
+        return Err(Error::new(ErrorCode::KeyTooLarge, message));
     }
+    if value.len() > MAX_VALUE_BYTES {
+        let message = format!(
+            "a value of {} bytes is over the limit of {MAX_VALUE_BYTES}",
+            value.len()
+        );
+        return Err(Error::new(ErrorCode::ValueTooLarge, message));
+    }
+    Ok(())
+}
 
-    /// Appends to the journal what the caller is about to apply, as the commits after `state.sequence`.
-    fn append(&self, state: &State, ops: &[Op<'_>]) -> Result<(), Error> {
-        if state.sequence + ops.len() as u64 > MAX_VERSION {
+impl Engine {
+    /// Appends operations to the journal, as the commits from `first` on, which must be the next.
+    pub(super) fn append(&self, first: u64, ops: &[Op<'_>]) -> Result<(), Error> {
+        if first.saturating_add(ops.len() as u64) > MAX_VERSION + 1 {
             return Err(Error::new(ErrorCode::Internal, "the database has used up its versions"));
         }
         match &self.durable {
             Some(durable) if self.options.durability != Durability::None => {
-                durable.journal.append(state.sequence + 1, ops).map_err(|error| {
+                durable.journal.append(first, ops).map_err(|error| {
                     let failure = journal_error(&error, ErrorCode::OutcomeUnknown);
                     if !matches!(failure.code(), ErrorCode::NoSpace | ErrorCode::Internal) {
                         self.poison(&failure);
@@ -75,9 +75,17 @@ impl Engine {
     }
 
     /// In `'disk'` mode, waits until all that was appended is on disk.
-    fn settle(&self) -> Result<(), Error> {
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        match self.options.durability {
+            Durability::Disk => self.persist(),
+            Durability::Process | Durability::None => Ok(()),
+        }
+    }
+
+    /// Waits until all that was written before the call is on disk, in every mode but `'none'`.
+    pub(crate) fn persist(&self) -> Result<(), Error> {
         match &self.durable {
-            Some(durable) if self.options.durability == Durability::Disk => {
+            Some(durable) if self.options.durability != Durability::None => {
                 self.sync_journal(durable).map_err(|error| {
                     Error::new(
                         ErrorCode::OutcomeUnknown,
@@ -135,7 +143,7 @@ impl Engine {
             ));
         }
         self.append(
-            &state,
+            state.sequence + 1,
             &[Op::CreateTree {
                 tree,
                 name: name.as_bytes(),
@@ -158,14 +166,14 @@ impl Engine {
         let mut state = self.state.write();
         self.check_writable()?;
         check_tree(&state, tree)?;
-        self.check_lengths(&state, key, value)?;
+        check_lengths(&state, key, value)?;
         // Reads in the frames on the path too, so that applying does not have to wait for the disk.
         let known = state.forest.look_up(full.bytes())?;
         if !condition.holds(known.map(|known| known.version)) {
             return Ok(None);
         }
         self.append(
-            &state,
+            state.sequence + 1,
             &[Op::Put {
                 tree: tree.0,
                 key,
@@ -214,7 +222,7 @@ impl Engine {
         let refused = chunk
             .iter()
             .enumerate()
-            .find_map(|(index, (key, value))| self.check_lengths(&state, key, value).err().map(|error| (index, error)));
+            .find_map(|(index, (key, value))| check_lengths(&state, key, value).err().map(|error| (index, error)));
         let accepted = chunk
             .get(..refused.as_ref().map_or(chunk.len(), |refused| refused.0))
             .unwrap_or(chunk);
@@ -233,7 +241,7 @@ impl Engine {
             }
         }
         if !ops.is_empty() {
-            self.append(&state, &ops)?;
+            self.append(state.sequence + 1, &ops)?;
         }
         for (key, value) in accepted {
             let full = FullKey::new(tree.0, key);
@@ -256,7 +264,7 @@ impl Engine {
         if !condition.holds(Some(known.version)) {
             return Ok(false);
         }
-        self.append(&state, &[Op::Delete { tree: tree.0, key }])?;
+        self.append(state.sequence + 1, &[Op::Delete { tree: tree.0, key }])?;
         self.applied(state.remove(full.bytes(), known))?;
         drop(state);
         self.settle()?;
@@ -320,6 +328,16 @@ impl State {
                     return Err(wrong("a tree that was never created"));
                 }
                 self.create_tree(tree, name)
+            }
+            Op::Rename { .. } => {
+                self.replay_together(sequence, std::iter::once(*op))?;
+                self.sequence = sequence;
+                Ok(())
+            }
+            Op::Batch(batch) => {
+                self.replay_together(sequence, batch.ops())?;
+                self.sequence = sequence;
+                Ok(())
             }
         }
     }

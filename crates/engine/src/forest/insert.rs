@@ -17,15 +17,7 @@ impl Forest {
     /// Inserts or replaces a record. The caller has checked the lengths, and has looked the key up: so the frames on its
     /// path are in memory, and `replaced` is the blob that the value there had to itself.
     pub(crate) fn put(&mut self, key: &[u8], version: u64, value: &[u8], replaced: Option<u32>) -> Result<(), Error> {
-        let value = if self.is_inline(value.len()) {
-            Value::Inline(value)
-        } else {
-            let blob = self.table.add(BlobKind::Value, value.len(), Buffer::of_value(value));
-            Value::Extent {
-                blob,
-                len: value.len() as u32,
-            }
-        };
+        let value = self.hold_value(value);
         self.insert(key, &Stored { version, value })?;
         if let Some(blob) = replaced {
             self.table.remove(blob);
@@ -33,7 +25,21 @@ impl Forest {
         Ok(())
     }
 
-    fn insert(&mut self, key: &[u8], stored: &Stored<'_>) -> Result<(), Error> {
+    /// A value as a record is to hold it: as it is, or in a blob that is made for it.
+    pub(crate) fn hold_value<'v>(&mut self, value: &'v [u8]) -> Value<'v> {
+        if self.is_inline(value.len()) {
+            return Value::Inline(value);
+        }
+        let blob = self.table.add(BlobKind::Value, value.len(), Buffer::of_value(value));
+        Value::Extent {
+            blob,
+            len: value.len() as u32,
+        }
+    }
+
+    /// Inserts or replaces a record, whatever holds its value. The caller has looked the key up, and sees to the blob that
+    /// the value there had to itself.
+    pub(crate) fn insert(&mut self, key: &[u8], stored: &Stored<'_>) -> Result<(), Error> {
         let mut path = Vec::with_capacity(8);
         let mut tried = Tried::default();
         for _ in 0..MAX_ATTEMPTS {

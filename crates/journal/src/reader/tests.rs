@@ -56,6 +56,8 @@ fn records_are_read_across_windows() {
     assert_eq!(lengths(&mut reader), sizes);
     assert!(matches!(reader.next().unwrap(), Step::End));
     assert_eq!(reader.position(), (HEADER_BYTES + bytes.len()) as u64);
+    let kept = reader.window.buffer.capacity() as u64;
+    assert!(kept <= CHUNK_BYTES, "{kept} bytes are kept behind the longest record");
 }
 
 #[test]

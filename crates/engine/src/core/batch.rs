@@ -1,0 +1,393 @@
+//! Batches: operations on any trees, done all together or not at all, as one commit.
+//!
+//! Operations are applied to the forest one after the other, so that each sees those before it, and what each replaces is
+//! kept. A condition that does not hold, a failure, and a journal that takes no more turn everything back, the newest
+//! change first. Else the journal gets one record of what was changed, and with that the batch is committed: only then are
+//! the blobs of replaced values freed. A rename is a batch of one.
+//!
+//! Nobody may look at the forest meanwhile. Keys and values are checked before the first change.
+
+#[cfg(test)]
+mod tests;
+
+use coppice_frame::{Stored, Value};
+use coppice_journal::{Batch, Op};
+
+use super::{
+    Engine, State,
+    read::{FullKey, check_tree},
+    write::check_lengths,
+};
+use crate::{
+    error::{Error, ErrorCode},
+    forest::Forest,
+    operation::{MAX_BATCH_BYTES, Operation, Outcome},
+    request::{Condition, TreeId},
+};
+
+/// A key in a message is cut off here.
+const SHOWN_KEY_BYTES: usize = 40;
+
+impl Engine {
+    /// Does a batch, and in `'disk'` mode waits until it is on disk.
+    pub(crate) fn commit(&self, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
+        let outcome = self.commit_unsettled(operations)?;
+        self.settle()?;
+        Ok(outcome)
+    }
+
+    /// Does a batch without waiting for the disk in any mode.
+    pub(crate) fn commit_unsettled(&self, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
+        let bytes = operations
+            .iter()
+            .fold(0_usize, |sum, operation| sum.saturating_add(operation.encoded_bytes()));
+        if bytes > MAX_BATCH_BYTES {
+            let message = format!("a batch of {bytes} bytes is over the limit of {MAX_BATCH_BYTES}");
+            return Err(Error::new(ErrorCode::BatchTooLarge, message));
+        }
+        let mut state = self.state.write();
+        self.check_writable()?;
+        for (index, operation) in operations.iter().enumerate() {
+            check(&state, operation).map_err(|error| name_operation(index, operation, &error))?;
+        }
+        self.apply_or_take_back(&mut state, operations)
+    }
+
+    /// Moves one record to another key. False where there is none, or one is in the way.
+    pub(crate) fn rename(&self, tree: TreeId, from: &[u8], to: &[u8], overwrite: bool) -> Result<bool, Error> {
+        let rename = Operation::Rename {
+            tree,
+            from,
+            to,
+            overwrite,
+        };
+        Ok(matches!(self.commit(&[rename])?, Outcome::Committed { .. }))
+    }
+
+    fn apply_or_take_back(&self, state: &mut State, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
+        let version = state.sequence + 1;
+        let mut attempt = Attempt::new(&mut state.forest, version);
+        let failed = match attempt.apply_all(operations) {
+            Ok(None) => {
+                let written = match &attempt.changes[..] {
+                    [] => return Ok(Outcome::Committed { version: version - 1 }),
+                    [one] => self.append(version, &[*one]),
+                    changes => self.append(version, &[Op::Batch(Batch::new(changes))]),
+                };
+                match written {
+                    Ok(()) => {
+                        attempt.free_replaced();
+                        state.sequence = version;
+                        return Ok(Outcome::Committed { version });
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Ok(Some(index)) => Ok(Outcome::Failed { index }),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = attempt.take_back() {
+            let message = format!("a batch could not be taken back: {}", error.message());
+            let failure = Error::new(error.code(), message);
+            self.poison(&failure);
+            return Err(failure);
+        }
+        failed
+    }
+}
+
+impl State {
+    /// Does again what was journaled as one commit. What does not fit the state was never journaled.
+    pub(super) fn replay_together<'o>(&mut self, version: u64, ops: impl Iterator<Item = Op<'o>>) -> Result<(), Error> {
+        let wrong = || {
+            Error::new(
+                ErrorCode::Corrupt,
+                format!("journal record {version}: it was never made"),
+            )
+        };
+        for op in ops {
+            let operation = match op {
+                Op::Put { tree, key, value } => Operation::Put {
+                    tree: TreeId(tree),
+                    key,
+                    value,
+                    condition: Condition::Always,
+                },
+                Op::Delete { tree, key } => Operation::Delete {
+                    tree: TreeId(tree),
+                    key,
+                    condition: Condition::IfPresent,
+                },
+                Op::Rename { tree, from, to } => Operation::Rename {
+                    tree: TreeId(tree),
+                    from,
+                    to,
+                    overwrite: true,
+                },
+                Op::CreateTree { .. } | Op::Batch(_) => return Err(wrong()),
+            };
+            check(self, &operation).map_err(|_| wrong())?;
+            let mut attempt = Attempt::new(&mut self.forest, version);
+            if !attempt.apply(&operation)? {
+                return Err(wrong());
+            }
+            attempt.free_replaced();
+        }
+        Ok(())
+    }
+}
+
+/// What can be said of an operation before any is done.
+fn check(state: &State, operation: &Operation<'_>) -> Result<(), Error> {
+    check_tree(state, operation.tree())?;
+    match *operation {
+        Operation::Put { key, value, .. } => check_lengths(state, key, value),
+        Operation::Rename { from, to, .. } => {
+            check_lengths(state, from, &[])?;
+            check_lengths(state, to, &[])
+        }
+        Operation::Delete { key, .. } | Operation::Assert { key, .. } => check_lengths(state, key, &[]),
+        Operation::AssertEmpty { prefix, .. } => check_lengths(state, prefix, &[]),
+    }
+}
+
+fn name_operation(index: usize, operation: &Operation<'_>, error: &Error) -> Error {
+    let key = match *operation {
+        Operation::Put { key, .. } | Operation::Delete { key, .. } | Operation::Assert { key, .. } => key,
+        Operation::Rename { from, .. } => from,
+        Operation::AssertEmpty { prefix, .. } => prefix,
+    };
+    let (shown, rest) = key.split_at_checked(SHOWN_KEY_BYTES).unwrap_or((key, &[]));
+    let cut = if rest.is_empty() { "" } else { "…" };
+    let message = format!(
+        "operation {index}, on \"{}\"{cut}: {}",
+        shown.escape_ascii(),
+        error.message()
+    );
+    Error::new(error.code(), message)
+}
+
+/// A batch on its way.
+struct Attempt<'f, 'o> {
+    forest: &'f mut Forest,
+    /// Of all that it puts.
+    version: u64,
+    /// What it has changed, for the journal.
+    changes: Vec<Op<'o>>,
+    /// The records that it has changed, as they were, in the order of the changes.
+    before: Vec<Before<'o>>,
+    /// Blobs whose values were replaced or removed.
+    replaced: Vec<u32>,
+}
+
+/// A record as it was before a change.
+struct Before<'o> {
+    tree: TreeId,
+    key: &'o [u8],
+    record: Option<Kept>,
+    /// The blob that was made for its new value.
+    made: Option<u32>,
+}
+
+/// A record, out of its frame.
+#[derive(Clone)]
+struct Kept {
+    version: u64,
+    value: KeptValue,
+}
+
+#[derive(Clone)]
+enum KeptValue {
+    Inline(Box<[u8]>),
+    Extent { blob: u32, len: u32 },
+}
+
+impl Kept {
+    fn value(&self) -> Value<'_> {
+        match &self.value {
+            KeptValue::Inline(bytes) => Value::Inline(bytes),
+            KeptValue::Extent { blob, len } => Value::Extent { blob: *blob, len: *len },
+        }
+    }
+
+    fn blob(&self) -> Option<u32> {
+        match self.value {
+            KeptValue::Inline(_) => None,
+            KeptValue::Extent { blob, .. } => Some(blob),
+        }
+    }
+}
+
+impl From<Stored<'_>> for Kept {
+    fn from(stored: Stored<'_>) -> Self {
+        Self {
+            version: stored.version,
+            value: match stored.value {
+                Value::Inline(bytes) => KeptValue::Inline(bytes.into()),
+                Value::Extent { blob, len } => KeptValue::Extent { blob, len },
+            },
+        }
+    }
+}
+
+impl<'f, 'o> Attempt<'f, 'o> {
+    fn new(forest: &'f mut Forest, version: u64) -> Self {
+        Self {
+            forest,
+            version,
+            changes: Vec::new(),
+            before: Vec::new(),
+            replaced: Vec::new(),
+        }
+    }
+
+    /// Applies operations in order; the index of the first one that does not hold.
+    fn apply_all(&mut self, operations: &[Operation<'o>]) -> Result<Option<usize>, Error> {
+        for (index, operation) in operations.iter().enumerate() {
+            if !self.apply(operation)? {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Applies one operation; false, with nothing changed by it, where it does not hold.
+    fn apply(&mut self, operation: &Operation<'o>) -> Result<bool, Error> {
+        match *operation {
+            Operation::Put {
+                tree,
+                key,
+                value,
+                condition,
+            } => {
+                let there = self.look_up(tree, key)?;
+                if !condition.holds(there.as_ref().map(|record| record.version)) {
+                    return Ok(false);
+                }
+                self.changes.push(Op::Put {
+                    tree: tree.0,
+                    key,
+                    value,
+                });
+                self.replaced.extend(there.as_ref().and_then(Kept::blob));
+                let value = self.forest.hold_value(value);
+                self.set(tree, key, there, value, true)?;
+            }
+            Operation::Delete { tree, key, condition } => {
+                let there = self.look_up(tree, key)?;
+                if !condition.holds(there.as_ref().map(|record| record.version)) {
+                    return Ok(false);
+                }
+                if let Some(record) = there {
+                    self.changes.push(Op::Delete { tree: tree.0, key });
+                    self.replaced.extend(record.blob());
+                    self.unset(tree, key, record)?;
+                }
+            }
+            Operation::Rename {
+                tree,
+                from,
+                to,
+                overwrite,
+            } => {
+                let Some(record) = self.look_up(tree, from)? else {
+                    return Ok(false);
+                };
+                let there = self.look_up(tree, to)?;
+                if there.is_some() && !overwrite {
+                    return Ok(false);
+                }
+                self.changes.push(Op::Rename { tree: tree.0, from, to });
+                if from == to {
+                    self.set(tree, to, there, record.value(), false)?;
+                } else {
+                    self.replaced.extend(there.as_ref().and_then(Kept::blob));
+                    self.set(tree, to, there, record.value(), false)?;
+                    self.unset(tree, from, record)?;
+                }
+            }
+            Operation::Assert { tree, key, condition } => {
+                let full = FullKey::new(tree.0, key);
+                let known = self.forest.look_up(full.bytes())?;
+                return Ok(condition.holds(known.map(|known| known.version)));
+            }
+            Operation::AssertEmpty { tree, prefix, empty } => {
+                let full = FullKey::new(tree.0, prefix);
+                return Ok(self.forest.is_empty(full.bytes())? == empty);
+            }
+        }
+        Ok(true)
+    }
+
+    fn look_up(&self, tree: TreeId, key: &[u8]) -> Result<Option<Kept>, Error> {
+        let full = FullKey::new(tree.0, key);
+        Ok(self.forest.look_up_stored(full.bytes())?.map(Kept::from))
+    }
+
+    /// Sets a key's record. `made`: the value's blob, if it has one, was made for this.
+    fn set(
+        &mut self,
+        tree: TreeId,
+        key: &'o [u8],
+        there: Option<Kept>,
+        value: Value<'_>,
+        made: bool,
+    ) -> Result<(), Error> {
+        let made = match value {
+            Value::Extent { blob, .. } if made => Some(blob),
+            _ => None,
+        };
+        // Noted before it is done: what fails in the middle is taken back too.
+        self.before.push(Before {
+            tree,
+            key,
+            record: there,
+            made,
+        });
+        let stored = Stored {
+            version: self.version,
+            value,
+        };
+        self.forest.insert(FullKey::new(tree.0, key).bytes(), &stored)
+    }
+
+    /// Removes a record that is there, and keeps its blob.
+    fn unset(&mut self, tree: TreeId, key: &'o [u8], record: Kept) -> Result<(), Error> {
+        self.before.push(Before {
+            tree,
+            key,
+            record: Some(record),
+            made: None,
+        });
+        self.forest.remove(FullKey::new(tree.0, key).bytes(), None)
+    }
+
+    /// Takes everything back, also what failed in the middle: each record is made what it was.
+    fn take_back(&mut self) -> Result<(), Error> {
+        while let Some(before) = self.before.pop() {
+            let full = FullKey::new(before.tree.0, before.key);
+            match &before.record {
+                Some(record) => {
+                    let stored = Stored {
+                        version: record.version,
+                        value: record.value(),
+                    };
+                    self.forest.insert(full.bytes(), &stored)?;
+                }
+                None if self.forest.look_up(full.bytes())?.is_some() => self.forest.remove(full.bytes(), None)?,
+                None => {}
+            }
+            if let Some(blob) = before.made {
+                self.forest.table.remove(blob);
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees what nothing refers to any more, now that all of it is to stay.
+    fn free_replaced(self) {
+        for blob in self.replaced {
+            self.forest.table.remove(blob);
+        }
+    }
+}
