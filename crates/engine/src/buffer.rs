@@ -23,6 +23,16 @@ impl Memory {
     }
 }
 
+/// Where a buffer's memory is, for as long as anybody holds it.
+pub(crate) enum Address {
+    /// The first word of a frame: a multiple of 64.
+    Frame(*mut u8),
+    /// To be given to [`Buffer::value_at`]: a multiple of 8.
+    Value(*mut u8),
+}
+
+const _: () = assert!(align_of::<Memory>() >= 8);
+
 /// The bytes of one blob, their length rounded up to whole words. Cloning shares them: what two hold, nobody changes.
 #[derive(Clone)]
 pub(crate) struct Buffer(Arc<Memory>);
@@ -60,13 +70,52 @@ impl Buffer {
         }
     }
 
+    pub(crate) fn address(&self) -> Address {
+        match &*self.0 {
+            Memory::Pooled(slot) => Address::Frame(slot.start().cast_mut().cast()),
+            Memory::Own(_) => Address::Value(Arc::as_ptr(&self.0).cast_mut().cast()),
+        }
+    }
+
+    /// Where a frame starts.
+    pub(crate) fn frame_start(&self) -> Option<*const AtomicU64> {
+        match &*self.0 {
+            Memory::Pooled(slot) => Some(slot.start()),
+            Memory::Own(_) => None,
+        }
+    }
+
+    /// A value's bytes.
+    ///
+    /// # Safety
+    /// `address` is what [`Address::Value`] had, of a buffer that somebody holds for as long as `'a`.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn value_at<'a>(address: *const u8) -> &'a [u8] {
+        // SAFETY: as the caller says, this is the memory inside a live `Arc`; a value is never written to once it was
+        // shared.
+        unsafe {
+            let words = (*address.cast::<Memory>()).words();
+            std::slice::from_raw_parts(words.as_ptr().cast::<u8>(), size_of_val(words))
+        }
+    }
+
+    /// Whether somebody else holds it too.
+    pub(crate) fn is_shared(&mut self) -> bool {
+        Arc::get_mut(&mut self.0).is_none()
+    }
+
+    /// Another buffer with the same in it.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Arc::new(match &*self.0 {
+            Memory::Pooled(slot) => Memory::Pooled(slot.copy()),
+            Memory::Own(words) => Memory::Own(words.iter().map(crate::pool::copy_of).collect()),
+        }))
+    }
+
     /// The frame that it holds, to be changed; copied first where somebody else holds it too.
     pub(crate) fn frame_mut(&mut self) -> FrameMut<'_> {
-        if Arc::get_mut(&mut self.0).is_none() {
-            self.0 = Arc::new(match &*self.0 {
-                Memory::Pooled(slot) => Memory::Pooled(slot.copy()),
-                Memory::Own(words) => Memory::Own(words.iter().map(crate::pool::copy_of).collect()),
-            });
+        if self.is_shared() {
+            *self = self.copy();
         }
         // SAFETY: the buffer is borrowed alone for as long as the result, and nobody else holds its memory.
         #[allow(unsafe_code)]

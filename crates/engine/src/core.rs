@@ -10,6 +10,7 @@
 
 mod batch;
 mod checkpoint;
+mod in_place;
 mod open;
 mod read;
 mod report;
@@ -17,20 +18,24 @@ mod report;
 mod tests;
 mod write;
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
 };
 
 use coppice_disk::{Disk, FolderLock};
 use coppice_journal::Journal;
 use coppice_store::Store;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{
     error::{Error, ErrorCode},
     forest::Forest,
     options::Options,
+    table::Table,
 };
 
 /// Bytes of a tree's number in front of its keys.
@@ -38,13 +43,55 @@ pub(crate) const TREE_BYTES: usize = 4;
 /// The tree of names.
 pub(crate) const CATALOG: u32 = 0;
 
-/// What changes with each commit.
-pub(crate) struct State {
-    pub(crate) forest: Forest,
+/// What changes with each commit, as one operation sees it.
+pub(crate) struct State<'t> {
+    pub(crate) forest: Forest<'t>,
     /// The last commit.
     pub(crate) sequence: u64,
     /// The first tree number that was never used.
     pub(crate) next_tree: u32,
+}
+
+/// The state while no frames are split, joined or moved; records may change.
+pub(crate) struct Shared<'e> {
+    state: State<'e>,
+    _lock: RwLockReadGuard<'e, ()>,
+}
+
+/// The state for one writer alone. Readers without locks go on.
+pub(crate) struct Exclusive<'e> {
+    state: State<'e>,
+    engine: &'e Engine,
+    _lock: RwLockWriteGuard<'e, ()>,
+}
+
+impl<'e> Deref for Shared<'e> {
+    type Target = State<'e>;
+
+    fn deref(&self) -> &State<'e> {
+        &self.state
+    }
+}
+
+impl<'e> Deref for Exclusive<'e> {
+    type Target = State<'e>;
+
+    fn deref(&self) -> &State<'e> {
+        &self.state
+    }
+}
+
+impl<'e> DerefMut for Exclusive<'e> {
+    fn deref_mut(&mut self) -> &mut State<'e> {
+        &mut self.state
+    }
+}
+
+impl Drop for Exclusive<'_> {
+    fn drop(&mut self) {
+        self.engine.sequence.store(self.state.sequence, Ordering::Release);
+        self.engine.next_tree.store(self.state.next_tree, Ordering::Release);
+    }
 }
 
 /// Where a database that outlives its process is kept.
@@ -65,7 +112,15 @@ struct Rounds {
 }
 
 pub(crate) struct Engine {
-    state: RwLock<State>,
+    table: Table,
+    /// Held shared by whoever needs frames to stay where they are, alone by who moves them.
+    structure: RwLock<()>,
+    /// The last commit.
+    sequence: AtomicU64,
+    /// Held by who takes the next sequence number while others may: appends are in the order of these.
+    order: Mutex<()>,
+    /// The first tree number that was never used.
+    next_tree: AtomicU32,
     durable: Option<Durable>,
     options: Options,
     checkpointing: Mutex<()>,
@@ -76,6 +131,31 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
+    fn state(&self) -> State<'_> {
+        State {
+            forest: Forest::new(&self.table),
+            sequence: self.sequence.load(Ordering::Acquire),
+            next_tree: self.next_tree.load(Ordering::Acquire),
+        }
+    }
+
+    fn shared(&self) -> Shared<'_> {
+        let lock = self.structure.read();
+        Shared {
+            state: self.state(),
+            _lock: lock,
+        }
+    }
+
+    fn exclusive(&self) -> Exclusive<'_> {
+        let lock = self.structure.write();
+        Exclusive {
+            state: self.state(),
+            engine: self,
+            _lock: lock,
+        }
+    }
+
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }
@@ -112,7 +192,7 @@ impl Engine {
 
     /// Fails every call from here on. Changes under way are finished first: they look again once they hold the state.
     fn mark_closed(&self) {
-        let _state = self.state.write();
+        let _state = self.exclusive();
         self.closed.store(true, Ordering::Release);
     }
 

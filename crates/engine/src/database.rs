@@ -60,7 +60,7 @@ impl Database {
     /// # Errors
     /// None at present.
     pub fn in_memory() -> Result<Self, Error> {
-        let engine = Arc::new(Engine::in_memory(&Options::default()));
+        let engine = Arc::new(Engine::in_memory(&Options::default())?);
         Ok(Self {
             engine,
             place: None,

@@ -8,6 +8,7 @@
 
 mod count;
 mod cursor;
+mod in_place;
 mod insert;
 mod list;
 mod make_room;
@@ -19,7 +20,7 @@ use coppice_frame::{Crossing, Kind, Seek, Stored, Value, max_inline_bytes, max_k
 
 use crate::{
     error::{Error, ErrorCode},
-    table::{BlobKind, Table},
+    table::{BlobKind, Pinned, Table},
 };
 
 pub(crate) use cursor::{Cursor, Event};
@@ -30,8 +31,10 @@ pub(crate) const ROOT: u32 = 0;
 /// No path leads through more frames than this: each byte of a key can cost a node, and a frame holds many.
 const MAX_FRAMES_ON_PATH: usize = 1024;
 
-pub(crate) struct Forest {
-    pub(crate) table: Table,
+/// The forest as one operation sees it. What takes `&mut self` changes it: only who keeps all other writers out may call
+/// that.
+pub(crate) struct Forest<'t> {
+    pub(crate) table: Pinned<'t>,
 }
 
 /// A frame on the way to a key: its number, and how many bytes of the key lead to its base.
@@ -49,6 +52,18 @@ pub(crate) struct Known {
     pub(crate) extent: Option<u32>,
 }
 
+impl Known {
+    pub(crate) fn of(stored: Stored<'_>) -> Self {
+        Self {
+            version: stored.version,
+            extent: match stored.value {
+                Value::Inline(_) => None,
+                Value::Extent { blob, .. } => Some(blob),
+            },
+        }
+    }
+}
+
 /// A record with its value's bytes at hand.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resolved<'a> {
@@ -56,19 +71,23 @@ pub(crate) struct Resolved<'a> {
     pub(crate) value: &'a [u8],
 }
 
-impl Forest {
-    /// A forest over blobs that the store holds; its table is filled in.
-    pub(crate) fn new(table: Table) -> Self {
-        Self { table }
+impl<'t> Forest<'t> {
+    /// The forest in these blobs.
+    #[inline]
+    pub(crate) fn new(table: &'t Table) -> Self {
+        Self {
+            table: Pinned::new(table),
+        }
     }
 
     /// Plants the topmost frame in an empty table.
-    pub(crate) fn plant(&mut self) {
+    pub(crate) fn plant(&mut self) -> Result<(), Error> {
         let bytes = self.table.frame_bytes();
         let mut buffer = self.table.frame_buffer();
         coppice_frame::TrieMut::init(buffer.frame_mut());
-        let blob = self.table.add(BlobKind::Trie, bytes, buffer);
+        let blob = self.table.add(BlobKind::Trie, bytes, buffer)?;
         debug_assert_eq!(blob, ROOT);
+        Ok(())
     }
 
     pub(crate) fn frame_bytes(&self) -> usize {
@@ -81,7 +100,7 @@ impl Forest {
     }
 
     /// Whether a value of this length lies in a frame.
-    fn is_inline(&self, value_bytes: usize) -> bool {
+    pub(crate) fn is_inline(&self, value_bytes: usize) -> bool {
         value_bytes <= max_inline_bytes(self.frame_bytes())
     }
 
@@ -147,6 +166,40 @@ impl Forest {
         Ok(cursor.next()?.is_none() || !cursor.key().starts_with(prefix))
     }
 
+    /// [`Forest::get`] for a reader who holds no lock. None: frames were moved meanwhile, and what was found means nothing.
+    #[inline]
+    pub(crate) fn get_unlocked(&self, key: &[u8]) -> Option<Result<Option<Resolved<'_>>, Error>> {
+        let moves = self.table.moves()?;
+        let found = self.find(key);
+        if !self.table.is_still(moves) {
+            return None;
+        }
+        match found {
+            Ok(Some(stored)) => match stored.value {
+                Value::Inline(value) => Some(Ok(Some(Resolved {
+                    version: stored.version,
+                    value,
+                }))),
+                Value::Extent { .. } => self.resolve_unlocked(key, stored, moves),
+            },
+            other => Some(other.map(|_| None)),
+        }
+    }
+
+    /// The value that a record refers to. Its blob's number may be another's by now: not if the record is still there.
+    #[cold]
+    fn resolve_unlocked<'a>(
+        &'a self,
+        key: &[u8],
+        stored: Stored<'a>,
+        moves: u64,
+    ) -> Option<Result<Option<Resolved<'a>>, Error>> {
+        let resolved = self.resolve(stored);
+        let again = self.find(key);
+        let same = matches!(again, Ok(Some(again)) if again == stored);
+        (same && self.table.is_still(moves)).then(|| resolved.map(Some))
+    }
+
     /// Reads in the frames on the path that an insert of the key would take.
     fn read_in_path(&self, key: &[u8]) -> Result<(), Error> {
         let (mut blob, mut rest) = (ROOT, key);
@@ -173,18 +226,12 @@ impl Forest {
 
     /// What a change to a key's record must know of it. Reads in the frames that the change will touch.
     pub(crate) fn look_up(&self, key: &[u8]) -> Result<Option<Known>, Error> {
-        Ok(self.look_up_stored(key)?.map(|stored| Known {
-            version: stored.version,
-            extent: match stored.value {
-                Value::Inline(_) => None,
-                Value::Extent { blob, .. } => Some(blob),
-            },
-        }))
+        Ok(self.look_up_stored(key)?.map(Known::of))
     }
 }
 
 #[cfg(test)]
-impl Forest {
+impl Forest<'_> {
     pub(crate) fn look_up_and_put(&mut self, key: &[u8], version: u64, value: &[u8]) {
         let known = self.look_up(key).unwrap();
         self.put(key, version, value, known.and_then(|known| known.extent))

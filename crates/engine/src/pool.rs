@@ -127,8 +127,12 @@ impl Pool {
 }
 
 impl Slot {
+    /// Where the slot starts: a multiple of 64.
+    pub(crate) fn start(&self) -> *const AtomicU64 {
+        self.start.as_ptr()
+    }
+
     /// The slot's memory.
-    #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64] {
         // SAFETY: the slot's memory is mapped, zeroed by the system at first, aligned to 64 bytes, as long as the pool
         // says, and lives as long as the pool, which the slot holds.

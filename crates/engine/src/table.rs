@@ -2,19 +2,32 @@
 //!
 //! Owns which numbers are in use, what is in memory, and what has changed since the last cut. Where a blob lies on disk is
 //! the store's to know. A blob is read from the store when it is first asked for, and then stays.
+//!
+//! A blob has two sides. Its *word*, in an array that readers walk without any lock, says where its memory is. Its
+//! *entry*, behind a latch, owns that memory and knows the rest. Whoever changes what a word leads to holds the latch;
+//! memory that a word led to is given back only when no reader can be left in it, which is what pinning is for: see
+//! [`Pinned`].
+
+mod buckets;
+mod pinned;
+mod word;
 
 use std::sync::{
-    Arc, OnceLock,
+    Arc,
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-use coppice_frame::{FlatRef, FrameMut, Kind, Stored, TrieRef, validate};
+use coppice_frame::{FlatRef, Kind, TrieRef};
+use parking_lot::{Mutex, MutexGuard};
 
+use self::{buckets::Buckets, word::Word};
 use crate::{
     buffer::Buffer,
     error::{Error, ErrorCode},
     pool::Pool,
 };
+
+pub(crate) use pinned::{Latched, Pinned};
 
 /// Where blobs come from that are not in memory.
 pub(crate) trait Source: Send + Sync {
@@ -55,25 +68,10 @@ impl From<Kind> for BlobKind {
 
 /// A subtree's count that must be made again.
 const STALE: u64 = u64::MAX;
+/// Set in what stands for a count while it is made.
+const COUNTING: u64 = 1 << 63;
 
-/// A blob in memory.
-struct Resident {
-    buffer: Buffer,
-    /// Of a flat frame: [`FlatRef::hash_bits`], kept here because the table is hot where the frame's header is not.
-    hash_bits: u8,
-}
-
-impl Resident {
-    fn new(kind: BlobKind, buffer: Buffer) -> Self {
-        let hash_bits = if kind == BlobKind::Flat {
-            FlatRef::new(buffer.frame()).hash_bits() as u8
-        } else {
-            0
-        };
-        Self { buffer, hash_bits }
-    }
-}
-
+/// What is known of a blob beside where its memory is.
 struct Entry {
     kind: BlobKind,
     /// Length in bytes.
@@ -81,10 +79,54 @@ struct Entry {
     /// As of the last cut: records of a flat frame, and live bytes of any frame. Memory, where it is, knows better.
     stored_records: u32,
     stored_live_bytes: u32,
-    memory: OnceLock<Resident>,
-    /// Keys below a trie frame, or [`STALE`].
-    subtree_keys: AtomicU64,
+    memory: Option<Buffer>,
     changed: bool,
+}
+
+impl Entry {
+    fn records_and_live(&self) -> (u32, u32) {
+        let Some(buffer) = &self.memory else {
+            return (self.stored_records, self.stored_live_bytes);
+        };
+        match self.kind {
+            BlobKind::Trie => {
+                let trie = TrieRef::new(buffer.frame());
+                (trie.records() as u32, trie.live_bytes() as u32)
+            }
+            BlobKind::Flat => {
+                let flat = FlatRef::new(buffer.frame());
+                (flat.records() as u32, flat.live_bytes() as u32)
+            }
+            BlobKind::Value => (0, self.bytes),
+        }
+    }
+}
+
+struct Slot {
+    entry: Mutex<Option<Entry>>,
+    /// Keys below a trie frame, or [`STALE`], or the mark of a count that is being made.
+    subtree_keys: AtomicU64,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            entry: Mutex::new(None),
+            subtree_keys: AtomicU64::new(STALE),
+        }
+    }
+}
+
+/// Which numbers are what. Taken after latches, never before.
+#[derive(Default)]
+struct Numbers {
+    /// The first number that was never used.
+    end: u32,
+    free: Vec<u32>,
+    /// Numbers of changed blobs; some may have been freed since.
+    changed: Vec<u32>,
+    /// Numbers freed since the last cut, that the store may still know.
+    freed: Vec<u32>,
 }
 
 /// A blob that a cut has to write.
@@ -106,20 +148,28 @@ pub(crate) struct Cut {
 pub(crate) struct Table {
     frame_bytes: usize,
     pool: Arc<Pool>,
-    entries: Vec<Option<Entry>>,
-    free: Vec<u32>,
-    /// Numbers of changed blobs; some may have been freed since.
-    changed: Vec<u32>,
-    /// Numbers freed since the last cut, that the store may still know.
-    freed: Vec<u32>,
+    words: Buckets<Word>,
+    slots: Buckets<Slot>,
+    numbers: Mutex<Numbers>,
     source: Option<Arc<dyn Source>>,
+    /// Odd while frames are changed together, so that a reader may find a key in none of them: see [`Pinned::begin_move`].
+    moves: AtomicU64,
+    /// Marks of counts that are being made, so that no two are the same.
+    counts: AtomicU64,
     /// Blobs that are not in memory.
     absent: AtomicUsize,
     misses: AtomicU64,
 }
 
-fn vanished(blob: u32) -> Error {
-    Error::new(ErrorCode::Internal, format!("blob {blob} vanished"))
+/// What [`Table::census`] finds.
+#[derive(Default)]
+pub(crate) struct Census {
+    pub(crate) blobs: u64,
+    pub(crate) frame_bytes: u64,
+    pub(crate) live_bytes: u64,
+    pub(crate) resident_bytes: u64,
+    pub(crate) changed_bytes: u64,
+    pub(crate) misses: u64,
 }
 
 impl Table {
@@ -127,42 +177,56 @@ impl Table {
         Self {
             frame_bytes,
             pool: Pool::new(frame_bytes),
-            entries: Vec::new(),
-            free: Vec::new(),
-            changed: Vec::new(),
-            freed: Vec::new(),
+            words: Buckets::new(),
+            slots: Buckets::new(),
+            numbers: Mutex::default(),
             source,
+            moves: AtomicU64::new(0),
+            counts: AtomicU64::new(0),
             absent: AtomicUsize::new(0),
             misses: AtomicU64::new(0),
         }
     }
 
-    /// Enters a blob that the store holds.
-    pub(crate) fn enter(&mut self, blob: u32, kind: BlobKind, bytes: u32, records: u32, live_bytes: u32) {
-        let at = blob as usize;
-        if self.entries.len() <= at {
-            self.entries.resize_with(at + 1, || None);
-        }
-        if let Some(slot) = self.entries.get_mut(at) {
-            *slot = Some(Entry {
-                kind,
-                bytes,
-                stored_records: records,
-                stored_live_bytes: live_bytes,
-                memory: OnceLock::new(),
-                subtree_keys: AtomicU64::new(STALE),
-                changed: false,
-            });
-            self.absent.fetch_add(1, Relaxed);
-        }
+    /// Enters a blob that the store holds. Frames have the size of all frames.
+    pub(crate) fn enter(
+        &self,
+        blob: u32,
+        kind: BlobKind,
+        bytes: u32,
+        records: u32,
+        live_bytes: u32,
+    ) -> Result<(), Error> {
+        let slot = self.slots.get_or_grow(blob as usize);
+        let word = self.words.get_or_grow(blob as usize);
+        let (Some(slot), Some(_)) = (slot, word) else {
+            return Err(Error::new(
+                ErrorCode::Internal,
+                "the database has used up its numbers of blobs",
+            ));
+        };
+        *slot.entry.lock() = Some(Entry {
+            kind,
+            bytes,
+            stored_records: records,
+            stored_live_bytes: live_bytes,
+            memory: None,
+            changed: false,
+        });
+        slot.subtree_keys.store(STALE, Relaxed);
+        self.absent.fetch_add(1, Relaxed);
+        let mut numbers = self.numbers.lock();
+        numbers.end = numbers.end.max(blob + 1);
+        Ok(())
     }
 
     /// Call once all blobs of the store are entered.
-    pub(crate) fn find_free_numbers(&mut self) {
-        self.free = (0..self.entries.len() as u32)
+    pub(crate) fn find_free_numbers(&self) {
+        let free = (0..self.len() as u32)
             .rev()
-            .filter(|blob| self.entry(*blob).is_none())
+            .filter(|blob| self.is_free(*blob))
             .collect();
+        self.numbers.lock().free = free;
     }
 
     pub(crate) fn frame_bytes(&self) -> usize {
@@ -171,20 +235,25 @@ impl Table {
 
     /// Numbers in use or free.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.numbers.lock().end as usize
     }
 
-    fn entry(&self, blob: u32) -> Option<&Entry> {
-        self.entries.get(blob as usize)?.as_ref()
+    fn latch(&self, blob: u32) -> Option<MutexGuard<'_, Option<Entry>>> {
+        Some(self.slots.get(blob as usize)?.entry.lock())
+    }
+
+    /// What the entry of a blob answers; None where there is no such blob.
+    fn ask<R>(&self, blob: u32, question: impl FnOnce(&Entry) -> R) -> Option<R> {
+        self.latch(blob)?.as_ref().map(question)
     }
 
     pub(crate) fn kind(&self, blob: u32) -> Option<BlobKind> {
-        self.entry(blob).map(|entry| entry.kind)
+        self.ask(blob, |entry| entry.kind)
     }
 
     /// Whether the blob is in memory.
     pub(crate) fn is_resident(&self, blob: u32) -> bool {
-        self.entry(blob).is_some_and(|entry| entry.memory.get().is_some())
+        self.words.get(blob as usize).is_some_and(Word::is_set)
     }
 
     /// Whether every blob is.
@@ -194,7 +263,7 @@ impl Table {
 
     /// Whether no blob has this number.
     pub(crate) fn is_free(&self, blob: u32) -> bool {
-        self.entry(blob).is_none()
+        self.kind(blob).is_none()
     }
 
     fn corrupt(&self, blob: u32, what: &str) -> Error {
@@ -205,201 +274,82 @@ impl Table {
         Error::new(ErrorCode::Corrupt, format!("{place}: {what}"))
     }
 
-    /// The blob's entry, which must be of this kind.
-    fn entry_of_kind(&self, blob: u32, kind: BlobKind) -> Result<&Entry, Error> {
-        match self.entry(blob) {
-            Some(entry) if entry.kind == kind => Ok(entry),
-            Some(_) => Err(self.corrupt(blob, "is not of the kind that leads to it")),
-            None => Err(self.corrupt(blob, "is referred to but does not exist")),
-        }
-    }
-
-    /// The blob's memory, read from the store if need be.
-    fn resident(&self, blob: u32, kind: BlobKind) -> Result<&Resident, Error> {
-        let entry = self.entry_of_kind(blob, kind)?;
-        match entry.memory.get() {
-            Some(resident) => Ok(resident),
-            None => self.load(blob, entry),
-        }
-    }
-
-    /// A value's bytes.
-    pub(crate) fn value(&self, blob: u32) -> Result<&[u8], Error> {
-        Ok(self.resident(blob, BlobKind::Value)?.buffer.bytes())
-    }
-
     /// Room for a frame to be built in.
     pub(crate) fn frame_buffer(&self) -> Buffer {
         Buffer::for_frame(&self.pool)
     }
 
-    #[cold]
-    fn load<'a>(&'a self, blob: u32, entry: &'a Entry) -> Result<&'a Resident, Error> {
-        let source = self
-            .source
-            .as_ref()
-            .ok_or_else(|| self.corrupt(blob, "is in no store"))?;
-        let len = entry.bytes as usize;
-        let is_frame = entry.kind != BlobKind::Value;
-        let mut buffer = if is_frame && len == self.frame_bytes {
-            self.frame_buffer()
-        } else {
-            Buffer::zeroed(len)
-        };
-        source.read(blob, buffer.bytes_mut().get_mut(..len).unwrap_or_default())?;
-        if is_frame {
-            match validate(buffer.frame()) {
-                Ok(kind) if BlobKind::from(kind) == entry.kind => {}
-                Ok(_) => return Err(self.corrupt(blob, "holds a frame of another kind")),
-                Err(invalid) => {
-                    let what = format!("frame invalid near byte {}: {}", invalid.offset, invalid.what);
-                    return Err(self.corrupt(blob, &what));
-                }
-            }
-        }
-        self.misses.fetch_add(1, Relaxed);
-        // Another reader may have read it meanwhile; then that one counted it.
-        if entry.memory.set(Resident::new(entry.kind, buffer)).is_ok() {
-            self.absent.fetch_sub(1, Relaxed);
-        }
-        entry.memory.get().ok_or_else(|| vanished(blob))
-    }
-
-    pub(crate) fn trie(&self, blob: u32) -> Result<TrieRef<'_>, Error> {
-        Ok(TrieRef::new(self.resident(blob, BlobKind::Trie)?.buffer.frame()))
-    }
-
-    pub(crate) fn flat(&self, blob: u32) -> Result<FlatRef<'_>, Error> {
-        Ok(FlatRef::new(self.resident(blob, BlobKind::Flat)?.buffer.frame()))
-    }
-
-    /// Looks a key up in a flat frame.
-    pub(crate) fn flat_get(&self, blob: u32, key: &[u8]) -> Result<Option<Stored<'_>>, Error> {
-        let entry = self.entry_of_kind(blob, BlobKind::Flat)?;
-        match entry.memory.get() {
-            Some(Resident { buffer, hash_bits }) => {
-                Ok(FlatRef::new(buffer.frame()).get_sized(key, u32::from(*hash_bits)))
-            }
-            None => Ok(FlatRef::new(self.load(blob, entry)?.buffer.frame()).get(key)),
-        }
-    }
-
-    /// A frame, to be changed.
-    pub(crate) fn frame_mut(&mut self, blob: u32, kind: BlobKind) -> Result<FrameMut<'_>, Error> {
-        self.resident(blob, kind)?;
-        let Some(entry) = self.entries.get_mut(blob as usize).and_then(Option::as_mut) else {
-            return Err(vanished(blob));
-        };
-        if !entry.changed {
-            entry.changed = true;
-            self.changed.push(blob);
-        }
-        let resident = entry.memory.get_mut();
-        resident
-            .map(|resident| resident.buffer.frame_mut())
-            .ok_or_else(|| vanished(blob))
-    }
-
-    /// A hold on a blob's bytes as they are now.
-    pub(crate) fn buffer(&self, blob: u32, kind: BlobKind) -> Result<Buffer, Error> {
-        Ok(self.resident(blob, kind)?.buffer.clone())
-    }
-
-    /// Puts a rebuilt frame in place of the old one. What was counted below that may hang below another frame now.
-    pub(crate) fn replace(&mut self, blob: u32, buffer: Buffer) {
-        if let Some(entry) = self.entries.get_mut(blob as usize).and_then(Option::as_mut) {
-            if entry.memory.get().is_none() {
-                self.absent.fetch_sub(1, Relaxed);
-            }
-            entry.memory = OnceLock::from(Resident::new(entry.kind, buffer));
-            entry.subtree_keys = AtomicU64::new(STALE);
-            if !entry.changed {
-                entry.changed = true;
-                self.changed.push(blob);
-            }
-        }
-    }
-
-    /// Gives a new blob its number.
-    pub(crate) fn add(&mut self, kind: BlobKind, bytes: usize, buffer: Buffer) -> u32 {
-        let blob = self.free.pop().unwrap_or(self.entries.len() as u32);
-        self.enter(blob, kind, bytes as u32, 0, 0);
-        self.replace(blob, buffer);
-        blob
-    }
-
-    /// Frees a blob's number.
-    pub(crate) fn remove(&mut self, blob: u32) {
-        if let Some(slot) = self.entries.get_mut(blob as usize)
-            && let Some(entry) = slot.take()
-        {
-            if entry.memory.get().is_none() {
-                self.absent.fetch_sub(1, Relaxed);
-            }
-            self.free.push(blob);
-            self.freed.push(blob);
-        }
-    }
-
-    fn records_and_live(entry: &Entry) -> (u32, u32) {
-        let Some(Resident { buffer, .. }) = entry.memory.get() else {
-            return (entry.stored_records, entry.stored_live_bytes);
-        };
-        match entry.kind {
-            BlobKind::Trie => {
-                let trie = TrieRef::new(buffer.frame());
-                (trie.records() as u32, trie.live_bytes() as u32)
-            }
-            BlobKind::Flat => {
-                let flat = FlatRef::new(buffer.frame());
-                (flat.records() as u32, flat.live_bytes() as u32)
-            }
-            BlobKind::Value => (0, entry.bytes),
-        }
-    }
-
     /// Records of a flat frame, without reading it.
     pub(crate) fn flat_records(&self, blob: u32) -> Result<u64, Error> {
-        Ok(u64::from(
-            Self::records_and_live(self.entry_of_kind(blob, BlobKind::Flat)?).0,
-        ))
+        self.ask(blob, |entry| (entry.kind, entry.records_and_live().0))
+            .filter(|(kind, _)| *kind == BlobKind::Flat)
+            .map(|(_, records)| u64::from(records))
+            .ok_or_else(|| self.corrupt(blob, "is referred to but is no flat frame"))
     }
 
     /// Live bytes of a frame, without reading it.
     pub(crate) fn live_bytes(&self, blob: u32) -> usize {
-        self.entry(blob)
-            .map_or(0, |entry| Self::records_and_live(entry).1 as usize)
+        self.ask(blob, Entry::records_and_live).unwrap_or_default().1 as usize
     }
 
     /// Keys below a trie frame, if they were counted since the last change below it.
     pub(crate) fn subtree_keys(&self, blob: u32) -> Option<u64> {
-        self.entry(blob)
-            .map(|entry| entry.subtree_keys.load(Relaxed))
-            .filter(|keys| *keys != STALE)
+        let keys = self.slots.get(blob as usize)?.subtree_keys.load(Relaxed);
+        (keys & COUNTING == 0).then_some(keys)
     }
 
-    pub(crate) fn set_subtree_keys(&self, blob: u32, keys: Option<u64>) {
-        if let Some(entry) = self.entry(blob) {
-            entry.subtree_keys.store(keys.unwrap_or(STALE), Relaxed);
+    /// Keys below a trie frame are about to be counted: to be given to [`Table::end_count`].
+    pub(crate) fn begin_count(&self, blob: u32) -> u64 {
+        let mark = COUNTING | self.counts.fetch_add(1, Relaxed) & !COUNTING;
+        if let Some(slot) = self.slots.get(blob as usize) {
+            slot.subtree_keys.store(
+                if mark == STALE { COUNTING } else { mark },
+                std::sync::atomic::Ordering::SeqCst,
+            );
+        }
+        mark
+    }
+
+    /// Keeps a count, unless something below changed since it was begun.
+    pub(crate) fn end_count(&self, blob: u32, mark: u64, keys: u64) {
+        if let Some(slot) = self.slots.get(blob as usize) {
+            let _ = slot.subtree_keys.compare_exchange(mark, keys, Relaxed, Relaxed);
+        }
+    }
+
+    /// After a change below a trie frame.
+    pub(crate) fn mark_count_stale(&self, blob: u32) {
+        if let Some(slot) = self.slots.get(blob as usize)
+            && slot.subtree_keys.load(std::sync::atomic::Ordering::SeqCst) != STALE
+        {
+            slot.subtree_keys.store(STALE, Relaxed);
+        }
+    }
+
+    fn note_change(&self, blob: u32, entry: &mut Entry) {
+        if !std::mem::replace(&mut entry.changed, true) {
+            self.numbers.lock().changed.push(blob);
         }
     }
 
     /// Takes everything that changed since the last cut. The buffers stay as they are now: whoever writes to one of these
-    /// blobs next copies it first.
-    pub(crate) fn cut(&mut self) -> Cut {
-        let mut changed = Vec::with_capacity(self.changed.len());
-        for blob in std::mem::take(&mut self.changed) {
-            let Some(entry) = self.entries.get_mut(blob as usize).and_then(Option::as_mut) else {
-                continue;
-            };
+    /// blobs next copies it first. The caller keeps all writers out.
+    pub(crate) fn cut(&self) -> Cut {
+        let (candidates, mut freed) = {
+            let mut numbers = self.numbers.lock();
+            (std::mem::take(&mut numbers.changed), std::mem::take(&mut numbers.freed))
+        };
+        let mut changed = Vec::with_capacity(candidates.len());
+        for blob in candidates {
+            let Some(mut latch) = self.latch(blob) else { continue };
+            let Some(entry) = latch.as_mut() else { continue };
             if !std::mem::take(&mut entry.changed) {
                 continue;
             }
-            let (records, live_bytes) = Self::records_and_live(entry);
+            let (records, live_bytes) = entry.records_and_live();
             entry.stored_records = records;
             entry.stored_live_bytes = live_bytes;
-            if let Some(Resident { buffer, .. }) = entry.memory.get() {
-                let buffer = buffer.clone();
+            if let Some(buffer) = entry.memory.clone() {
                 changed.push(Changed {
                     blob,
                     kind: entry.kind,
@@ -410,26 +360,24 @@ impl Table {
                 });
             }
         }
-        let mut freed = std::mem::take(&mut self.freed);
         freed.sort_unstable();
         freed.dedup();
-        freed.retain(|blob| self.entry(*blob).is_none());
+        freed.retain(|blob| self.is_free(*blob));
         Cut { changed, freed }
     }
 
     /// Takes back a cut that could not be made durable, so that the next one covers it.
-    pub(crate) fn restore(&mut self, cut: &Cut) {
+    pub(crate) fn restore(&self, cut: &Cut) {
         for changed in &cut.changed {
-            match self.entries.get_mut(changed.blob as usize).and_then(Option::as_mut) {
-                Some(entry) if !entry.changed => {
-                    entry.changed = true;
-                    self.changed.push(changed.blob);
-                }
-                Some(_) => {}
-                None => self.freed.push(changed.blob),
+            let Some(mut latch) = self.latch(changed.blob) else {
+                continue;
+            };
+            match latch.as_mut() {
+                Some(entry) => self.note_change(changed.blob, entry),
+                None => self.numbers.lock().freed.push(changed.blob),
             }
         }
-        self.freed.extend(&cut.freed);
+        self.numbers.lock().freed.extend(&cut.freed);
     }
 
     /// Every blob: its number, kind, length in bytes, live bytes and whether it is in memory.
@@ -438,27 +386,18 @@ impl Table {
             misses: self.misses.load(Relaxed),
             ..Census::default()
         };
-        for entry in self.entries.iter().flatten() {
+        for blob in 0..self.len() as u32 {
+            let Some(latch) = self.latch(blob) else { continue };
+            let Some(entry) = latch.as_ref() else { continue };
+            let bytes = u64::from(entry.bytes);
             census.blobs += 1;
-            let resident = entry.memory.get().is_some();
-            census.resident_bytes += if resident { u64::from(entry.bytes) } else { 0 };
-            census.changed_bytes += if entry.changed { u64::from(entry.bytes) } else { 0 };
+            census.resident_bytes += if entry.memory.is_some() { bytes } else { 0 };
+            census.changed_bytes += if entry.changed { bytes } else { 0 };
             if entry.kind != BlobKind::Value {
-                census.frame_bytes += u64::from(entry.bytes);
-                census.live_bytes += u64::from(Self::records_and_live(entry).1);
+                census.frame_bytes += bytes;
+                census.live_bytes += u64::from(entry.records_and_live().1);
             }
         }
         census
     }
-}
-
-/// Sums over the table.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Census {
-    pub(crate) blobs: u64,
-    pub(crate) frame_bytes: u64,
-    pub(crate) live_bytes: u64,
-    pub(crate) resident_bytes: u64,
-    pub(crate) changed_bytes: u64,
-    pub(crate) misses: u64,
 }

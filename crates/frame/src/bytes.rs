@@ -45,6 +45,9 @@ impl fmt::Debug for FrameMut<'_> {
 }
 
 impl<'a> Frame<'a> {
+    /// No frame: whatever is read of it is zero.
+    pub const EMPTY: Self = Self { words: &[] };
+
     /// The frame that these words hold.
     ///
     /// # Safety

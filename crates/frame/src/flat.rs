@@ -36,7 +36,7 @@ use crate::{
 
 pub use build::{FirstByteGroup, FlatSplit, Item, build_flat, first_byte_groups, flat_bytes_needed, plan_flat_split};
 pub use cursor::FlatCursor;
-pub use write::FlatMut;
+pub use write::{FlatMut, Probe, Reserved};
 
 pub(crate) const HASH_BITS_AT: usize = 2;
 pub(crate) const HASH_USED_AT: usize = 4;

@@ -29,8 +29,8 @@ mod validate;
 
 pub use bytes::{Frame, FrameMut};
 pub use flat::{
-    FirstByteGroup, FlatCursor, FlatMut, FlatRef, FlatSplit, Item, build_flat, first_byte_groups, flat_bytes_needed,
-    plan_flat_split,
+    FirstByteGroup, FlatCursor, FlatMut, FlatRef, FlatSplit, Item, Probe, Reserved, build_flat, first_byte_groups,
+    flat_bytes_needed, plan_flat_split,
 };
 pub use record::{Stored, Value};
 pub use trie::{

@@ -5,7 +5,7 @@
 //! change first. Else the journal gets one record of what was changed, and with that the batch is committed: only then are
 //! the blobs of replaced values freed. A rename is a batch of one.
 //!
-//! Nobody may look at the forest meanwhile. Keys and values are checked before the first change.
+//! What readers find meanwhile does not count (`Pinned::begin_move`), so they see all of a batch or nothing. Keys and values are checked before the first change.
 
 #[cfg(test)]
 mod tests;
@@ -45,7 +45,7 @@ impl Engine {
             let message = format!("a batch of {bytes} bytes is over the limit of {MAX_BATCH_BYTES}");
             return Err(Error::new(ErrorCode::BatchTooLarge, message));
         }
-        let mut state = self.state.write();
+        let mut state = self.exclusive();
         self.check_writable()?;
         for (index, operation) in operations.iter().enumerate() {
             check(&state, operation).map_err(|error| name_operation(index, operation, &error))?;
@@ -64,8 +64,20 @@ impl Engine {
         Ok(matches!(self.commit(&[rename])?, Outcome::Committed { .. }))
     }
 
-    fn apply_or_take_back(&self, state: &mut State, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
+    fn apply_or_take_back(&self, state: &mut State<'_>, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
         let version = state.sequence + 1;
+        state.forest.table.begin_move();
+        let done = self.try_or_take_back(state, version, operations);
+        state.forest.table.end_move();
+        done
+    }
+
+    fn try_or_take_back(
+        &self,
+        state: &mut State<'_>,
+        version: u64,
+        operations: &[Operation<'_>],
+    ) -> Result<Outcome, Error> {
         let mut attempt = Attempt::new(&mut state.forest, version);
         let failed = match attempt.apply_all(operations) {
             Ok(None) => {
@@ -96,7 +108,7 @@ impl Engine {
     }
 }
 
-impl State {
+impl State<'_> {
     /// Does again what was journaled as one commit. What does not fit the state was never journaled.
     pub(super) fn replay_together<'o>(&mut self, version: u64, ops: impl Iterator<Item = Op<'o>>) -> Result<(), Error> {
         let wrong = || {
@@ -138,7 +150,7 @@ impl State {
 }
 
 /// What can be said of an operation before any is done.
-fn check(state: &State, operation: &Operation<'_>) -> Result<(), Error> {
+fn check(state: &State<'_>, operation: &Operation<'_>) -> Result<(), Error> {
     check_tree(state, operation.tree())?;
     match *operation {
         Operation::Put { key, value, .. } => check_lengths(state, key, value),
@@ -168,8 +180,8 @@ fn name_operation(index: usize, operation: &Operation<'_>, error: &Error) -> Err
 }
 
 /// A batch on its way.
-struct Attempt<'f, 'o> {
-    forest: &'f mut Forest,
+struct Attempt<'f, 't, 'o> {
+    forest: &'f mut Forest<'t>,
     /// Of all that it puts.
     version: u64,
     /// What it has changed, for the journal.
@@ -230,8 +242,8 @@ impl From<Stored<'_>> for Kept {
     }
 }
 
-impl<'f, 'o> Attempt<'f, 'o> {
-    fn new(forest: &'f mut Forest, version: u64) -> Self {
+impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
+    fn new(forest: &'f mut Forest<'t>, version: u64) -> Self {
         Self {
             forest,
             version,
@@ -270,7 +282,7 @@ impl<'f, 'o> Attempt<'f, 'o> {
                     value,
                 });
                 self.replaced.extend(there.as_ref().and_then(Kept::blob));
-                let value = self.forest.hold_value(value);
+                let value = self.forest.hold_value(value)?;
                 self.set(tree, key, there, value, true)?;
             }
             Operation::Delete { tree, key, condition } => {

@@ -39,7 +39,7 @@ impl Engine {
         let _one_at_a_time = self.checkpointing.lock();
         let Some(durable) = &self.durable else {
             return Ok(CheckpointReport {
-                version: self.state.read().sequence,
+                version: self.sequence.load(super::Ordering::Acquire),
                 ..CheckpointReport::default()
             });
         };
@@ -61,7 +61,7 @@ impl Engine {
     fn run_checkpoint(&self, durable: &Durable) -> Result<CheckpointReport, Error> {
         let started = Instant::now();
         let (cut, sequence, next_tree) = {
-            let mut state = self.state.write();
+            let state = self.exclusive();
             // A change half applied must not be made durable: only the journal knows what it should have been.
             if let Some(cause) = self.poison.get() {
                 return Err(cause.with_code(ErrorCode::ReadOnly));
@@ -89,7 +89,7 @@ impl Engine {
             Ok(committed) => committed,
             Err(error) => {
                 drop(epoch);
-                self.state.write().forest.table.restore(&cut);
+                self.table.restore(&cut);
                 let failure = store_error(error);
                 if failure.code() != ErrorCode::NoSpace {
                     self.poison(&failure);

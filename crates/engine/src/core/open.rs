@@ -3,7 +3,10 @@
 //! A new database is made journal first and superblock last, so that a half-made one counts as absent. An existing one is
 //! its last durable slot map and, on top of that, the journal's records behind the map's cut.
 
-use std::sync::{Arc, OnceLock, atomic::AtomicBool};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, AtomicU32, AtomicU64},
+};
 
 use coppice_disk::{Disk, FolderLock};
 use coppice_journal::{Journal, JournalOptions, OpenError};
@@ -38,9 +41,13 @@ fn random<const BYTES: usize>() -> Result<[u8; BYTES], Error> {
 }
 
 impl Engine {
-    fn assemble(state: State, durable: Option<Durable>, options: &Options) -> Self {
+    fn assemble(table: Table, sequence: u64, next_tree: u32, durable: Option<Durable>, options: &Options) -> Self {
         Self {
-            state: RwLock::new(state),
+            table,
+            structure: RwLock::new(()),
+            sequence: AtomicU64::new(sequence),
+            order: Mutex::new(()),
+            next_tree: AtomicU32::new(next_tree),
             durable,
             options: options.clone(),
             checkpointing: Mutex::new(()),
@@ -51,18 +58,10 @@ impl Engine {
     }
 
     /// An engine over nothing.
-    pub(crate) fn in_memory(options: &Options) -> Self {
-        let mut forest = Forest::new(Table::new(options.frame_bytes as usize, None));
-        forest.plant();
-        Self::assemble(
-            State {
-                forest,
-                sequence: 0,
-                next_tree: 1,
-            },
-            None,
-            options,
-        )
+    pub(crate) fn in_memory(options: &Options) -> Result<Self, Error> {
+        let table = Table::new(options.frame_bytes as usize, None);
+        Forest::new(&table).plant()?;
+        Ok(Self::assemble(table, 0, 1, None, options))
     }
 
     /// An engine over a folder, whose lock is handed on.
@@ -96,15 +95,12 @@ impl Engine {
         let store = Store::create(Arc::clone(&disk), database_id, options.frame_bytes).map_err(store_error)?;
         let store = Arc::new(store);
         let source: Arc<dyn Source> = Arc::new(StoreSource(Arc::clone(&store)));
-        let mut forest = Forest::new(Table::new(options.frame_bytes as usize, Some(source)));
-        forest.plant();
-        let state = State {
-            forest,
-            sequence: 0,
-            next_tree: 1,
-        };
+        let table = Table::new(options.frame_bytes as usize, Some(source));
+        Forest::new(&table).plant()?;
         Ok(Self::assemble(
-            state,
+            table,
+            0,
+            1,
             Some(Durable {
                 store,
                 journal,
@@ -132,7 +128,7 @@ impl Engine {
             );
             return Err(Error::new(ErrorCode::IncompatibleFormat, message));
         }
-        let mut table = Table::new(frame_bytes as usize, Some(source));
+        let table = Table::new(frame_bytes as usize, Some(source));
         for (blob, info) in store.entries() {
             let kind = BlobKind::from_byte(info.kind).ok_or_else(|| {
                 Error::new(
@@ -147,7 +143,7 @@ impl Engine {
                 );
                 return Err(Error::new(ErrorCode::Corrupt, message));
             }
-            table.enter(blob, kind, info.bytes, info.records, info.live);
+            table.enter(blob, kind, info.bytes, info.records, info.live)?;
         }
         table.find_free_numbers();
         let cut = store.cut();
@@ -158,9 +154,9 @@ impl Engine {
                 format!("{}: the topmost frame is missing", disk.label()),
             ));
         }
-        let mut forest = Forest::new(table);
+        let mut forest = Forest::new(&table);
         if fresh {
-            forest.plant();
+            forest.plant()?;
         }
         let mut state = State {
             forest,
@@ -173,8 +169,12 @@ impl Engine {
             OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
             OpenError::Apply { error, .. } => error,
         })?;
+        let (sequence, next_tree) = (state.sequence, state.next_tree);
+        drop(state);
         Ok(Self::assemble(
-            state,
+            table,
+            sequence,
+            next_tree,
             Some(Durable {
                 store,
                 journal,

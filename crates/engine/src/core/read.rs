@@ -5,13 +5,24 @@ use std::{borrow::Cow, ops::Bound, ops::ControlFlow};
 use super::{CATALOG, Engine, State, TREE_BYTES};
 use crate::{
     error::{Error, ErrorCode},
-    forest::{Cursor, Event, Listed, list},
+    forest::{Cursor, Event, Listed, Resolved, list},
     options::MAX_KEY_BYTES,
     request::{ListItem, ListRequest, Range, Record, TreeId},
 };
 
 /// Full keys up to this long are put together on the stack: most are.
 const SHORT_BYTES: usize = 128;
+/// How often a get looks again that met frames being moved.
+const ATTEMPTS: usize = 64;
+
+impl<'a> From<Resolved<'a>> for Record<'a> {
+    fn from(found: Resolved<'a>) -> Self {
+        Self {
+            value: found.value,
+            version: found.version,
+        }
+    }
+}
 
 /// A tree's number in front of a key, on the stack where it fits.
 pub(crate) struct FullKey {
@@ -45,7 +56,7 @@ impl FullKey {
     }
 }
 
-pub(super) fn check_tree(state: &State, tree: TreeId) -> Result<(), Error> {
+pub(super) fn check_tree(state: &State<'_>, tree: TreeId) -> Result<(), Error> {
     if tree.0 == CATALOG || tree.0 >= state.next_tree {
         return Err(Error::new(
             ErrorCode::InvalidArgument,
@@ -69,13 +80,19 @@ impl Engine {
     ) -> Result<R, Error> {
         self.check_open()?;
         let full = FullKey::new(tree.0, key);
-        let state = self.state.read();
+        let state = self.state();
         check_tree(&state, tree)?;
+        for _ in 0..ATTEMPTS {
+            if let Some(found) = state.forest.get_unlocked(full.bytes()) {
+                return Ok(read(found?.map(Record::from)));
+            }
+            std::hint::spin_loop();
+        }
+        drop(state);
+        // Frames are being moved for longer than it is worth to watch.
+        let state = self.shared();
         let found = state.forest.get(full.bytes())?;
-        Ok(read(found.map(|found| Record {
-            value: found.value,
-            version: found.version,
-        })))
+        Ok(read(found.map(Record::from)))
     }
 
     pub(crate) fn scan(
@@ -93,7 +110,7 @@ impl Engine {
             Bound::Included(key) | Bound::Excluded(key) => key.bytes().max(prefix),
             Bound::Unbounded => prefix,
         };
-        let state = self.state.read();
+        let state = self.shared();
         check_tree(&state, tree)?;
         let mut cursor = Cursor::seek(&state.forest, from, None)?;
         while let Some(event) = cursor.next()? {
@@ -131,7 +148,7 @@ impl Engine {
         visit: &mut dyn FnMut(ListItem<'_>),
     ) -> Result<bool, Error> {
         self.check_open()?;
-        let state = self.state.read();
+        let state = self.shared();
         check_tree(&state, tree)?;
         list(
             &state.forest,
@@ -155,7 +172,7 @@ impl Engine {
     pub(crate) fn count(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
         self.check_open()?;
         let full = FullKey::new(tree.0, clamp(prefix));
-        let state = self.state.read();
+        let state = self.shared();
         check_tree(&state, tree)?;
         state.forest.count(full.bytes())
     }
@@ -163,7 +180,7 @@ impl Engine {
     pub(crate) fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
         self.check_open()?;
         let full = FullKey::new(tree.0, clamp(prefix));
-        let state = self.state.read();
+        let state = self.shared();
         check_tree(&state, tree)?;
         state.forest.is_empty(full.bytes())
     }
@@ -171,7 +188,7 @@ impl Engine {
     /// The names of all trees, in byte order.
     pub(crate) fn trees(&self) -> Result<Vec<String>, Error> {
         self.check_open()?;
-        let state = self.state.read();
+        let state = self.shared();
         let prefix = CATALOG.to_be_bytes();
         let mut cursor = Cursor::seek(&state.forest, &prefix, None)?;
         let mut names = Vec::new();

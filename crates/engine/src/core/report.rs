@@ -34,7 +34,7 @@ impl Engine {
         self.check_open()?;
         let mut stats = Stats::default();
         {
-            let state = self.state.read();
+            let state = self.shared();
             let (all, names) = (state.forest.count(&[])?, state.forest.count(&CATALOG.to_be_bytes())?);
             stats.keys = all.saturating_sub(names);
             stats.trees = names;

@@ -44,7 +44,7 @@ pub(super) fn contents(engine: &Engine, tree: TreeId) -> Tree {
 
 fn assert_same(engine: &Engine, model: &BTreeMap<String, Tree>) {
     assert_eq!(engine.trees().unwrap(), model.keys().cloned().collect::<Vec<_>>());
-    engine.state.read().forest.assert_valid();
+    engine.shared().forest.assert_valid();
     let mut keys = 0;
     for (name, tree) in model {
         let id = engine.tree(name).unwrap();
@@ -188,7 +188,7 @@ fn keeps_what_a_bulk_load_checkpointed_and_loses_only_the_rest() {
 
 #[test]
 fn refuses_a_write_before_any_effect() {
-    let engine = Engine::in_memory(&Options::default());
+    let engine = Engine::in_memory(&Options::default()).unwrap();
     let tree = engine.tree("").unwrap();
     let put = |key: &[u8], value: &[u8]| engine.put(tree, key, value, Condition::Always);
     assert_eq!(put(&[0; 8193], b"").unwrap_err().code(), ErrorCode::KeyTooLarge);
@@ -262,7 +262,7 @@ fn says_where_a_damaged_frame_lies_and_reads_the_others() {
 
 #[test]
 fn fails_every_call_after_the_end() {
-    let engine = Engine::in_memory(&Options::default());
+    let engine = Engine::in_memory(&Options::default()).unwrap();
     let tree = engine.tree("").unwrap();
     engine.shut_down().unwrap();
     assert_eq!(engine.get(tree, b"", |_| ()).unwrap_err().code(), ErrorCode::Closed);

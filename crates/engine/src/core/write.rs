@@ -2,7 +2,7 @@
 
 use coppice_journal::{Error as JournalError, Op};
 
-use super::{CATALOG, Durable, Engine, State, TREE_BYTES, read::FullKey, read::check_tree};
+use super::{CATALOG, Durable, Engine, Ordering, State, TREE_BYTES, read::FullKey, read::check_tree};
 use crate::{
     error::{Error, ErrorCode},
     forest::Known,
@@ -33,7 +33,7 @@ pub(super) fn journal_error(error: &JournalError, io: ErrorCode) -> Error {
     Error::with_source(code, error.to_string(), source)
 }
 
-pub(super) fn check_lengths(state: &State, key: &[u8], value: &[u8]) -> Result<(), Error> {
+pub(super) fn check_lengths(state: &State<'_>, key: &[u8], value: &[u8]) -> Result<(), Error> {
     let limit = MAX_KEY_BYTES.min(state.forest.max_full_key_bytes() - TREE_BYTES);
     if key.len() > limit {
         let message = format!("a key of {} bytes is over the limit of {limit}", key.len());
@@ -50,6 +50,15 @@ pub(super) fn check_lengths(state: &State, key: &[u8], value: &[u8]) -> Result<(
 }
 
 impl Engine {
+    /// Appends one operation that the caller is about to apply to what it has latched; its sequence number.
+    pub(super) fn append_in_order(&self, op: &Op<'_>) -> Result<u64, Error> {
+        let _next = self.order.lock();
+        let sequence = self.sequence.load(Ordering::Acquire) + 1;
+        self.append(sequence, std::slice::from_ref(op))?;
+        self.sequence.store(sequence, Ordering::Release);
+        Ok(sequence)
+    }
+
     /// Appends operations to the journal, as the commits from `first` on, which must be the next.
     pub(super) fn append(&self, first: u64, ops: &[Op<'_>]) -> Result<(), Error> {
         if first.saturating_add(ops.len() as u64) > MAX_VERSION + 1 {
@@ -70,7 +79,7 @@ impl Engine {
     }
 
     /// A change that the journal holds and memory could not take: only a reopen can bring the two together.
-    fn applied<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn applied<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         result.inspect_err(|error| self.poison(error))
     }
 
@@ -115,16 +124,16 @@ impl Engine {
             );
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
-        let known = |state: &State| -> Result<Option<TreeId>, Error> {
+        let known = |state: &State<'_>| -> Result<Option<TreeId>, Error> {
             let full = FullKey::new(CATALOG, name.as_bytes());
             let found = state.forest.get(full.bytes())?;
             let bytes: Option<[u8; 4]> = found.and_then(|found| found.value.try_into().ok());
             Ok(bytes.map(|bytes| TreeId(u32::from_le_bytes(bytes))))
         };
-        if let Some(tree) = known(&self.state.read())? {
+        if let Some(tree) = known(&self.shared())? {
             return Ok(tree);
         }
-        let mut state = self.state.write();
+        let mut state = self.exclusive();
         self.check_writable()?;
         if let Some(tree) = known(&state)? {
             return Ok(tree);
@@ -162,8 +171,14 @@ impl Engine {
         value: &[u8],
         condition: Condition,
     ) -> Result<Option<u64>, Error> {
+        if let Some(put) = self.put_in_place(tree, key, value, condition)? {
+            if put.is_some() {
+                self.settle()?;
+            }
+            return Ok(put);
+        }
         let full = FullKey::new(tree.0, key);
-        let mut state = self.state.write();
+        let mut state = self.exclusive();
         self.check_writable()?;
         check_tree(&state, tree)?;
         check_lengths(&state, key, value)?;
@@ -216,7 +231,7 @@ impl Engine {
 
     /// Journals and applies entries in order; what comes before one that is refused is kept.
     fn put_chunk(&self, tree: TreeId, chunk: &[(&[u8], &[u8])]) -> Result<(), Error> {
-        let mut state = self.state.write();
+        let mut state = self.exclusive();
         self.check_writable()?;
         check_tree(&state, tree)?;
         let refused = chunk
@@ -254,8 +269,14 @@ impl Engine {
     }
 
     pub(crate) fn delete(&self, tree: TreeId, key: &[u8], condition: Condition) -> Result<bool, Error> {
+        if let Some(deleted) = self.delete_in_place(tree, key, condition)? {
+            if deleted {
+                self.settle()?;
+            }
+            return Ok(deleted);
+        }
         let full = FullKey::new(tree.0, key);
-        let mut state = self.state.write();
+        let mut state = self.exclusive();
         self.check_writable()?;
         check_tree(&state, tree)?;
         let Some(known) = state.forest.look_up(full.bytes())? else {
@@ -273,7 +294,7 @@ impl Engine {
 }
 
 /// What the journal's operations do to the state: the same when they are made and when they are replayed.
-impl State {
+impl State<'_> {
     fn put(&mut self, full: &[u8], value: &[u8], known: Option<Known>) -> Result<u64, Error> {
         self.sequence += 1;
         self.forest

@@ -4,12 +4,14 @@
 //! it is kept in the table until something below changes, so a count walks the nodes of one frame, and of those whose sums
 //! went stale.
 
+use std::collections::HashMap;
+
 use coppice_frame::{Crossing, Kind, NodePosition, Step, TrieRef};
 
 use super::{Forest, MAX_FRAMES_ON_PATH, ROOT};
 use crate::error::Error;
 
-impl Forest {
+impl Forest<'_> {
     /// Keys that start with `prefix`.
     pub(crate) fn count(&self, prefix: &[u8]) -> Result<u64, Error> {
         let (mut blob, mut rest) = (ROOT, prefix);
@@ -75,34 +77,44 @@ impl Forest {
 
     /// Keys below a trie frame. Frames whose sums are stale are visited deepest first.
     fn count_frame(&self, blob: u32) -> Result<u64, Error> {
+        // What was counted just now, whether or not it may be kept: writers may be at work below.
+        let mut counted: HashMap<u32, u64> = HashMap::new();
         let mut pending = vec![blob];
         while let Some(&blob) = pending.last() {
             if pending.len() > self.table.len() * 256 {
                 return Err(self.lost("frames lead to one another in a ring"));
             }
-            if self.table.subtree_keys(blob).is_some() {
+            if counted.contains_key(&blob) {
                 pending.pop();
                 continue;
             }
+            if let Some(keys) = self.table.subtree_keys(blob) {
+                counted.insert(blob, keys);
+                pending.pop();
+                continue;
+            }
+            let mark = self.table.begin_count(blob);
             let trie = self.table.trie(blob)?;
             let (mut keys, crossings) = trie.count_here(trie.root());
             let waiting = pending.len();
             for crossing in crossings {
                 match crossing.kind {
                     Kind::Flat => keys += self.table.flat_records(crossing.child)?,
-                    Kind::Trie => match self.table.subtree_keys(crossing.child) {
+                    Kind::Trie => match counted.get(&crossing.child) {
                         Some(below) => keys += below,
                         None => pending.push(crossing.child),
                     },
                 }
             }
             if pending.len() == waiting {
-                self.table.set_subtree_keys(blob, Some(keys));
+                self.table.end_count(blob, mark, keys);
+                counted.insert(blob, keys);
                 pending.pop();
             }
         }
-        self.table
-            .subtree_keys(blob)
-            .ok_or_else(|| self.lost("a count went stale while it was made"))
+        counted
+            .get(&blob)
+            .copied()
+            .ok_or_else(|| self.lost("a count came to no end"))
     }
 }

@@ -59,7 +59,7 @@ enum Level<'a> {
 
 /// Walks the records at and after a key, in order.
 pub(crate) struct Cursor<'a> {
-    forest: &'a Forest,
+    forest: &'a Forest<'a>,
     levels: Vec<Level<'a>>,
     key: Vec<u8>,
     /// While the walk is still on the path to the start: the start.
@@ -70,7 +70,7 @@ pub(crate) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// A cursor before the first record whose full key is at or after `from`. With `rollup`, whole groups are reported
     /// where the tree shows that there is one; other keys of a group are reported as records.
-    pub(crate) fn seek(forest: &'a Forest, from: &'a [u8], rollup: Option<Rollup<'a>>) -> Result<Self, Error> {
+    pub(crate) fn seek(forest: &'a Forest<'a>, from: &'a [u8], rollup: Option<Rollup<'a>>) -> Result<Self, Error> {
         let trie = forest.table.trie(ROOT)?;
         let mut cursor = Self {
             forest,

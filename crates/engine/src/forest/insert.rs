@@ -13,11 +13,12 @@ use crate::{
 /// narrowed byte by byte along a key at worst.
 const MAX_ATTEMPTS: usize = 1 << 15;
 
-impl Forest {
+impl Forest<'_> {
     /// Inserts or replaces a record. The caller has checked the lengths, and has looked the key up: so the frames on its
     /// path are in memory, and `replaced` is the blob that the value there had to itself.
     pub(crate) fn put(&mut self, key: &[u8], version: u64, value: &[u8], replaced: Option<u32>) -> Result<(), Error> {
-        let value = self.hold_value(value);
+        self.table.repin();
+        let value = self.hold_value(value)?;
         self.insert(key, &Stored { version, value })?;
         if let Some(blob) = replaced {
             self.table.remove(blob);
@@ -26,15 +27,15 @@ impl Forest {
     }
 
     /// A value as a record is to hold it: as it is, or in a blob that is made for it.
-    pub(crate) fn hold_value<'v>(&mut self, value: &'v [u8]) -> Value<'v> {
+    pub(crate) fn hold_value<'v>(&mut self, value: &'v [u8]) -> Result<Value<'v>, Error> {
         if self.is_inline(value.len()) {
-            return Value::Inline(value);
+            return Ok(Value::Inline(value));
         }
-        let blob = self.table.add(BlobKind::Value, value.len(), Buffer::of_value(value));
-        Value::Extent {
+        let blob = self.table.add(BlobKind::Value, value.len(), Buffer::of_value(value))?;
+        Ok(Value::Extent {
             blob,
             len: value.len() as u32,
-        }
+        })
     }
 
     /// Inserts or replaces a record, whatever holds its value. The caller has looked the key up, and sees to the blob that
@@ -50,7 +51,12 @@ impl Forest {
                     }
                     return Ok(());
                 }
-                Err(full) => self.make_room(key, &path, full.units, &mut tried)?,
+                Err(full) => {
+                    self.table.begin_move();
+                    let made = self.make_room(key, &path, full.units, &mut tried);
+                    self.table.end_move();
+                    made?;
+                }
             }
         }
         Err(Error::new(
@@ -108,7 +114,7 @@ impl Forest {
     /// After the number of keys below these frames changed.
     pub(super) fn mark_counts_stale(&self, path: &[Level]) {
         for level in path {
-            self.table.set_subtree_keys(level.blob, None);
+            self.table.mark_count_stale(level.blob);
         }
     }
 }

@@ -29,7 +29,7 @@ fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
 
 /// Lists a tree's keys; `tree` is the prefix of its full keys. True when there is more.
 pub(crate) fn list(
-    forest: &Forest,
+    forest: &Forest<'_>,
     tree: &[u8],
     request: &ListRequest<'_>,
     visit: &mut dyn FnMut(Listed<'_, '_>),

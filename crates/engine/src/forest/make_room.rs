@@ -27,7 +27,7 @@ fn stuck(what: &str) -> Error {
     Error::new(ErrorCode::Internal, format!("no room could be made in a frame: {what}"))
 }
 
-impl Forest {
+impl Forest<'_> {
     /// Makes room in the last frame of `path`, or in one above it that has to take something up. `tried` is
     /// this insert's.
     pub(super) fn make_room(

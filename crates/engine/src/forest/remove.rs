@@ -8,9 +8,10 @@ use crate::{error::Error, table::BlobKind};
 /// An underfull frame looks for a neighbour to join each time its records have become a multiple of this.
 const JOIN_EVERY_RECORDS: usize = 16;
 
-impl Forest {
+impl Forest<'_> {
     /// Removes a record that is there, as the caller has found, and the blob that its value has to itself.
     pub(crate) fn remove(&mut self, key: &[u8], extent: Option<u32>) -> Result<(), Error> {
+        self.table.repin();
         let mut path = vec![Level { blob: ROOT, base: 0 }];
         let mut kind = Kind::Trie;
         while let Some(&Level { blob, base }) = path.last() {
@@ -36,7 +37,10 @@ impl Forest {
         if let Some(blob) = extent {
             self.table.remove(blob);
         }
-        self.give_back(key, &path, kind)
+        self.table.begin_move();
+        let given = self.give_back(key, &path, kind);
+        self.table.end_move();
+        given
     }
 
     /// Drops the frames on the path that hold nothing any more, from the bottom up; joins one that holds little.

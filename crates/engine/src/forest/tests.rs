@@ -16,9 +16,10 @@ const DELIMITERS: &[&[u8]] = &[b"", b"/", b"a", b"r0", b"\xFF"];
 
 type Model = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
 
-fn planted(frame_bytes: usize) -> Forest {
-    let mut forest = Forest::new(Table::new(frame_bytes, None));
-    forest.plant();
+fn planted(frame_bytes: usize) -> Forest<'static> {
+    let table = Box::leak(Box::new(Table::new(frame_bytes, None)));
+    let mut forest = Forest::new(table);
+    forest.plant().unwrap();
     forest
 }
 

@@ -1,14 +1,43 @@
 //! Changes to a flat frame: each is published by one store of a hash slot.
 
 use super::{
-    COUNT_AT, DEAD_AT, FlatCursor, FlatRef, GARBAGE_AT, HASH_AT, HASH_USED_AT, HEAD_AT, ORDER_AT, Order, TAIL_AT,
-    TOMBSTONE, hash_of, most_hashed, order_growth, tail_capacity,
+    COUNT_AT, DEAD_AT, FlatCursor, FlatRef, Found, GARBAGE_AT, HASH_AT, HASH_USED_AT, HEAD_AT, ORDER_AT, Order,
+    TAIL_AT, TOMBSTONE, hash_of, most_hashed, order_growth, tail_capacity,
 };
 use crate::{
     NoRoom, Stored, UNIT_BYTES,
     bytes::{FrameMut, narrow, put_u16, put_u64, u16_at, units_for},
     record::{DEAD, record_units, set_link, write_record},
 };
+
+/// What a lookup found of a key, for a change to its record.
+#[derive(Clone, Copy)]
+pub struct Probe<'a> {
+    hash: u64,
+    found: Option<Found>,
+    /// The record.
+    pub stored: Option<Stored<'a>>,
+}
+
+/// Room for a record, in a frame that was not changed since.
+#[derive(Clone, Copy)]
+pub struct Reserved {
+    hash: u64,
+    found: Option<Found>,
+}
+
+impl<'a> FlatRef<'a> {
+    /// Looks a key up that may be put next.
+    pub fn probe(self, key: &[u8]) -> Probe<'a> {
+        let hash = hash_of(key);
+        let found = self.find(key, hash);
+        Probe {
+            hash,
+            found,
+            stored: found.map(|found| self.record(found.unit).flat_stored()),
+        }
+    }
+}
 
 /// A flat frame, to be changed.
 #[derive(Debug)]
@@ -23,7 +52,7 @@ impl<'a> FlatMut<'a> {
     }
 
     /// The frame, to be read.
-    pub fn as_ref(&self) -> FlatRef<'_> {
+    pub fn as_ref(&self) -> FlatRef<'a> {
         FlatRef::new(self.frame)
     }
 
@@ -80,17 +109,21 @@ impl<'a> FlatMut<'a> {
     /// Inserts or replaces; true when the key, which is not empty, was there before. [`NoRoom`] leaves the frame as it was,
     /// and asks for it to be rebuilt.
     pub fn put(&mut self, key: &[u8], stored: &Stored<'_>) -> Result<bool, NoRoom> {
-        let hash = hash_of(key);
-        let units = record_units(key.len(), stored.value.stored_len());
+        let reserved = self.reserve(&self.as_ref().probe(key), key.len(), stored.value.stored_len())?;
+        Ok(self.publish(reserved, key, stored))
+    }
+
+    /// Sees to it that a record of these lengths, for the key that was probed, can be put: what follows cannot fail.
+    pub fn reserve(&mut self, probe: &Probe<'_>, key_len: usize, value_len: usize) -> Result<Reserved, NoRoom> {
+        let units = record_units(key_len, value_len);
         let order = self.as_ref().order();
-        if let Some(found) = self.as_ref().find(key, hash) {
+        let reserved = Reserved {
+            hash: probe.hash,
+            found: probe.found,
+        };
+        if probe.found.is_some() {
             self.need(units + order_growth(order))?;
-            let old_units = self.as_ref().record(found.unit).flat_units();
-            let unit = self.write(key, stored);
-            put_u16(self.frame, found.slot, narrow(unit << 3) | (hash & 7) as u16);
-            set_link(self.frame, found.unit * UNIT_BYTES, narrow(unit << 3));
-            self.add(GARBAGE_AT, old_units as isize);
-            return Ok(true);
+            return Ok(reserved);
         }
         if self.hash_is_full() {
             return Err(NoRoom { units });
@@ -106,6 +139,20 @@ impl<'a> FlatMut<'a> {
             self.need(units + self.merge_units(order) + 1)?;
             self.merge_tail(order);
         }
+        Ok(reserved)
+    }
+
+    /// Puts the record that room was reserved for, in this frame, which was not changed since; true when its key was there.
+    pub fn publish(&mut self, reserved: Reserved, key: &[u8], stored: &Stored<'_>) -> bool {
+        let Reserved { hash, found } = reserved;
+        if let Some(found) = found {
+            let old_units = self.as_ref().record(found.unit).flat_units();
+            let unit = self.write(key, stored);
+            put_u16(self.frame, found.slot, narrow(unit << 3) | (hash & 7) as u16);
+            set_link(self.frame, found.unit * UNIT_BYTES, narrow(unit << 3));
+            self.add(GARBAGE_AT, old_units as isize);
+            return true;
+        }
         let unit = self.write(key, stored);
         let order = self.as_ref().order();
         let at = usize::from(order.tail_unit) * UNIT_BYTES + 2 * usize::from(order.tail_len);
@@ -120,7 +167,7 @@ impl<'a> FlatMut<'a> {
             .word(),
         );
         self.enter(hash, unit);
-        Ok(false)
+        false
     }
 
     fn merge_units(&self, order: Order) -> usize {

@@ -20,7 +20,7 @@ use crate::{
 const LARGE: &[u8] = &[7; 20_000];
 
 fn volatile() -> (Engine, TreeId) {
-    let engine = Engine::in_memory(&options(Durability::Process));
+    let engine = Engine::in_memory(&options(Durability::Process)).unwrap();
     let tree = engine.tree("t").unwrap();
     (engine, tree)
 }
@@ -80,7 +80,7 @@ fn failed(engine: &Engine, operations: &[Operation<'_>]) -> usize {
 
 /// How many blobs hold values.
 fn value_blobs(engine: &Engine) -> usize {
-    let state = engine.state.read();
+    let state = engine.shared();
     let table = &state.forest.table;
     (0..table.len() as u32)
         .filter(|blob| table.kind(*blob) == Some(BlobKind::Value))
@@ -206,7 +206,7 @@ fn what_does_not_hold_is_named_and_leaves_everything_as_it_was() {
         assert_eq!(failed(&engine, &operations), undone.len() + 1);
         assert_eq!(contents(&engine, tree), before, "{operation:?}");
         assert_eq!(value_blobs(&engine), 1, "{operation:?}");
-        engine.state.read().forest.assert_valid();
+        engine.shared().forest.assert_valid();
     }
     assert_eq!(store(&engine, tree, b"next", b""), version + 3);
 }
@@ -293,7 +293,7 @@ fn a_rename_to_itself_is_one_over_itself() {
 
 #[test]
 fn what_cannot_be_is_refused_before_any_effect_and_named() {
-    let engine = Engine::in_memory(&Options::default());
+    let engine = Engine::in_memory(&Options::default()).unwrap();
     let tree = engine.tree("t").unwrap();
     let long = [b'k'; 8193];
     let value = vec![0; MAX_VALUE_BYTES + 1];
@@ -367,7 +367,7 @@ fn no_operation_takes_more_of_the_journal_than_it_counts() {
         for other in keys {
             for operation in [put(tree, key, other), delete(tree, key), rename(tree, key, other, true)] {
                 let (engine, _) = volatile();
-                let mut state = engine.state.write();
+                let mut state = engine.exclusive();
                 let mut attempt = super::Attempt::new(&mut state.forest, 9);
                 attempt.apply(&put(tree, key, b"")).unwrap();
                 attempt.changes.clear();

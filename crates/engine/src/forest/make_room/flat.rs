@@ -33,7 +33,7 @@ fn flat(child: u32) -> Crossing {
     }
 }
 
-impl Forest {
+impl Forest<'_> {
     /// None when room was made; else the units that the frame above lacks.
     pub(super) fn relieve_flat(
         &mut self,
@@ -179,7 +179,7 @@ impl Forest {
         let mut bytes = self.table.trie(full.parent)?.bytes_to(full.path, full.blob);
         bytes.retain(|byte| *byte >= boundary);
         let (left, right) = (self.part(left, 0)?, self.part(right, 0)?);
-        let child = self.table.add(BlobKind::Flat, self.frame_bytes(), right);
+        let child = self.table.add(BlobKind::Flat, self.frame_bytes(), right)?;
         let mut trie = TrieMut::new(self.table.frame_mut(full.parent, BlobKind::Trie)?);
         if let Err(lacking) = trie.assign(full.path, full.path.len(), &bytes, flat(child)) {
             self.table.remove(child);
@@ -210,7 +210,7 @@ impl Forest {
         // Several steps that must all find room: done in a copy of the frame above.
         let mut upper = self.table.frame_buffer();
         copy_trie(self.table.trie(full.parent)?.frame(), upper.frame_mut()).map_err(|_| stuck("a trie frame grew"))?;
-        let child = self.table.add(BlobKind::Flat, self.frame_bytes(), lower);
+        let child = self.table.add(BlobKind::Flat, self.frame_bytes(), lower)?;
         let depth = full.path.len();
         let mut trie = TrieMut::new(upper.frame_mut());
         if let Err(lacking) = trie.carve(full.path, depth, *byte, prefix, own.as_ref(), &bytes, flat(child)) {

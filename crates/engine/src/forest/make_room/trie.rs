@@ -11,7 +11,7 @@ use crate::{
     table::BlobKind,
 };
 
-impl Forest {
+impl Forest<'_> {
     /// None when room was made; else the units that the frame above lacks.
     pub(super) fn relieve_trie(
         &mut self,
@@ -77,7 +77,7 @@ impl Forest {
         };
         let child = match neighbour {
             Some(child) => child,
-            None => self.table.add(BlobKind::Flat, frame_bytes, flat.clone()),
+            None => self.table.add(BlobKind::Flat, frame_bytes, flat.clone())?,
         };
         let crossing = Crossing {
             child,
@@ -110,7 +110,7 @@ impl Forest {
         {
             return Ok(false);
         }
-        let child = self.table.add(BlobKind::Trie, frame_bytes, lower);
+        let child = self.table.add(BlobKind::Trie, frame_bytes, lower)?;
         let crossing = Crossing {
             child,
             kind: Kind::Trie,
@@ -130,7 +130,7 @@ impl Forest {
     fn push_root_down(&mut self, trie: TrieRef<'_>) -> Result<(), Error> {
         let frame_bytes = self.frame_bytes();
         let (mut below, mut above) = (self.table.frame_buffer(), self.table.frame_buffer());
-        let child = self.table.add(BlobKind::Trie, frame_bytes, below.clone());
+        let child = self.table.add(BlobKind::Trie, frame_bytes, below.clone())?;
         let crossing = Crossing {
             child,
             kind: Kind::Trie,
@@ -155,7 +155,7 @@ impl Forest {
         let (mut left, mut right) = (self.table.frame_buffer(), self.table.frame_buffer());
         let split = split_trie(trie.frame(), left.frame_mut(), right.frame_mut())
             .map_err(|_| stuck("a trie frame cannot be split"))?;
-        let child = self.table.add(BlobKind::Trie, frame_bytes, right.clone());
+        let child = self.table.add(BlobKind::Trie, frame_bytes, right.clone())?;
         let crossing = Crossing {
             child,
             kind: Kind::Trie,

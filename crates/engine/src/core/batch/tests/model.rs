@@ -166,7 +166,7 @@ fn apply<'w>(
 }
 
 fn assert_same(engine: &Engine, trees: &[TreeId], model: &Model) {
-    engine.state.read().forest.assert_valid();
+    engine.shared().forest.assert_valid();
     for tree in trees {
         let expected = model
             .iter()
@@ -192,7 +192,7 @@ proptest! {
         let trees = TREES.map(|name| engine.tree(name).unwrap());
         let mut model = Model::new();
         for (round, step) in steps.into_iter().enumerate() {
-            let next = engine.state.read().sequence + 1;
+            let next = engine.shared().sequence + 1;
             let values = vec![round as u8; 3000];
             match step {
                 Step::Batch(wanted) => {

@@ -1,0 +1,118 @@
+//! Changes that need nothing but one flat frame: several writers make them at once, each with its frame latched, while
+//! frames stay where they are.
+
+use coppice_frame::{Kind, Probe, Reserved, Seek, Stored, Value};
+
+use super::{Forest, Known, ROOT};
+use crate::{error::Error, table::Latched};
+
+/// A path through more frames than this is walked by who has the tree alone.
+const MAX_TRIES: usize = 8;
+/// What is left of a frame, as a part of it, below which a removal may have to join it with another.
+const SPARSE_PART: usize = 4;
+
+/// Where a key is, or would be: in a flat frame that is latched.
+pub(crate) struct Place<'f, 'k> {
+    forest: &'f Forest<'f>,
+    latched: Latched<'f>,
+    /// The key, relative to the frame.
+    rest: &'k [u8],
+    /// The tries above.
+    tries: [u32; MAX_TRIES],
+    depth: usize,
+}
+
+impl<'t> Forest<'t> {
+    /// Latches the flat frame that a key belongs in. None where it belongs, or would be put, anywhere else. The caller keeps
+    /// frames where they are.
+    pub(crate) fn latch_place<'f, 'k>(&'f self, key: &'k [u8]) -> Result<Option<Place<'f, 'k>>, Error>
+    where
+        't: 'f,
+    {
+        let (mut blob, mut rest) = (ROOT, key);
+        let mut tries = [ROOT; MAX_TRIES];
+        for (depth, level) in tries.iter_mut().enumerate() {
+            *level = blob;
+            let Seek::Below {
+                crossing,
+                depth: passed,
+            } = self.table.trie(blob)?.seek(rest)
+            else {
+                return Ok(None);
+            };
+            rest = rest.get(passed..).unwrap_or(&[]);
+            blob = crossing.child;
+            if crossing.kind == Kind::Flat {
+                return Ok(Some(Place {
+                    forest: self,
+                    latched: self.table.latch_flat(blob)?,
+                    rest,
+                    tries,
+                    depth: depth + 1,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Place<'_, '_> {
+    /// The key's record, for a change to it.
+    pub(crate) fn probe(&self) -> Probe<'_> {
+        self.latched.flat().probe(self.rest)
+    }
+
+    /// Sees to room for a value; None where the frame has none.
+    pub(crate) fn reserve(&mut self, value: &[u8]) -> Result<Option<Reserved>, Error> {
+        let rest = self.rest;
+        let mut flat = self.latched.flat_mut()?;
+        let probe = flat.as_ref().probe(rest);
+        Ok(flat.reserve(&probe, rest.len(), value.len()).ok())
+    }
+
+    /// Puts what room was reserved for.
+    pub(crate) fn put(
+        &mut self,
+        reserved: Reserved,
+        version: u64,
+        value: &[u8],
+        replaced: Option<u32>,
+    ) -> Result<(), Error> {
+        let stored = Stored {
+            version,
+            value: Value::Inline(value),
+        };
+        let existed = self.latched.flat_mut()?.publish(reserved, self.rest, &stored);
+        if !existed {
+            self.mark_counts_stale();
+        }
+        self.drop_value(replaced);
+        Ok(())
+    }
+
+    /// Whether a record may go without more to be done.
+    pub(crate) fn stays_filled(&self) -> bool {
+        let flat = self.latched.flat();
+        flat.live_bytes() > self.forest.frame_bytes() / SPARSE_PART
+    }
+
+    /// Removes the record, which is there.
+    pub(crate) fn remove(&mut self, known: Known) -> Result<(), Error> {
+        self.latched.flat_mut()?.remove(self.rest);
+        self.mark_counts_stale();
+        self.drop_value(known.extent);
+        Ok(())
+    }
+
+    fn drop_value(&self, extent: Option<u32>) {
+        if let Some(blob) = extent {
+            self.forest.table.remove(blob);
+        }
+    }
+
+    fn mark_counts_stale(&self) {
+        for blob in self.tries.iter().take(self.depth) {
+            self.forest.table.mark_count_stale(*blob);
+        }
+    }
+}
