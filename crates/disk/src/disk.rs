@@ -5,6 +5,7 @@ mod tests;
 
 use std::{
     fmt::Debug,
+    fs::File,
     io,
     ops::Range,
     sync::{Arc, atomic::AtomicU64},
@@ -113,6 +114,12 @@ pub trait DiskFile: Send + Sync + Debug {
     /// `InvalidInput` when `len` is not the file's length, 0, or no multiple of 8.
     fn map(&self, _len: u64) -> io::Result<Option<Arc<dyn MappedFile>>> {
         Ok(None)
+    }
+
+    /// The operating system's file behind this one, where there is one: for what only it can do, such as I/O that goes
+    /// past the page cache.
+    fn os_file(&self) -> Option<&File> {
+        None
     }
 
     /// Fills `into` from `offset`.

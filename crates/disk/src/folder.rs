@@ -211,6 +211,10 @@ impl DiskFile for FolderFile {
     fn map(&self, len: u64) -> io::Result<Option<Arc<dyn MappedFile>>> {
         mapped::map(&self.0, len)
     }
+
+    fn os_file(&self) -> Option<&File> {
+        Some(&self.0)
+    }
 }
 
 /// Repeats a transfer that a signal interrupted or that was asked to come again.

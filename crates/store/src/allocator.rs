@@ -131,6 +131,11 @@ impl Allocator {
         self.free_pages
     }
 
+    /// Free pages at the end of the file.
+    pub(crate) fn tail_pages(&self) -> u32 {
+        self.tail_run().map_or(0, |(_, length)| length)
+    }
+
     fn tail_run(&self) -> Option<(u32, u32)> {
         let (&start, &length) = self.by_start.last_key_value()?;
         (start + length == self.end).then_some((start, length))

@@ -1,15 +1,42 @@
 //! The seam between the store's protocol and what holds the bytes.
 //!
 //! A blob store is an array of pages. It knows no blob, no digest and no free page: it reads and writes extents and
-//! says when what was written is durable. [`FileStore`](crate::FileStore) keeps the pages in a file,
-//! [`MemoryStore`](crate::MemoryStore) in memory; one suite of tests runs on every implementation.
+//! says when what was written is durable. [`FileStore`](crate::FileStore) keeps the pages in a file, reached by positional
+//! calls, `UringStore` in a file reached by io_uring, [`MemoryStore`](crate::MemoryStore) in memory. One suite of tests,
+//! `conformance`, runs on every implementation.
 
 #[cfg(test)]
 mod tests;
 
-use std::{fmt::Debug, io};
+use std::{fmt::Debug, io, sync::Arc};
 
-use crate::extent::{Extent, pages_for};
+use coppice_disk::DiskFile;
+
+use crate::{
+    extent::{Extent, pages_for},
+    file_store::FileStore,
+};
+
+/// Whether a file of blobs is reached by io_uring, on Linux.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum IoUring {
+    /// Where the kernel lets this process have one.
+    #[default]
+    Auto,
+    /// Always; where that cannot be, opening fails with `Unsupported`.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// One of several reads at once.
+#[derive(Debug)]
+pub struct BlobRead<'a> {
+    /// Where to read.
+    pub extent: Extent,
+    /// What to fill, from the start of the extent.
+    pub into: &'a mut [u8],
+}
 
 /// An array of pages. All calls may come from several threads at once; the caller sees to it that no write overlaps
 /// another call.
@@ -19,6 +46,12 @@ pub trait BlobStore: Send + Sync + Debug {
     /// # Errors
     /// `InvalidInput` when `into` is longer than the extent, `UnexpectedEof` when the store ends before that.
     fn read(&self, extent: Extent, into: &mut [u8]) -> io::Result<()>;
+
+    /// Does several reads, in any order or at the same time. The results are in the order of the reads, each as of
+    /// [`BlobStore::read`].
+    fn read_batch(&self, reads: &mut [BlobRead<'_>]) -> Vec<io::Result<()>> {
+        reads.iter_mut().map(|read| self.read(read.extent, read.into)).collect()
+    }
 
     /// Writes every image of the batch at the start of its extent, in any order, and fills the last page with zeros.
     /// The store grows as needed. Nothing of it is durable before [`BlobStore::sync`].
@@ -39,6 +72,38 @@ pub trait BlobStore: Send + Sync + Debug {
 
     /// Cuts the store off at `pages` pages, or grows it with zeros.
     fn set_len_pages(&self, pages: u32) -> io::Result<()>;
+
+    /// Whether io_uring does the work.
+    fn uses_io_uring(&self) -> bool {
+        false
+    }
+}
+
+/// The store of a file's pages that was asked for.
+///
+/// # Errors
+/// Those of io_uring, where it must be used.
+pub(crate) fn in_file(file: Arc<dyn DiskFile>, io_uring: IoUring) -> io::Result<Box<dyn BlobStore>> {
+    if io_uring == IoUring::Never {
+        return Ok(Box::new(FileStore::new(file)));
+    }
+    match in_ring(&file) {
+        Err(_) if io_uring == IoUring::Auto => Ok(Box::new(FileStore::new(file))),
+        tried => tried,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn in_ring(file: &Arc<dyn DiskFile>) -> io::Result<Box<dyn BlobStore>> {
+    Ok(Box::new(crate::uring::UringStore::new(Arc::clone(file))?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_ring(_file: &Arc<dyn DiskFile>) -> io::Result<Box<dyn BlobStore>> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "there is no io_uring outside of Linux",
+    ))
 }
 
 /// The batch by position, once it is known to be one that a store takes.

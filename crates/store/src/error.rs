@@ -65,6 +65,14 @@ pub enum StoreError {
         /// The first failure.
         cause: String,
     },
+    /// This system, or what confines this process on it, does not have what was asked for.
+    #[error("{what}: {source}")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+        /// The system's own words.
+        source: io::Error,
+    },
     /// There is no blob of that id.
     #[error("there is no blob {blob}")]
     Absent {

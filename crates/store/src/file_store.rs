@@ -2,6 +2,10 @@
 //!
 //! A batch is sorted by position, and neighbours go out as one vectored write.
 //!
+//! Direct I/O: where the system and the file system take it, a file has it from its opening on, for every access. It
+//! wants whole pages at page addresses; what is not so is copied through buffers that are. All that is asked of the file
+//! is at page offsets anyway.
+//!
 //! Growth: a write beyond the end makes the file longer, and `sync_data` makes the new length durable together with the
 //! bytes (`fdatasync` leaves out only what is not needed to read the data back). The protocol in `store.rs` syncs this
 //! file before it writes the map record that refers to the new pages, so no durable record ever refers beyond the
@@ -10,48 +14,130 @@
 use std::{io, sync::Arc};
 
 use coppice_disk::DiskFile;
+use parking_lot::Mutex;
 
 use crate::{
+    aligned::{AlignedBuffer, is_aligned},
     blob_store::{BlobStore, check_read, in_position_order},
+    direct,
     extent::{Extent, PAGE_BYTES},
+    pieces::Pieces,
 };
 
-static ZEROS: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
+/// Longest transfer through a buffer, and with direct I/O longest of all.
+const TRANSFER_BYTES: usize = 1 << 20;
+
+/// Buffers kept for later transfers.
+const KEPT_BUFFERS: usize = 4;
 
 /// Pages in a file.
 #[derive(Debug)]
 pub struct FileStore {
     file: Arc<dyn DiskFile>,
+    direct: bool,
+    buffers: Mutex<Vec<AlignedBuffer>>,
 }
 
 impl FileStore {
-    /// The pages of `file`, which nobody else may write while this lives.
+    /// The pages of `file`, which nobody else may access while this lives. From here on the file has direct I/O, where
+    /// it can.
     pub fn new(file: Arc<dyn DiskFile>) -> Self {
-        Self { file }
+        let direct = direct::enable(file.as_ref());
+        Self {
+            file,
+            direct,
+            buffers: Mutex::default(),
+        }
+    }
+
+    /// Whether accesses go past the system's page cache.
+    pub fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn file(&self) -> &Arc<dyn DiskFile> {
+        &self.file
+    }
+
+    fn with_buffer<T>(&self, run: impl FnOnce(&mut AlignedBuffer) -> T) -> T {
+        let kept = self.buffers.lock().pop();
+        let mut buffer = kept.unwrap_or_else(|| AlignedBuffer::zeroed(TRANSFER_BYTES));
+        let result = run(&mut buffer);
+        let mut buffers = self.buffers.lock();
+        if buffers.len() < KEPT_BUFFERS {
+            buffers.push(buffer);
+        }
+        result
+    }
+
+    fn read_through_buffer(&self, extent: Extent, into: &mut [u8]) -> io::Result<()> {
+        self.with_buffer(|buffer| {
+            let mut offset = extent.offset_bytes();
+            for part in into.chunks_mut(TRANSFER_BYTES) {
+                let whole = part.len().next_multiple_of(PAGE_BYTES as usize);
+                let pages = buffer.bytes_mut().get_mut(..whole).unwrap_or_default();
+                self.file.read_exact_at(offset, pages)?;
+                part.copy_from_slice(pages.get(..part.len()).unwrap_or_default());
+                offset += whole as u64;
+            }
+            Ok(())
+        })
+    }
+
+    /// A direct read that meets the file's end may be refused where another would be short.
+    pub(crate) fn explain_read_error(&self, extent: Extent, error: io::Error) -> io::Error {
+        match self.file.len() {
+            Ok(len) if len < extent.offset_bytes() + extent.len_bytes() => io::ErrorKind::UnexpectedEof.into(),
+            _ => error,
+        }
+    }
+
+    /// Makes room for a batch that direct I/O writes: growing write by write would make each of them wait for the one
+    /// before.
+    pub(crate) fn grow_for(&self, sorted: &[(Extent, &[u8])]) -> io::Result<()> {
+        let Some((last, _)) = sorted.last().filter(|_| self.direct) else {
+            return Ok(());
+        };
+        let end = last.offset_bytes() + last.len_bytes();
+        if self.file.len()? < end {
+            self.file.set_len(end)?;
+        }
+        Ok(())
     }
 }
 
 impl BlobStore for FileStore {
     fn read(&self, extent: Extent, into: &mut [u8]) -> io::Result<()> {
         check_read(extent, into)?;
-        self.file.read_exact_at(extent.offset_bytes(), into)
+        if !self.direct {
+            return self.file.read_exact_at(extent.offset_bytes(), into);
+        }
+        let result = if is_aligned(into) {
+            self.file.read_exact_at(extent.offset_bytes(), into)
+        } else {
+            self.read_through_buffer(extent, into)
+        };
+        result.map_err(|error| self.explain_read_error(extent, error))
     }
 
     fn write_batch(&self, batch: &[(Extent, &[u8])]) -> io::Result<()> {
         let sorted = in_position_order(batch)?;
-        let mut parts: Vec<&[u8]> = Vec::new();
-        for run in sorted.chunk_by(|(before, _), (after, _)| before.end() == after.start()) {
-            parts.clear();
-            for &(extent, image) in run {
-                let padding = extent.len_bytes().saturating_sub(image.len() as u64) as usize;
-                parts.push(image);
-                parts.extend(ZEROS.get(..padding).filter(|zeros| !zeros.is_empty()));
-            }
-            if let Some((first, _)) = run.first() {
-                self.file.write_vectored_at(first.offset_bytes(), &parts)?;
-            }
+        if !self.direct {
+            return Pieces::new(&sorted, usize::MAX)
+                .try_for_each(|piece| self.file.write_vectored_at(piece.offset, &piece.parts));
         }
-        Ok(())
+        self.grow_for(&sorted)?;
+        Pieces::new(&sorted, TRANSFER_BYTES).try_for_each(|piece| {
+            if piece.parts.iter().all(|part| is_aligned(part)) {
+                return self.file.write_vectored_at(piece.offset, &piece.parts);
+            }
+            self.with_buffer(|buffer| {
+                piece.copy_to(buffer.bytes_mut());
+                let bytes = buffer.bytes().get(..piece.len).unwrap_or_default();
+                self.file.write_all_at(piece.offset, bytes)
+            })
+        })
     }
 
     fn sync(&self) -> io::Result<()> {

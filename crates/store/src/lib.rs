@@ -18,14 +18,19 @@
 //! every byte read from disk is checked, and an error says file and offset. Knows nothing of what is in a blob, keeps no
 //! blob in memory, starts no thread, and leaves it to the caller that one process at a time has a folder open.
 
+mod aligned;
 mod allocator;
 mod blob_store;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod digest;
+mod direct;
 mod error;
 mod extent;
 mod file_store;
 mod header;
 mod memory_store;
+mod pieces;
 mod publish;
 mod record;
 mod slot_log;
@@ -35,14 +40,18 @@ mod store;
 mod superblock;
 #[cfg(test)]
 mod test_disk;
+#[cfg(target_os = "linux")]
+mod uring;
 
-pub use blob_store::BlobStore;
+pub use blob_store::{BlobRead, BlobStore, IoUring};
 pub use error::StoreError;
 pub use extent::{Extent, MAX_PAGES, PAGE_BYTES};
 pub use file_store::FileStore;
 pub use memory_store::MemoryStore;
 pub use store::{BlobWrite, CommitReport, Epoch, Store, StoreStats, is_leftover};
 pub use superblock::SUPERBLOCK_NAME;
+#[cfg(target_os = "linux")]
+pub use uring::UringStore;
 
 /// The number of a blob.
 pub type BlobId = u32;

@@ -1,4 +1,4 @@
-//! The life of an extent: free, reserved, in use, retired, free again.
+//! The life of an extent: free, reserved, in use, (of a deleted blob: set aside,) retired, free again.
 //!
 //! **An extent is never reused under a reader.** Time is cut into eras, a new one with every commit. A reader enters the
 //! current era while it looks up the extent, under the slot map's lock, and leaves it when it is done with the bytes.
@@ -13,7 +13,10 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use crate::{allocator::Allocator, extent::Extent};
+use crate::{BlobId, allocator::Allocator, extent::Extent};
+
+/// Free pages at the file's end that are never given back by themselves: 16 MiB.
+const MIN_SLACK_PAGES: u32 = 4096;
 
 /// An era that a reader is in. Entered by [`Space::enter`], left by [`Space::leave`].
 #[derive(Debug)]
@@ -30,6 +33,9 @@ pub(crate) struct Space {
     oldest: u64,
     /// Extents by the era they were retired in, oldest first.
     retired: VecDeque<(u64, Vec<Extent>)>,
+    /// Extents of deleted blobs, whose deletes have not been applied yet.
+    set_aside: Vec<(BlobId, Extent)>,
+    /// Pages of both.
     retired_pages: u64,
 }
 
@@ -41,6 +47,7 @@ impl Space {
             readers: VecDeque::from([0]),
             oldest: 0,
             retired: VecDeque::new(),
+            set_aside: Vec::new(),
             retired_pages: 0,
         }
     }
@@ -101,6 +108,26 @@ impl Space {
         self.reclaim();
     }
 
+    /// Keeps the extents of deleted blobs, which no durable map names any more, until their deletes are applied. The caller
+    /// holds the slot map's lock, exclusively, and has removed them from it.
+    pub(crate) fn set_aside(&mut self, dropped: Vec<(BlobId, Extent)>) {
+        self.retired_pages += dropped.iter().map(|(_, extent)| u64::from(extent.pages())).sum::<u64>();
+        self.set_aside.extend(dropped);
+    }
+
+    /// Retires what was set aside of a blob. False where nothing was.
+    pub(crate) fn free(&mut self, blob: BlobId) -> bool {
+        let extents: Vec<Extent> = self
+            .set_aside
+            .extract_if(.., |(of, _)| *of == blob)
+            .map(|(_, extent)| extent)
+            .collect();
+        self.retired_pages -= extents.iter().map(|extent| u64::from(extent.pages())).sum::<u64>();
+        let some = !extents.is_empty();
+        self.retire(extents);
+        some
+    }
+
     /// Makes free what no reader can be in any more.
     pub(crate) fn reclaim(&mut self) {
         while self.retired.front().is_some_and(|(era, _)| *era < self.oldest) {
@@ -116,6 +143,19 @@ impl Space {
     pub(crate) fn trim(&mut self) -> u32 {
         self.reclaim();
         self.allocator.trim(0)
+    }
+
+    /// Drops free pages from the end of the file where they are many, so that it does not shrink and grow with each
+    /// commit. Returns the new end.
+    pub(crate) fn trim_to_slack(&mut self) -> u32 {
+        self.reclaim();
+        let end = self.allocator.end();
+        let free = self.allocator.tail_pages();
+        let slack = MIN_SLACK_PAGES.max((end - free) / 4);
+        if free > slack {
+            return self.allocator.trim(end - free + slack / 2);
+        }
+        end
     }
 
     /// Pages of the file.

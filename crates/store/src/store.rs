@@ -23,12 +23,12 @@ pub use lifecycle::is_leftover;
 
 use crate::{
     BlobId, BlobInfo,
-    blob_store::BlobStore,
+    blob_store::{BlobRead, BlobStore},
     digest::blob_digest,
     error::StoreError,
     extent::PAGE_BYTES,
     slot_log::{Point, SlotLog},
-    slot_map::SlotMap,
+    slot_map::{MapEntry, SlotMap},
     space::Space,
 };
 
@@ -114,25 +114,57 @@ impl Store {
     /// `Absent` when there is no such blob, `Refused` when `into` has not its length, `Corrupt` when the bytes are not
     /// those that were written, `Io` when the disk fails.
     pub fn read(&self, blob: BlobId, into: &mut [u8]) -> Result<(), StoreError> {
-        let state = self.state.read();
-        let entry = state.map.get(blob).ok_or(StoreError::Absent { blob })?;
-        let bytes = entry.info().bytes;
-        if into.len() != bytes as usize {
-            return Err(StoreError::refused(format!(
-                "blob {blob} has {bytes} bytes, not the {} that were asked for",
-                into.len()
-            )));
-        }
-        let era = self.space.lock().enter();
-        drop(state);
-
-        let extent = entry.extent();
-        let result = self.blobs.read(extent, into);
+        let (entry, era) = {
+            let state = self.state.read();
+            let entry = entry_to_read(&state, blob, into)?;
+            (entry, self.space.lock().enter())
+        };
+        let result = self.blobs.read(entry.extent(), into);
         self.space.lock().leave(era);
+        self.check_read(blob, entry, into, result)
+    }
 
-        let corrupt = |what: &str| StoreError::corrupt_blob(BLOBS_NAME, extent.offset_bytes(), blob, what);
+    /// Reads several blobs, all at once where the store can; the results are in their order, each as of
+    /// [`Store::read`]. All are as of the same commit.
+    pub fn read_many(&self, reads: &mut [(BlobId, &mut [u8])]) -> Vec<Result<(), StoreError>> {
+        let (entries, era) = {
+            let state = self.state.read();
+            let entries: Vec<_> = (reads.iter())
+                .map(|(blob, into)| entry_to_read(&state, *blob, into))
+                .collect();
+            (entries, self.space.lock().enter())
+        };
+        let mut batch: Vec<BlobRead<'_>> = (reads.iter_mut().zip(&entries))
+            .filter_map(|((_, into), entry)| {
+                let extent = entry.as_ref().ok()?.extent();
+                Some(BlobRead { extent, into })
+            })
+            .collect();
+        let mut done = self.blobs.read_batch(&mut batch).into_iter();
+        self.space.lock().leave(era);
+        let checked = reads.iter().zip(entries).map(|((blob, into), entry)| {
+            let entry = entry?;
+            let result = done.next().unwrap_or_else(|| Err(io::ErrorKind::Other.into()));
+            self.check_read(*blob, entry, into, result)
+        });
+        checked.collect()
+    }
+
+    /// Whether io_uring reads and writes the blobs.
+    pub fn uses_io_uring(&self) -> bool {
+        self.blobs.uses_io_uring()
+    }
+
+    fn check_read(
+        &self,
+        blob: BlobId,
+        entry: MapEntry,
+        bytes: &[u8],
+        result: io::Result<()>,
+    ) -> Result<(), StoreError> {
+        let corrupt = |what: &str| StoreError::corrupt_blob(BLOBS_NAME, entry.extent().offset_bytes(), blob, what);
         match result {
-            Ok(()) if blob_digest(self.database_id, blob, into) == entry.digest() => Ok(()),
+            Ok(()) if blob_digest(self.database_id, blob, bytes) == entry.digest() => Ok(()),
             Ok(()) => Err(corrupt("its bytes fail their digest")),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(corrupt("the file ends before it does")),
             Err(error) => Err(StoreError::from_io(
@@ -157,4 +189,16 @@ impl Store {
             map_log_bytes: self.log_bytes.load(Ordering::Relaxed),
         }
     }
+}
+
+fn entry_to_read(state: &State, blob: BlobId, into: &[u8]) -> Result<MapEntry, StoreError> {
+    let entry = state.map.get(blob).ok_or(StoreError::Absent { blob })?;
+    let bytes = entry.info().bytes;
+    if into.len() != bytes as usize {
+        return Err(StoreError::refused(format!(
+            "blob {blob} has {bytes} bytes, not the {} that were asked for",
+            into.len()
+        )));
+    }
+    Ok(entry)
 }

@@ -24,6 +24,9 @@ pub(super) fn store_error(error: StoreError) -> Error {
         StoreError::Corrupt { .. } | StoreError::Absent { .. } => Error::new(ErrorCode::Corrupt, message),
         StoreError::Incompatible { .. } => Error::new(ErrorCode::IncompatibleFormat, message),
         StoreError::Poisoned { .. } => Error::new(ErrorCode::ReadOnly, message),
+        StoreError::Unsupported { source, .. } => {
+            Error::with_source(ErrorCode::Unsupported, message, Some(source.into()))
+        }
         _ => Error::new(ErrorCode::Internal, message),
     }
 }
@@ -97,6 +100,14 @@ impl Engine {
                 return Err(failure);
             }
         };
+        let mut applied_deletes = 0;
+        for blob in &cut.freed {
+            applied_deletes += u64::from(durable.store.free(*blob).map_err(store_error)?);
+        }
+        let mut syncs = committed.syncs;
+        if applied_deletes > 0 {
+            syncs += durable.store.settle_frees().map_err(store_error)?;
+        }
         // What could not be removed is covered all the same, and a later round tries again.
         durable
             .journal
@@ -107,9 +118,9 @@ impl Engine {
             dirty_blobs: cut.changed.len() as u64,
             flushed_blobs: committed.flushed,
             pending_deletes: cut.freed.len() as u64,
-            applied_deletes: committed.applied_deletes,
+            applied_deletes,
             bytes_written: committed.bytes_written,
-            syncs: committed.syncs,
+            syncs,
             epochs_coalesced: 1,
             duration_micros: started.elapsed().as_micros() as u64,
         })

@@ -10,7 +10,7 @@ use std::sync::{
 
 use coppice_disk::{Disk, FolderLock};
 use coppice_journal::{Journal, JournalOptions, OpenError};
-use coppice_store::{Store, StoreError};
+use coppice_store::{IoUring, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
 use super::{Durable, Engine, Rounds, State, checkpoint::store_error, write::journal_error};
@@ -73,7 +73,7 @@ impl Engine {
             *salt = salt.wrapping_add(0x9E37_79B9_7F4A_7C15);
             *salt
         });
-        match Store::open(Arc::clone(&disk)) {
+        match Store::open(Arc::clone(&disk), IoUring::Auto) {
             Ok(store) => Self::recover(disk, lock, store, journal_options, options),
             Err(StoreError::NotADatabase { folder }) if !options.create => {
                 Err(Error::new(ErrorCode::NotFound, format!("{folder} holds no database")))
@@ -92,7 +92,8 @@ impl Engine {
         let database_id = u128::from_le_bytes(random()?);
         let journal = Journal::create(Arc::clone(&disk), journal_options, database_id)
             .map_err(|error| journal_error(&error, ErrorCode::Io))?;
-        let store = Store::create(Arc::clone(&disk), database_id, options.frame_bytes).map_err(store_error)?;
+        let store =
+            Store::create(Arc::clone(&disk), database_id, options.frame_bytes, IoUring::Auto).map_err(store_error)?;
         let store = Arc::new(store);
         let source: Arc<dyn Source> = Arc::new(StoreSource(Arc::clone(&store)));
         let table = Table::new(options.frame_bytes as usize, Some(source));

@@ -5,15 +5,18 @@
 //! 3. The file of blobs is synced: images and growth are durable before anything refers to them.
 //! 4. One record is appended to the map log and synced. **This is the commit**: before it the old state is what a reopen
 //!    finds, after it the new one, and there is nothing between.
-//! 5. Only then the map in memory changes, and the extents that it no longer names are retired; they are reused when the
-//!    readers have left them (see space.rs), by a later commit.
+//! 5. Only then the map in memory changes, and the extents of replaced images are retired; they are reused when the
+//!    readers have left them (see space.rs), by a later commit. Those of deleted blobs are set aside until the deletes are
+//!    applied: [`Store::free`] for each, and [`Store::settle_frees`] for all of them.
 //!
 //! Whatever fails before 4 is done leaves the map as it was and gives back exactly what 1 took. A full disk is survived:
 //! what 4 may have left is taken back durably, since a later commit may reuse the extents it names. After any other
 //! failure nobody knows what is on disk: the store is poisoned, reads go on from the old state, no commit is tried again,
 //! and a reopen finds either state whole.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, thread};
+
+use parking_lot::Mutex;
 
 use super::{BLOBS_NAME, Store};
 use crate::{
@@ -24,6 +27,10 @@ use crate::{
     slot_log::{AppendFailure, Point, SlotLog},
     slot_map::MapEntry,
 };
+
+/// From so many blobs on, their digests are computed beside the write and not before it: reading them from memory takes a
+/// noticeable part of the time that the disk takes.
+const WRITES_WORTH_A_THREAD: usize = 64;
 
 /// The blobs that take one state to the next.
 #[derive(Clone, Debug, Default)]
@@ -59,8 +66,6 @@ pub struct BlobWrite<'a> {
 pub struct CommitReport {
     /// Blobs written.
     pub flushed: u64,
-    /// Blobs deleted.
-    pub applied_deletes: u64,
     /// Bytes given to the disk: images with their padding, and map records.
     pub bytes_written: u64,
     /// Syncs of files and of the folder.
@@ -68,9 +73,8 @@ pub struct CommitReport {
 }
 
 /// A commit in progress.
-struct Plan<'a> {
+struct Plan {
     point: Point,
-    batch: Vec<(Extent, &'a [u8])>,
     entries: Vec<(BlobId, MapEntry)>,
     deletes: Vec<BlobId>,
 }
@@ -102,15 +106,20 @@ impl Store {
         }
 
         let (end, extents) = self.reserve(&epoch.writes)?;
-        let plan = Plan {
+        let batch: Vec<_> = (extents.iter().copied())
+            .zip(epoch.writes.iter().map(|write| write.bytes))
+            .collect();
+        let mut plan = Plan {
             point,
-            batch: (extents.iter().copied())
-                .zip(epoch.writes.iter().map(|write| write.bytes))
-                .collect(),
-            entries: self.entries_of(&epoch.writes, &extents),
+            entries: Vec::new(),
             deletes,
         };
-        match self.make_durable(committer.as_mut(), &plan) {
+        let done = self
+            .write(committer.as_mut(), &batch, || {
+                plan.entries = self.entries_of(&epoch.writes, &extents);
+            })
+            .and_then(|report| self.publish(committer.as_mut(), &plan, report));
+        match done {
             Ok(mut report) => {
                 self.apply(&plan);
                 if let Some(log) = committer.as_mut() {
@@ -132,6 +141,43 @@ impl Store {
         }
     }
 
+    /// Applies a delete of a commit that returned: the blob's pages are free as soon as no reader is left in them. False
+    /// where there was nothing to free.
+    ///
+    /// # Errors
+    /// `Poisoned`, with nothing done.
+    pub fn free(&self, blob: BlobId) -> Result<bool, StoreError> {
+        self.check_not_poisoned()?;
+        Ok(self.space.lock().free(blob))
+    }
+
+    /// After deletes were applied: gives free pages at the end of the file back to the disk, durably, where they are more
+    /// than later commits are likely to want. Returns how many syncs that took.
+    ///
+    /// # Errors
+    /// `Poisoned`; `Io`, after which the store is poisoned.
+    pub fn settle_frees(&self) -> Result<u64, StoreError> {
+        let _committer = self.committer.lock();
+        self.check_not_poisoned()?;
+        let (before, end) = {
+            let mut space = self.space.lock();
+            (space.end(), space.trim_to_slack())
+        };
+        if end == before {
+            return Ok(0);
+        }
+        let shrunk = self.blobs.set_len_pages(end).and_then(|()| self.blobs.sync());
+        shrunk.map_err(|source| self.shrinking_failed(source))?;
+        Ok(1)
+    }
+
+    fn shrinking_failed(&self, source: std::io::Error) -> StoreError {
+        let context = format!("shrinking {BLOBS_NAME}");
+        let error = StoreError::Io { context, source };
+        self.poison(&error);
+        error
+    }
+
     /// Gives free pages at the end of the file back to the disk and returns how many bytes that was.
     ///
     /// # Errors
@@ -146,11 +192,8 @@ impl Store {
         if end == before {
             return Ok(0);
         }
-        self.blobs.set_len_pages(end).map_err(|source| {
-            let error = StoreError::from_io(format!("shrinking {BLOBS_NAME}"), source);
-            self.poison(&error);
-            error
-        })?;
+        let shrunk = self.blobs.set_len_pages(end);
+        shrunk.map_err(|source| self.shrinking_failed(source))?;
         Ok(u64::from(before - end) * u64::from(PAGE_BYTES))
     }
 
@@ -229,31 +272,50 @@ impl Store {
         entries
     }
 
-    /// Steps 2 to 4.
-    fn make_durable(&self, mut log: Option<&mut SlotLog>, plan: &Plan<'_>) -> Result<CommitReport, Failure> {
-        let mut report = CommitReport {
-            flushed: plan.entries.len() as u64,
-            applied_deletes: plan.deletes.len() as u64,
-            ..CommitReport::default()
-        };
+    /// Steps 2 and 3. Meanwhile, `beside` is run.
+    fn write(
+        &self,
+        log: Option<&mut SlotLog>,
+        batch: &[(Extent, &[u8])],
+        beside: impl FnOnce() + Send,
+    ) -> Result<CommitReport, Failure> {
+        let mut report = CommitReport::default();
         // First of all: should the tail turn out to be a record after all, its extents must not have been used again.
-        if let Some(log) = &mut log {
+        if let Some(log) = log {
             let cut = log.cut_torn_tail();
             report.syncs =
                 cut.map_err(|failure| log_failure(format!("cutting a torn tail off {}", log.name()), failure))?;
         }
-        if !plan.batch.is_empty() {
-            self.blobs.write_batch(&plan.batch).map_err(|source| {
-                let error = StoreError::from_io(format!("writing {BLOBS_NAME}"), source);
-                let poisons = !matches!(error, StoreError::NoSpace { .. });
-                Failure { error, poisons }
-            })?;
-            self.blobs
-                .sync()
-                .map_err(|source| fatal(format!("syncing {BLOBS_NAME}"), source))?;
-            report.bytes_written = plan.batch.iter().map(|(extent, _)| extent.len_bytes()).sum();
-            report.syncs += 1;
+        let written = if batch.len() < WRITES_WORTH_A_THREAD {
+            beside();
+            self.blobs.write_batch(batch)
+        } else {
+            run_beside(beside, || self.blobs.write_batch(batch))
+        };
+        if batch.is_empty() {
+            return Ok(report);
         }
+        written.map_err(|source| {
+            let error = StoreError::from_io(format!("writing {BLOBS_NAME}"), source);
+            let poisons = !matches!(error, StoreError::NoSpace { .. });
+            Failure { error, poisons }
+        })?;
+        self.blobs
+            .sync()
+            .map_err(|source| fatal(format!("syncing {BLOBS_NAME}"), source))?;
+        report.bytes_written = batch.iter().map(|(extent, _)| extent.len_bytes()).sum();
+        report.syncs += 1;
+        Ok(report)
+    }
+
+    /// Step 4.
+    fn publish(
+        &self,
+        log: Option<&mut SlotLog>,
+        plan: &Plan,
+        mut report: CommitReport,
+    ) -> Result<CommitReport, Failure> {
+        report.flushed = plan.entries.len() as u64;
         if let Some(log) = log {
             let appended = log.append(plan.point, &plan.entries, &plan.deletes);
             report.bytes_written +=
@@ -264,17 +326,20 @@ impl Store {
     }
 
     /// Step 5.
-    fn apply(&self, plan: &Plan<'_>) {
+    fn apply(&self, plan: &Plan) {
         let mut state = self.state.write();
-        let mut replaced = Vec::with_capacity(plan.entries.len() + plan.deletes.len());
+        let mut replaced = Vec::with_capacity(plan.entries.len());
         for &(blob, entry) in &plan.entries {
             replaced.extend(state.map.insert(blob, entry).map(MapEntry::extent));
         }
-        for &blob in &plan.deletes {
-            replaced.extend(state.map.remove(blob).map(MapEntry::extent));
-        }
+        let dropped = plan.deletes.iter();
+        let dropped: Vec<_> = dropped
+            .filter_map(|&blob| Some((blob, state.map.remove(blob)?.extent())))
+            .collect();
         state.point = plan.point;
-        self.space.lock().retire(replaced);
+        let mut space = self.space.lock();
+        space.set_aside(dropped);
+        space.retire(replaced);
     }
 
     /// The commit is durable by now, so a failure here does not concern it; it may concern the next.
@@ -295,6 +360,24 @@ impl Store {
             Err(failure) => self.poison(&StoreError::from_io("rewriting the map log", failure.source)),
         }
     }
+}
+
+/// Runs `beside` on a thread of its own while this one does `work`; on this one, first, where there is no other to be had.
+fn run_beside<T>(beside: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
+    // In a lock, so that it is still here when no thread took it.
+    let beside = Mutex::new(Some(beside));
+    let run = || {
+        if let Some(beside) = beside.lock().take() {
+            beside();
+        }
+    };
+    thread::scope(|scope| {
+        let helper = thread::Builder::new().name("coppice-digest".to_owned());
+        if helper.spawn_scoped(scope, run).is_err() {
+            run();
+        }
+        work()
+    })
 }
 
 fn log_failure(context: String, failure: AppendFailure) -> Failure {

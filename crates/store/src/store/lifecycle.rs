@@ -16,7 +16,7 @@ use super::{BLOBS_NAME, State, Store};
 use crate::{
     BlobId,
     allocator::{Allocator, ExtentFault},
-    blob_store::BlobStore,
+    blob_store::{BlobStore, IoUring, in_file},
     error::{IoContext, StoreError},
     extent::{Extent, PAGE_BYTES},
     file_store::FileStore,
@@ -38,8 +38,14 @@ impl Store {
     ///
     /// # Errors
     /// `AlreadyADatabase`; `Refused` for a frame size that is not whole pages; `Corrupt` when the folder has blobs of a
-    /// database whose superblock is missing; `NoSpace`, `Io`.
-    pub fn create(disk: Arc<dyn Disk>, database_id: u128, frame_bytes: u32) -> Result<Self, StoreError> {
+    /// database whose superblock is missing; `NoSpace`, `Io`; `Unsupported`, with the database made, where io_uring must be
+    /// used and cannot.
+    pub fn create(
+        disk: Arc<dyn Disk>,
+        database_id: u128,
+        frame_bytes: u32,
+        io_uring: IoUring,
+    ) -> Result<Self, StoreError> {
         check_frame_size(frame_bytes)?;
         let names = list(disk.as_ref())?;
         if names.iter().any(|name| name == SUPERBLOCK_NAME) {
@@ -63,15 +69,15 @@ impl Store {
         drop(blobs);
         SlotLog::create(Arc::clone(&disk), database_id, frame_bytes)?;
         superblock::write(disk.as_ref(), header)?;
-        Self::open(disk)
+        Self::open(disk, io_uring)
     }
 
     /// Opens the database in a folder: reads the superblock and the slot map, checks both and that the extents fit the
     /// file and each other. Blobs are checked when they are read.
     ///
     /// # Errors
-    /// `NotADatabase`; `Corrupt`, `Incompatible`; `Io`.
-    pub fn open(disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
+    /// `NotADatabase`; `Corrupt`, `Incompatible`; `Io`; `Unsupported` where io_uring must be used and cannot.
+    pub fn open(disk: Arc<dyn Disk>, io_uring: IoUring) -> Result<Self, StoreError> {
         // What is seen must be what a power cut would leave.
         disk.sync().context(|| format!("syncing {}", disk.label()))?;
         let names = list(disk.as_ref())?;
@@ -84,12 +90,16 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(StoreError::corrupt(BLOBS_NAME, 0, "the file is missing"));
             }
-            other => FileStore::new(other.context(|| format!("opening {BLOBS_NAME}"))?),
+            other => other.context(|| format!("opening {BLOBS_NAME}"))?,
         };
+        let blobs = in_file(blobs, io_uring).map_err(|source| StoreError::Unsupported {
+            what: format!("reaching {BLOBS_NAME} by io_uring"),
+            source,
+        })?;
         blobs.sync().context(|| format!("syncing {BLOBS_NAME}"))?;
-        check_first_page(&blobs, header)?;
+        check_first_page(blobs.as_ref(), header)?;
         let (log, Recovered { map, point }) = SlotLog::open(disk, header.database_id, header.frame_bytes, &names)?;
-        Self::assemble(header, Box::new(blobs), Some(log), State { map, point })
+        Self::assemble(header, blobs, Some(log), State { map, point })
     }
 
     /// A store without files: everything is gone with it.
@@ -195,7 +205,7 @@ fn write_first_page(blobs: &FileStore, header: Header) -> std::io::Result<()> {
     blobs.write_batch(&[(page, &header.encode(FileKind::Blobs))])
 }
 
-fn check_first_page(blobs: &FileStore, expected: Header) -> Result<(), StoreError> {
+fn check_first_page(blobs: &dyn BlobStore, expected: Header) -> Result<(), StoreError> {
     let corrupt = |what: &str| StoreError::corrupt(BLOBS_NAME, 0, what);
     let mut bytes = [0; HEADER_BYTES];
     let pages = blobs

@@ -2,6 +2,7 @@
 
 mod basics;
 mod damage;
+mod deletes;
 mod faults;
 mod lifecycle;
 mod model;
@@ -10,7 +11,7 @@ mod readers;
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::*;
-use crate::test_disk::TestDisk;
+use crate::{blob_store::IoUring, test_disk::TestDisk};
 
 const DATABASE: u128 = 0x00c0_ffee;
 const FRAME: u32 = 16 << 10;
@@ -148,12 +149,15 @@ fn contents(store: &Store) -> Model {
 
 fn new_store() -> (TestDisk, Store) {
     let disk = TestDisk::new();
-    let store = Store::create(disk.handle(), DATABASE, FRAME).unwrap();
+    let store = Store::create(disk.handle(), DATABASE, FRAME, IoUring::Auto).unwrap();
     (disk, store)
 }
 
 fn commit(store: &Store, model: &mut Model, change: &Change) -> CommitReport {
     let report = store.commit(&change.epoch(model)).unwrap();
+    for &blob in &change.deletes {
+        assert_eq!(store.free(blob).unwrap(), model.blobs.contains_key(&blob));
+    }
     *model = change.after(model);
     report
 }

@@ -39,7 +39,7 @@ fn what_was_committed_is_read_before_and_after_a_reopen() {
     );
     assert_eq!(contents(&store), model);
     drop(store);
-    let store = Store::open(disk.handle()).unwrap();
+    let store = Store::open(disk.handle(), IoUring::Auto).unwrap();
     assert_eq!((store.database_id(), store.frame_bytes()), (DATABASE, FRAME));
     assert_eq!(contents(&store), model);
 }
@@ -90,7 +90,6 @@ fn a_report_says_what_was_done() {
     assert_eq!(record, 64 + 2 * 32);
     let expected = CommitReport {
         flushed: 2,
-        applied_deletes: 0,
         bytes_written: 3 * PAGE + record,
         syncs: 2,
     };
@@ -98,7 +97,6 @@ fn a_report_says_what_was_done() {
     let report = commit(&store, &mut model, &Change::default().delete(0).delete(5));
     let expected = CommitReport {
         flushed: 0,
-        applied_deletes: 1,
         bytes_written: 72,
         syncs: 1,
     };
@@ -119,7 +117,7 @@ fn an_epoch_without_change_costs_nothing_and_a_newer_cut_one_record() {
     assert_eq!(store.commit(&same).unwrap(), CommitReport::default());
     let report = commit(&store, &mut model, &Change::default());
     assert_eq!((report.syncs, report.bytes_written), (1, 64));
-    assert_eq!(contents(&Store::open(disk.handle()).unwrap()), model);
+    assert_eq!(contents(&Store::open(disk.handle(), IoUring::Auto).unwrap()), model);
 }
 
 #[test]
@@ -182,7 +180,7 @@ fn room_is_used_again_and_given_back() {
     assert_eq!(store.trim().unwrap(), 4 * u64::from(FRAME));
     assert_eq!(disk.bytes("blobs").len() as u64, PAGE);
     commit(&store, &mut model, &Change::default().write(3, image(7, frame)));
-    assert_eq!(contents(&Store::open(disk.handle()).unwrap()), model);
+    assert_eq!(contents(&Store::open(disk.handle(), IoUring::Auto).unwrap()), model);
 }
 
 #[test]
@@ -197,7 +195,7 @@ fn free_pages_at_the_end_of_the_file_are_found_on_open() {
     commit(&store, &mut model, &Change::default().delete(1));
     let before = store.stats();
     drop(store);
-    let store = Store::open(disk.handle()).unwrap();
+    let store = Store::open(disk.handle(), IoUring::Auto).unwrap();
     assert_eq!(store.stats(), before);
     assert_eq!(before.free_bytes, PAGE);
 }
@@ -224,7 +222,7 @@ fn the_log_is_rewritten_when_deltas_outgrow_the_snapshot() {
     }
     assert!(longest < 70 << 10, "{longest}");
     assert_ne!(log_name_of(&disk), "map-0000000000000001.log");
-    assert_eq!(contents(&Store::open(disk.handle()).unwrap()), model);
+    assert_eq!(contents(&Store::open(disk.handle(), IoUring::Auto).unwrap()), model);
 }
 
 #[test]
@@ -243,5 +241,5 @@ fn a_snapshot_longer_than_a_piece_comes_back() {
         change = change.delete(id);
     }
     commit(&store, &mut model, &change);
-    assert_eq!(contents(&Store::open(disk.handle()).unwrap()), model);
+    assert_eq!(contents(&Store::open(disk.handle(), IoUring::Auto).unwrap()), model);
 }

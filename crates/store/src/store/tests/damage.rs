@@ -20,7 +20,7 @@ fn three_commits() -> (TestDisk, Model, Model) {
 }
 
 fn opened(disk: &TestDisk) -> Result<Model, StoreError> {
-    try_contents(&Store::open(disk.handle())?)
+    try_contents(&Store::open(disk.handle(), IoUring::Auto)?)
 }
 
 fn corrupt(disk: &TestDisk) -> (String, u64, Option<BlobId>) {
@@ -56,7 +56,7 @@ fn a_log_torn_anywhere_in_its_last_record_yields_the_state_before() {
             if torn == log {
                 continue;
             }
-            let store = Store::open(disk.handle()).unwrap();
+            let store = Store::open(disk.handle(), IoUring::Auto).unwrap();
             assert_eq!(contents(&store), before, "torn at {len}");
             assert_eq!(disk.bytes(&name), torn, "an open changes nothing");
             let mut model = before.clone();
@@ -175,7 +175,7 @@ fn a_missing_file_is_damage() {
 fn files_of_another_database_are_refused() {
     let (disk, ..) = three_commits();
     let other = TestDisk::new();
-    drop(Store::create(other.handle(), DATABASE + 1, FRAME).unwrap());
+    drop(Store::create(other.handle(), DATABASE + 1, FRAME, IoUring::Auto).unwrap());
     let log = log_name_of(&disk);
     for name in ["blobs", &log] {
         let disk = disk.fork();

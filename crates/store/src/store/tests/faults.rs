@@ -47,7 +47,7 @@ fn changes() -> Vec<Change> {
 /// Commits all changes on a disk with a fault, as far as they go. Returns what the store must hold, and what else a
 /// reopen may find.
 fn commit_all(disk: &TestDisk, mut model: Model, fault: Fault) -> (Model, Option<Model>) {
-    let store = Store::open(disk.handle()).unwrap();
+    let store = Store::open(disk.handle(), IoUring::Auto).unwrap();
     disk.inject(fault);
     let mut doubtful = None;
     for change in changes() {
@@ -77,13 +77,17 @@ fn commit_all(disk: &TestDisk, mut model: Model, fault: Fault) -> (Model, Option
 }
 
 fn check_reopen(disk: &TestDisk, model: &Model, doubtful: Option<&Model>, what: &str) {
-    let store = Store::open(disk.handle()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let store = Store::open(disk.handle(), IoUring::Auto).unwrap_or_else(|error| panic!("{what}: {error}"));
     let mut found = contents(&store);
     assert!(found == *model || Some(&found) == doubtful, "{what}: found {found:?}");
     for change in changes() {
         commit(&store, &mut found, &change);
     }
-    assert_eq!(contents(&Store::open(disk.handle()).unwrap()), found, "{what}");
+    assert_eq!(
+        contents(&Store::open(disk.handle(), IoUring::Auto).unwrap()),
+        found,
+        "{what}"
+    );
 }
 
 #[test]
@@ -165,7 +169,7 @@ fn a_power_cut_during_recovery_changes_nothing() {
                 effect,
                 lasting: true,
             });
-            drop(Store::open(disk.handle()));
+            drop(Store::open(disk.handle(), IoUring::Auto));
             if !disk.fired() {
                 break;
             }
@@ -187,7 +191,7 @@ fn an_error_at_any_call_of_an_open_is_an_error_and_harms_nothing() {
             effect: Effect::None,
             lasting: false,
         });
-        let opened = Store::open(disk.handle());
+        let opened = Store::open(disk.handle(), IoUring::Auto);
         if !disk.fired() {
             break;
         }
@@ -302,8 +306,8 @@ fn what_an_open_has_found_survives_a_power_cut_right_after() {
         Err(StoreError::Io { .. })
     ));
     disk.disarm();
-    let found = contents(&Store::open(disk.handle()).unwrap());
+    let found = contents(&Store::open(disk.handle(), IoUring::Auto).unwrap());
     assert_eq!(found, change.after(&model));
     let disk = disk.after_power_cut(Survives::Synced);
-    assert_eq!(contents(&Store::open(disk.handle()).unwrap()), found);
+    assert_eq!(contents(&Store::open(disk.handle(), IoUring::Auto).unwrap()), found);
 }

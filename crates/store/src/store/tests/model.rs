@@ -55,7 +55,7 @@ proptest! {
                 Step::Reopen => {
                     let before = store.stats();
                     drop(store);
-                    store = Store::open(disk.handle()).unwrap();
+                    store = Store::open(disk.handle(), IoUring::Auto).unwrap();
                     prop_assert_eq!(store.stats(), before);
                 }
             }

@@ -46,3 +46,40 @@ fn no_extent_is_reused_under_a_reader() {
     read_while_committing(&new_store().1);
     read_while_committing(&Store::in_memory(DATABASE, FRAME).unwrap());
 }
+
+#[test]
+fn many_blobs_are_read_at_once_each_with_its_own_result() {
+    let (disk, store) = new_store();
+    let mut model = Model::default();
+    let write = |change: Change, id| change.write(id, image(u64::from(id), 5000));
+    commit(&store, &mut model, &(0..10).fold(Change::default(), write));
+    let mut bytes = disk.bytes("blobs");
+    let damaged = bytes.windows(5000).position(|bytes| bytes == image(3, 5000)).unwrap();
+    bytes[damaged] ^= 1;
+    disk.set_bytes("blobs", &bytes);
+
+    let ids = [9, 3, 77, 0, 5];
+    let mut into: Vec<Vec<u8>> = ids
+        .iter()
+        .map(|id| vec![0; if *id == 5 { 4999 } else { 5000 }])
+        .collect();
+    let mut reads: Vec<(BlobId, &mut [u8])> = (ids.iter().zip(&mut into))
+        .map(|(id, into)| (*id, into.as_mut_slice()))
+        .collect();
+    let results = store.read_many(&mut reads);
+    assert!(matches!(
+        results.as_slice(),
+        [
+            Ok(()),
+            Err(StoreError::Corrupt { blob: Some(3), .. }),
+            Err(StoreError::Absent { blob: 77 }),
+            Ok(()),
+            Err(StoreError::Refused { .. })
+        ]
+    ));
+    assert_eq!(
+        (into[0].as_slice(), into[3].as_slice()),
+        (&*image(9, 5000), &*image(0, 5000))
+    );
+    assert!(store.read_many(&mut []).is_empty());
+}

@@ -1,0 +1,45 @@
+//! Whether a file is accessed past the page cache: decided once, when it is opened, for all that follows.
+//!
+//! A file is never accessed in both ways by one process: what one of them wrote, the other might not see.
+
+use coppice_disk::DiskFile;
+
+/// Switches direct I/O on where it takes transfers of whole pages. False where it does not, which is as before.
+#[cfg(target_os = "linux")]
+pub(crate) fn enable(file: &dyn DiskFile) -> bool {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+    let Some(file) = file.os_file() else { return false };
+    let Ok(flags) = fcntl_getfl(file) else { return false };
+    if !takes_pages(file) || fcntl_setfl(file, flags | OFlags::DIRECT).is_err() {
+        return false;
+    }
+    // Some file systems take the flag and refuse the access.
+    let mut page = crate::aligned::AlignedBuffer::zeroed(crate::extent::PAGE_BYTES as usize);
+    if std::os::unix::fs::FileExt::read_at(file, page.bytes_mut(), 0).is_ok() {
+        return true;
+    }
+    let _ = fcntl_setfl(file, flags);
+    false
+}
+
+/// What the kernel says of the alignment it wants, since 6.1: zeros where there is no direct I/O. Older ones say nothing,
+/// and a page has been enough for all of them.
+#[cfg(target_os = "linux")]
+fn takes_pages(file: &std::fs::File) -> bool {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+
+    let page = crate::extent::PAGE_BYTES;
+    match statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) {
+        Ok(stat) if StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::DIOALIGN) => {
+            (1..=page).contains(&stat.stx_dio_mem_align) && (1..=page).contains(&stat.stx_dio_offset_align)
+        }
+        _ => true,
+    }
+}
+
+/// Other systems have other means, which are not used.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn enable(_file: &dyn DiskFile) -> bool {
+    false
+}

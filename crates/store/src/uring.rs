@@ -1,0 +1,108 @@
+//! The blob store in a file, by io_uring (Linux).
+//!
+//! One ring writes and syncs, another one reads, so that a checkpoint does not hold up reads of many blobs; a read that
+//! finds its ring taken goes the way of the plain file store. All transfers go through registered buffers, to and from a
+//! registered file: the copy is made while the disk is at work on those before it.
+//!
+//! A sync is submitted only when every write has completed. No request is linked to another or drained: what the kernel
+//! promises of those has holes.
+
+mod ring;
+mod transfer;
+
+use std::{io, sync::Arc};
+
+use coppice_disk::DiskFile;
+use parking_lot::Mutex;
+
+use crate::{
+    blob_store::{BlobRead, BlobStore, in_position_order},
+    extent::Extent,
+    file_store::FileStore,
+    pieces::Pieces,
+};
+
+use ring::Ring;
+use transfer::{read_all, sync, write_all};
+
+/// Buffers of the ring that writes, and their size. Registered memory counts against a limit of the process (8 MiB by
+/// default, for all rings of a user), so they are few; see docs/performance.md for what more of them bring.
+const WRITE_SLOTS: usize = 8;
+const WRITE_SLOT_BYTES: usize = 256 << 10;
+
+/// The same of the ring that reads, which is asked for frames.
+const READ_SLOTS: usize = 16;
+const READ_SLOT_BYTES: usize = 64 << 10;
+
+/// Pages in a file, reached by io_uring.
+#[derive(Debug)]
+pub struct UringStore {
+    plain: FileStore,
+    writer: Mutex<Ring>,
+    reader: Mutex<Ring>,
+}
+
+impl UringStore {
+    /// The pages of `file`, which nobody else may access while this lives.
+    ///
+    /// # Errors
+    /// `Unsupported` for a file that is not the operating system's; what the kernel says where it has no io_uring, or
+    /// keeps it from this process, or its limit on locked memory is too low. The file can be used by a [`FileStore`] then.
+    pub fn new(file: Arc<dyn DiskFile>) -> io::Result<Self> {
+        let plain = FileStore::new(file);
+        let ring = |slots, bytes| Ring::new(Arc::clone(plain.file()), slots, bytes).map(Mutex::new);
+        Ok(Self {
+            writer: ring(WRITE_SLOTS, WRITE_SLOT_BYTES)?,
+            reader: ring(READ_SLOTS, READ_SLOT_BYTES)?,
+            plain,
+        })
+    }
+}
+
+impl BlobStore for UringStore {
+    fn read(&self, extent: Extent, into: &mut [u8]) -> io::Result<()> {
+        self.plain.read(extent, into)
+    }
+
+    fn read_batch(&self, reads: &mut [BlobRead<'_>]) -> Vec<io::Result<()>> {
+        let Some(mut ring) = self.reader.try_lock().filter(|_| reads.len() > 1) else {
+            return self.plain.read_batch(reads);
+        };
+        let results = read_all(&mut *ring, reads);
+        drop(ring);
+        let extents = reads.iter().map(|read| read.extent);
+        results
+            .into_iter()
+            .zip(extents)
+            .map(|(result, extent)| result.map_err(|error| self.plain.explain_read_error(extent, error)))
+            .collect()
+    }
+
+    fn write_batch(&self, batch: &[(Extent, &[u8])]) -> io::Result<()> {
+        let sorted = in_position_order(batch)?;
+        if sorted.is_empty() {
+            return Ok(());
+        }
+        self.plain.grow_for(&sorted)?;
+        write_all(&mut *self.writer.lock(), Pieces::new(&sorted, WRITE_SLOT_BYTES))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        sync(&mut *self.writer.lock())
+    }
+
+    fn len_pages(&self) -> io::Result<u32> {
+        self.plain.len_pages()
+    }
+
+    fn set_len_pages(&self, pages: u32) -> io::Result<()> {
+        self.plain.set_len_pages(pages)
+    }
+
+    fn uses_io_uring(&self) -> bool {
+        true
+    }
+}
+
+const _: () = assert!(WRITE_SLOT_BYTES.is_multiple_of(crate::PAGE_BYTES as usize));
+const _: () = assert!(READ_SLOT_BYTES.is_multiple_of(crate::PAGE_BYTES as usize));
