@@ -2,7 +2,7 @@
 
 /** Every `code` that a {@link CoppiceError} of this version has. */
 export type CoppiceErrorCode =
-  /** The database was closed, or the iterator's was. */
+  /** The database was closed, or the iterator's was; or the batch or transaction has ended. */
   | 'ERR_COPPICE_CLOSED'
   /** Another process has the database open. */
   | 'ERR_COPPICE_LOCKED'
@@ -16,6 +16,10 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_KEY_TOO_LARGE'
   /** A value of more than 16 MiB (16,777,216 bytes); nothing was done. */
   | 'ERR_COPPICE_VALUE_TOO_LARGE'
+  /** A batch of more than 64 MiB (67,108,864 bytes); nothing was done. */
+  | 'ERR_COPPICE_BATCH_TOO_LARGE'
+  /** Each run of a transaction was in conflict with others' writes; nothing was done. */
+  | 'ERR_COPPICE_CONFLICT'
   /** Bytes on disk fail their check. The message names the file and the place. */
   | 'ERR_COPPICE_CORRUPT'
   /** The database's files are of a format that this version does not read. */
@@ -42,6 +46,19 @@ export declare class CoppiceError extends Error {
   constructor(code: CoppiceErrorCode, message: string, options?: ErrorOptions)
 }
 /**
+ * A key: any byte string of 0 to 8,192 bytes. NUL bytes, the empty key and keys that are prefixes of one another are
+ * all legal, and order is bytewise everywhere. A string stands for its UTF-8 bytes, so that `'é'` and
+ * `Buffer.from('é')` are one key; a string with a lone surrogate, which has no UTF-8 form, is refused with
+ * ERR_COPPICE_INVALID_ARGUMENT, a longer key with ERR_COPPICE_KEY_TOO_LARGE. Bytes are copied before a call returns.
+ */
+export type Key = string | Uint8Array
+/**
+ * What a tree without an encoding stores: 0 to 16 MiB (16,777,216 bytes); more is ERR_COPPICE_VALUE_TOO_LARGE. A string
+ * is stored as its UTF-8 bytes (one with a lone surrogate is ERR_COPPICE_INVALID_ARGUMENT); what comes back is a Buffer
+ * in either case.
+ */
+export type Bytes = Uint8Array | string
+/**
  * Turns values of one type into bytes and back. What `encode` or `decode` throws reaches the caller unchanged, and
  * nothing was written then. Both run synchronously, inside `put`, `get` and so on; they may use the database.
  */
@@ -56,19 +73,6 @@ export interface Codec<V> {
    */
   decode(bytes: Buffer): V
 }
-/**
- * A key: any byte string of 0 to 8,192 bytes. NUL bytes, the empty key and keys that are prefixes of one another are
- * all legal, and order is bytewise everywhere. A string stands for its UTF-8 bytes, so that `'é'` and
- * `Buffer.from('é')` are one key; a string with a lone surrogate, which has no UTF-8 form, is refused with
- * ERR_COPPICE_INVALID_ARGUMENT, a longer key with ERR_COPPICE_KEY_TOO_LARGE. Bytes are copied before a call returns.
- */
-export type Key = string | Uint8Array
-/**
- * What a tree without an encoding stores: 0 to 16 MiB (16,777,216 bytes); more is ERR_COPPICE_VALUE_TOO_LARGE. A string
- * is stored as its UTF-8 bytes (one with a lone surrogate is ERR_COPPICE_INVALID_ARGUMENT); what comes back is a Buffer
- * in either case.
- */
-export type Bytes = Uint8Array | string
 /**
  * Which keys to visit, in ascending byte order. Bounds combine: every one given must hold, and a range that nothing
  * satisfies is empty, not an error.
@@ -217,6 +221,102 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
   putMany(entries: Iterable<readonly [Key, In]>): void
   /** Removes a record. False where there was none, or the condition did not hold. */
   delete(key: Key, condition?: Condition): boolean
+  /**
+   * Moves one record to another key, atomically; it has a new version then. False, with nothing changed, where `from` is
+   * absent, or where `to` exists and `overwrite` is not set. The cost does not grow with the value's size.
+   *
+   * From a key to itself is a rename to a key that exists: false, or with `overwrite` true, with a new version.
+   */
+  rename(from: Key, to: Key, options?: RenameOptions): boolean
+}
+/** How a record is renamed. */
+export interface RenameOptions {
+  /** Replace a record that is there. Default false. */
+  overwrite?: boolean
+}
+/** How a batch ended. */
+export type BatchResult =
+  | {
+      committed: true
+      /** The version of all that the batch put. A batch that changed nothing reports the database's last commit. */
+      version: number
+    }
+  | {
+      committed: false
+      /** Index of the first call whose condition did not hold. Nothing was done. */
+      failed: number
+    }
+type AnyTree<In = any, V = any> = Tree<V, In, any>
+/**
+ * Changes to any trees of one database that are made together: all of them or none, for readers in all threads and after a
+ * crash, in one journal record. Get one from {@link Database.batch}, call what is to be done, and commit it.
+ *
+ * The calls gather operations and have no effect on the database. Keys and values are checked and copied when they are
+ * handed over; an operation that cannot be is refused with the errors of {@link Tree}, its index and key in the message, and
+ * is not part of the batch. Operations are then done in order, and each sees what those before it did. A put or delete whose
+ * condition does not hold, an assertion that does not, and a rename that would have returned false all fail the batch as a
+ * whole; a delete of an absent key, without a condition, does not.
+ *
+ * A batch has at most 64 MiB (67,108,864 bytes): its keys and values, and 24 bytes for each operation. A call that would
+ * make it longer throws ERR_COPPICE_BATCH_TOO_LARGE. It is committed once: after that, every call throws
+ * ERR_COPPICE_CLOSED. One that is never committed leaves nothing behind.
+ *
+ * @example
+ * const done = db.batch()
+ *   .assertVersion(accounts, 'a', versionRead)
+ *   .put(accounts, 'a', changed)
+ *   .delete(pending, 'job/7', { ifVersion: jobVersion })
+ *   .commit()
+ * if (!done.committed) console.log(`call ${done.failed} did not hold`)
+ */
+export interface Batch {
+  /** See {@link Tree.put}. */
+  put<In>(tree: AnyTree<In>, key: Key, value: In, condition?: Condition): this
+  /** See {@link Tree.delete}. */
+  delete(tree: AnyTree, key: Key, condition?: Condition): this
+  /** See {@link Tree.rename}. */
+  rename(tree: AnyTree, from: Key, to: Key, options?: RenameOptions): this
+  /** Fails the batch unless the record has exactly this version. */
+  assertVersion(tree: AnyTree, key: Key, version: number): this
+  /** Fails the batch where there is a record of this key. */
+  assertAbsent(tree: AnyTree, key: Key): this
+  /** Fails the batch where any key starts with this prefix. */
+  assertEmpty(tree: AnyTree, prefix: Key): this
+  /**
+   * Does it. What was committed is visible, and has survived what the database's `durability` says. An empty batch
+   * commits. Throws what writes throw ({@link Tree}).
+   */
+  commit(): BatchResult
+  /**
+   * As `commit`, with the same effects by the time it returns its promise, which resolves once the batch is on disk
+   * (unless `durability` is `'none'`). Waits off the event loop. Rejects with ERR_COPPICE_OUTCOME_UNKNOWN where that
+   * failed.
+   */
+  commitDurable(): Promise<BatchResult>
+}
+/**
+ * The trees of a database as the function given to {@link Database.transact} works with them: as they are at each call,
+ * with the transaction's own writes on top. Arguments and errors are those of {@link Tree}. Once the function has
+ * returned, every call throws ERR_COPPICE_CLOSED.
+ *
+ * Writes count towards the 64 MiB of a {@link Batch}, and so does each key or prefix read.
+ */
+export interface Transaction {
+  /** See {@link Reader.get}. The commit demands that the record is still the one read, or is still absent. */
+  get<V>(tree: AnyTree<any, V>, key: Key): V | undefined
+  /** See {@link Reader.has}. The commit demands that the answer is still the same. */
+  has(tree: AnyTree, key: Key): boolean
+  /** See {@link Reader.isEmpty}. The commit demands that the answer is still the same. */
+  isEmpty(tree: AnyTree, prefix: Key): boolean
+  /** Stores a value, when the transaction commits. */
+  put<In>(tree: AnyTree<In>, key: Key, value: In): void
+  /** Removes a record where there is one, when the transaction commits. */
+  delete(tree: AnyTree, key: Key): void
+}
+/** How a transaction is run. */
+export interface TransactOptions {
+  /** How often `fn` is run again, at most, after conflicts. A whole number. Default 16. */
+  retries?: number
 }
 /** What one checkpoint did. */
 export interface CheckpointReport {
@@ -368,6 +468,31 @@ export interface Database extends Disposable, AsyncDisposable {
   ): Tree<V, V, Buffer>
   /** The names of all trees, in byte order of their UTF-8. */
   trees(): string[]
+  /** Begins a batch: changes across any trees of this database, all or nothing. See {@link Batch}. */
+  batch(): Batch
+  /**
+   * Runs `fn`, which reads and writes through the transaction that it is given, and commits its writes together, all or
+   * nothing, if everything that it read still holds then. Otherwise, because another thread changed that meanwhile,
+   * nothing is written and `fn` runs again, from the start; after `retries` further runs ERR_COPPICE_CONFLICT is thrown.
+   * Returns what `fn` returned. Nothing is locked meanwhile.
+   *
+   * So `fn` may run more than once and should have no effects of its own. What it reads in a run that ends in a conflict
+   * may not fit together. What it throws reaches you, with nothing written, unless what it had read did not hold any more:
+   * then it runs again. It must be synchronous: a promise, as an async function returns it, is refused with
+   * ERR_COPPICE_INVALID_ARGUMENT, and nothing is written.
+   *
+   * Reads and writes that go around the transaction, directly to a tree, are no part of it; one that writes to what the
+   * transaction has read is a conflict. A transaction within another one of the same `Database` is refused with
+   * ERR_COPPICE_INVALID_ARGUMENT.
+   *
+   * @example
+   * const id = db.transact((tx) => {
+   *   const next = (tx.get(counters, 'id') ?? 0) + 1
+   *   tx.put(counters, 'id', next)
+   *   return next
+   * })
+   */
+  transact<T>(fn: (tx: Transaction) => T, options?: TransactOptions): T
   /**
    * Resolves when all that was written before the call is on disk, and so survives a power cut. Rejects with
    * ERR_COPPICE_IO where that failed, from when on the database takes no writes (ERR_COPPICE_READ_ONLY). Runs off the

@@ -5,6 +5,8 @@ import { DOUBTFUL, type FailureData, native } from './native/binding.js'
 
 export class Connection {
   open = true
+  /** Whether the function of a transaction is running. */
+  transacting = false
 
   constructor(
     readonly path: string,

@@ -1,5 +1,6 @@
 /** Databases: their trees, their durability, their figures, their end. */
 
+import { type Batch, OpenBatch } from './batch.js'
 import { checkOptions, checkText, describe } from './check.js'
 import {
   bytesEncoding,
@@ -14,6 +15,7 @@ import type { Connection } from './connection.js'
 import { invalid } from './errors.js'
 import type { Bytes } from './key.js'
 import { native } from './native/binding.js'
+import { type Transaction, type TransactOptions, transact } from './transaction.js'
 import { StoredTree, type Tree } from './tree.js'
 
 /** What one checkpoint did. */
@@ -128,6 +130,31 @@ export interface Database extends Disposable, AsyncDisposable {
   tree<V>(name: string, options: { encoding: Codec<V>; keys: 'buffer' }): Tree<V, V, Buffer>
   /** The names of all trees, in byte order of their UTF-8. */
   trees(): string[]
+  /** Begins a batch: changes across any trees of this database, all or nothing. See {@link Batch}. */
+  batch(): Batch
+  /**
+   * Runs `fn`, which reads and writes through the transaction that it is given, and commits its writes together, all or
+   * nothing, if everything that it read still holds then. Otherwise, because another thread changed that meanwhile,
+   * nothing is written and `fn` runs again, from the start; after `retries` further runs ERR_COPPICE_CONFLICT is thrown.
+   * Returns what `fn` returned. Nothing is locked meanwhile.
+   *
+   * So `fn` may run more than once and should have no effects of its own. What it reads in a run that ends in a conflict
+   * may not fit together. What it throws reaches you, with nothing written, unless what it had read did not hold any more:
+   * then it runs again. It must be synchronous: a promise, as an async function returns it, is refused with
+   * ERR_COPPICE_INVALID_ARGUMENT, and nothing is written.
+   *
+   * Reads and writes that go around the transaction, directly to a tree, are no part of it; one that writes to what the
+   * transaction has read is a conflict. A transaction within another one of the same `Database` is refused with
+   * ERR_COPPICE_INVALID_ARGUMENT.
+   *
+   * @example
+   * const id = db.transact((tx) => {
+   *   const next = (tx.get(counters, 'id') ?? 0) + 1
+   *   tx.put(counters, 'id', next)
+   *   return next
+   * })
+   */
+  transact<T>(fn: (tx: Transaction) => T, options?: TransactOptions): T
   /**
    * Resolves when all that was written before the call is on disk, and so survives a power cut. Rejects with
    * ERR_COPPICE_IO where that failed, from when on the database takes no writes (ERR_COPPICE_READ_ONLY). Runs off the
@@ -215,6 +242,15 @@ export class OpenDatabase implements Database {
 
   trees(): string[] {
     return this.#connection.resultOf(native.trees(this.#connection.handle))
+  }
+
+  batch(): Batch {
+    this.#connection.requireOpen()
+    return new OpenBatch(this.#connection)
+  }
+
+  transact<T>(fn: (tx: Transaction) => T, options?: TransactOptions): T {
+    return transact(this.#connection, fn, options)
   }
 
   async flush(): Promise<void> {

@@ -2,7 +2,7 @@
 
 /** Every `code` that a {@link CoppiceError} of this version has. */
 export type CoppiceErrorCode =
-  /** The database was closed, or the iterator's was. */
+  /** The database was closed, or the iterator's was; or the batch or transaction has ended. */
   | 'ERR_COPPICE_CLOSED'
   /** Another process has the database open. */
   | 'ERR_COPPICE_LOCKED'
@@ -16,6 +16,10 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_KEY_TOO_LARGE'
   /** A value of more than 16 MiB (16,777,216 bytes); nothing was done. */
   | 'ERR_COPPICE_VALUE_TOO_LARGE'
+  /** A batch of more than 64 MiB (67,108,864 bytes); nothing was done. */
+  | 'ERR_COPPICE_BATCH_TOO_LARGE'
+  /** Each run of a transaction was in conflict with others' writes; nothing was done. */
+  | 'ERR_COPPICE_CONFLICT'
   /** Bytes on disk fail their check. The message names the file and the place. */
   | 'ERR_COPPICE_CORRUPT'
   /** The database's files are of a format that this version does not read. */

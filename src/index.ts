@@ -1,5 +1,6 @@
 /** The package's public names. */
 
+export type { Batch, BatchResult } from './batch.js'
 export type { Codec } from './codec.js'
 export type { CheckpointReport, Database, DatabasePromises, DatabaseStats } from './database.js'
 export { CoppiceError, type CoppiceErrorCode } from './errors.js'
@@ -8,4 +9,5 @@ export type { Bytes, Key } from './key.js'
 export type { Listing, ListOptions } from './list.js'
 export { type OpenOptions, open } from './open.js'
 export type { Entry, Reader } from './reader.js'
-export type { Condition, Tree } from './tree.js'
+export type { Transaction, TransactOptions } from './transaction.js'
+export type { Condition, RenameOptions, Tree } from './tree.js'

@@ -27,7 +27,8 @@ export type Bytes = Uint8Array | string
 export const MAX_KEY_BYTES = 8192
 /** A string of so many UTF-16 units has no more than MAX_KEY_BYTES bytes. */
 const SURELY_FITS = Math.floor(MAX_KEY_BYTES / 3)
-const MAX_VALUE_BYTES = 16 * 1024 * 1024
+/** The longest value. */
+export const MAX_VALUE_BYTES = 16 * 1024 * 1024
 
 /** The bytes of a key that the addon doubted; throws where it is none. `what` names it in messages. */
 export function keyBytes(what: string, key: unknown): Uint8Array {
@@ -61,6 +62,20 @@ export function valueBytes(what: string, value: unknown): Uint8Array {
   }
   return bytes
 }
+
+/** Whether these are bytes that can be copied and that no other thread can change. */
+export function arePlainBytes(value: unknown): value is Uint8Array {
+  return isUint8Array(value) && !isSharedArrayBuffer(value.buffer) && (lengthOf(value) > 0 || !isDetached(value.buffer))
+}
+
+/** The length of bytes, which no property of the object's own can hide. */
+export function lengthOf(bytes: Uint8Array): number {
+  return lengthGetter.call(bytes)
+}
+
+const lengthGetter = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'length')?.get as (
+  this: Uint8Array,
+) => number
 
 function plainBytes(what: string, value: unknown): Uint8Array {
   if (typeof value === 'string') {

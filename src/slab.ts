@@ -39,6 +39,11 @@ export class Slab {
     markAsUntransferable(this.memory)
   }
 
+  /** Puts bytes at the offset, where there must be room for them. */
+  write(bytes: Uint8Array): void {
+    this.#whole.set(bytes, this.offset)
+  }
+
   /** Bytes that are left for values. */
   get room(): number {
     return this.#whole.length - this.offset

@@ -56,8 +56,22 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
   putMany(entries: Iterable<readonly [Key, In]>): void
   /** Removes a record. False where there was none, or the condition did not hold. */
   delete(key: Key, condition?: Condition): boolean
+  /**
+   * Moves one record to another key, atomically; it has a new version then. False, with nothing changed, where `from` is
+   * absent, or where `to` exists and `overwrite` is not set. The cost does not grow with the value's size.
+   *
+   * From a key to itself is a rename to a key that exists: false, or with `overwrite` true, with a new version.
+   */
+  rename(from: Key, to: Key, options?: RenameOptions): boolean
 }
 
+/** How a record is renamed. */
+export interface RenameOptions {
+  /** Replace a record that is there. Default false. */
+  overwrite?: boolean
+}
+
+const RENAME_OPTIONS = ['overwrite'] as const
 const CONDITION_OPTIONS = ['ifVersion', 'ifAbsent'] as const
 
 /** `record` has the version (a little-endian double) in front of the value. */
@@ -67,7 +81,25 @@ const VERSION_BYTES = 8
 const BULK_ENTRIES = 4096
 const BULK_BYTES = 4 * 1024 * 1024
 
+/** A tree as batches and transactions see it. */
+export interface TreeParts {
+  readonly connection: Connection
+  readonly id: number
+  readonly name: string
+  readonly encoding: Encoding<unknown, unknown>
+}
+
+/** The parts of a tree; undefined for what is none, proxies of trees included. */
+export let partsOf: (tree: unknown) => TreeParts | undefined
+
 export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
+  static {
+    partsOf = (tree) => {
+      if (typeof tree !== 'object' || tree === null || !(#connection in tree)) return undefined
+      return { connection: tree.#connection, id: tree.#tree, name: tree.name, encoding: tree.#encoding }
+    }
+  }
+
   readonly name: string
   readonly #connection: Connection
   readonly #database: number
@@ -269,14 +301,31 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
       native.delete(database, tree, bytes, kind, version)
     return this.#withKey('key', key, removed, again) === 1
   }
+
+  rename(from: Key, to: Key, options?: RenameOptions): boolean {
+    const overwrite = checkRename(options) ? 1 : 0
+    let code = native.rename(this.#database, this.#tree, from, to, overwrite)
+    if (code === DOUBTFUL) {
+      const plain = [keyBytes('from', from), keyBytes('to', to)] as const
+      code = native.rename(this.#database, this.#tree, ...plain, overwrite)
+    }
+    if (code < 0) throw this.#connection.failure(code)
+    return code === 1
+  }
 }
 
-interface CheckedCondition {
+/** Whether the record that is there is to be replaced. */
+export function checkRename(options: RenameOptions | undefined): boolean {
+  const { overwrite } = checkOptions('rename options', options, RENAME_OPTIONS)
+  return checkBoolean('overwrite', overwrite, false)
+}
+
+export interface CheckedCondition {
   kind: ConditionKind
   version: number
 }
 
-function checkCondition(condition: Condition | undefined): CheckedCondition {
+export function checkCondition(condition: Condition | undefined): CheckedCondition {
   if (condition === undefined) return { kind: conditionKind.always, version: 0 }
   const { ifVersion, ifAbsent } = checkOptions('condition', condition, CONDITION_OPTIONS)
   const absent = checkBoolean('ifAbsent', ifAbsent, false)

@@ -68,6 +68,8 @@ interface Binding {
   stats(database: number): StatsData | FailureData
   close(database: number): boolean | FailureData
   flush(database: number): Promise<boolean | FailureData>
+  /** Waits for what was written before the call; where the durability is 'none', not at all. */
+  persist(database: number): Promise<boolean | FailureData>
   checkpoint(database: number): Promise<CheckpointData | FailureData>
   closeAsync(database: number): Promise<boolean | FailureData>
   takeFailure(): FailureData | null
@@ -78,9 +80,12 @@ interface Binding {
   has(database: number, tree: number, key: Argument): number
   put(database: number, tree: number, key: Argument, value: Argument, condition: ConditionKind, version: number): number
   delete(database: number, tree: number, key: Argument, condition: ConditionKind, version: number): number
+  rename(database: number, tree: number, from: Argument, to: Argument, overwrite: number): number
   count(database: number, tree: number, prefix: Argument): number
   isEmpty(database: number, tree: number, prefix: Argument): number
   putMany(database: number, tree: number, keys: Argument[], values: Argument[], count: number): number
+  /** A batch, encoded as src/operations.ts does: its version, or REFUSED and which operation did not hold. */
+  commit(database: number, bytes: Uint8Array, length: number, count: number, settle: number): number
   /** A page: its keys end to end; a code where it failed. */
   scan(
     database: number,
@@ -117,8 +122,11 @@ export const DOUBTFUL = -3
 /** At or below this, `TOO_SMALL - code` is how many bytes the value needs; the room given has fewer. */
 export const TOO_SMALL = -16
 
-/** When a put or a delete takes effect. */
-export const conditionKind = { always: 0, ifAbsent: 1, ifVersion: 2 } as const
+/** At or below this, the condition of a batch's operation `REFUSED - code` did not hold. */
+export const REFUSED = -16
+
+/** When a put or a delete takes effect. `ifPresent` is for batches only. */
+export const conditionKind = { always: 0, ifAbsent: 1, ifVersion: 2, ifPresent: 3 } as const
 
 export type ConditionKind = (typeof conditionKind)[keyof typeof conditionKind]
 

@@ -172,6 +172,12 @@ pub fn flush(env: Env, database: u32) -> AsyncTask<Work> {
     Work::start(&env, database, Work::Flush)
 }
 
+/// Resolves with true when what was written before the call is on disk; where the database's durability is `none`, at once.
+#[napi(catch_unwind, ts_return_type = "Promise<boolean | FailureData>")]
+pub fn persist(env: Env, database: u32) -> AsyncTask<Work> {
+    Work::start(&env, database, Work::Persist)
+}
+
 /// Resolves with the round's figures when all that was written before the call is in the blob store.
 #[napi(catch_unwind, ts_return_type = "Promise<CheckpointData | FailureData>")]
 pub fn checkpoint(env: Env, database: u32) -> AsyncTask<Work> {
@@ -193,6 +199,8 @@ pub fn close_async(env: Env, database: u32) -> AsyncTask<Work> {
 pub enum Work {
     /// Syncs the journal.
     Flush(Started),
+    /// Syncs the journal for a write that was made already.
+    Persist(Started),
     /// Makes a checkpoint.
     Checkpoint(Started),
     /// Closes a database whose handle is gone already.
@@ -219,6 +227,7 @@ impl Work {
     fn run(self) -> Result<Option<CheckpointReport>, Failure> {
         match self {
             Self::Flush(Started(database)) => Ok(database.flush().map(|()| None)?),
+            Self::Persist(Started(database)) => Ok(database.persist().map(|()| None)?),
             Self::Checkpoint(Started(database)) => Ok(database.checkpoint().map(Some)?),
             Self::Close(Closing(database)) => Ok(database.close_when_idle().map(|()| None)?),
             Self::Done => Ok(None),

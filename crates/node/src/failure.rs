@@ -75,6 +75,7 @@ fn name(code: ErrorCode) -> &'static str {
         ErrorCode::InvalidArgument => "ERR_COPPICE_INVALID_ARGUMENT",
         ErrorCode::KeyTooLarge => "ERR_COPPICE_KEY_TOO_LARGE",
         ErrorCode::ValueTooLarge => "ERR_COPPICE_VALUE_TOO_LARGE",
+        ErrorCode::BatchTooLarge => "ERR_COPPICE_BATCH_TOO_LARGE",
         ErrorCode::Corrupt => "ERR_COPPICE_CORRUPT",
         ErrorCode::IncompatibleFormat => "ERR_COPPICE_INCOMPATIBLE_FORMAT",
         ErrorCode::Io => "ERR_COPPICE_IO",

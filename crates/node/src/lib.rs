@@ -6,7 +6,7 @@
 //! functions here are made.
 //!
 //! Two planes. The *control plane* (`control`: open, close, flush, stats, …) uses `#[napi]` and may allocate, lock and
-//! make promises. The *hot plane* (`point`, `page`, `bulk`) is a few plain functions over raw Node-API (`raw`) with
+//! make promises. The *hot plane* (`point`, `page`, `bulk`, `batch`) is a few plain functions over raw Node-API (`raw`) with
 //! integer handles: one call per operation, no object made, nothing allocated on the way of a get.
 //!
 //! What every entry keeps:
@@ -14,6 +14,7 @@
 //! - No panic leaves Rust: it becomes `ERR_COPPICE_INTERNAL`.
 //! - Bytes are copied in before a call returns and copied out; no engine memory is ever visible to JavaScript.
 
+mod batch;
 mod bulk;
 pub mod control;
 mod failure;
@@ -38,9 +39,11 @@ pub fn initialize(exports: Object<'_>, env: Env) -> napi::Result<()> {
     raw::export::<point::Has>(&env, &exports, &instance)?;
     raw::export::<point::Put>(&env, &exports, &instance)?;
     raw::export::<point::Delete>(&env, &exports, &instance)?;
+    raw::export::<point::Rename>(&env, &exports, &instance)?;
     raw::export::<point::Count>(&env, &exports, &instance)?;
     raw::export::<point::IsEmpty>(&env, &exports, &instance)?;
     raw::export::<bulk::PutMany>(&env, &exports, &instance)?;
+    raw::export::<batch::Commit>(&env, &exports, &instance)?;
     raw::export::<page::Scan>(&env, &exports, &instance)?;
     raw::export::<page::List>(&env, &exports, &instance)?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Operations on one key: get, record, has, put, delete; and the counts over a prefix.
+//! Operations on one key: get, record, has, put, delete, rename; and the counts over a prefix.
 
 use std::ffi::CStr;
 
@@ -110,6 +110,24 @@ impl Operation for Delete {
         let database = call.instance.borrow(call.integer(0)?)?;
         let removed = database.delete(TreeId(call.integer(1)?), key, condition(call, 3)?)?;
         Ok(Reply::Integer(removed.into()))
+    }
+}
+
+/// `rename(database, tree, from, to, overwrite)`: 1 where a record was moved, else 0.
+pub(crate) struct Rename;
+
+impl Operation for Rename {
+    const NAME: &'static CStr = c"rename";
+    const ARGUMENTS: usize = 5;
+
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        let mut scratch = call.instance.scratch()?;
+        let scratch = &mut *scratch;
+        let from = call.key(2, &mut scratch.key)?;
+        let to = call.key(3, &mut scratch.lower)?;
+        let database = call.instance.borrow(call.integer(0)?)?;
+        let moved = database.rename(TreeId(call.integer(1)?), from, to, call.integer(4)? != 0)?;
+        Ok(Reply::Integer(moved.into()))
     }
 }
 

@@ -41,7 +41,7 @@ mod code {
     /// A key or value needs a closer look in TypeScript: wrong type, too long, shared or detached memory, or a string
     /// that may hold a lone surrogate.
     pub(super) const DOUBTFUL: i32 = -3;
-    /// `-16 - n`: the value needs n bytes and the room given has fewer.
+    /// `-16 - n`: the value needs n bytes and the room given has fewer; of a batch, operation n's condition did not hold.
     pub(super) const TOO_SMALL: f64 = -16.0;
 }
 
@@ -65,6 +65,8 @@ pub(crate) enum Reply<'call> {
     Absent,
     /// A value of so many bytes does not fit the room given.
     TooSmall(usize),
+    /// The condition of this operation of a batch did not hold.
+    Refused(usize),
     /// A string.
     Text(Text<'call>),
 }
@@ -152,7 +154,7 @@ unsafe extern "C" fn enter<O: Operation>(env: sys::napi_env, info: sys::napi_cal
         Ok(Reply::Integer(value)) => call.unsigned(value),
         Ok(Reply::Number(value)) => call.double(value as f64),
         Ok(Reply::Absent) => call.signed(code::ABSENT),
-        Ok(Reply::TooSmall(needed)) => call.double(code::TOO_SMALL - needed as f64),
+        Ok(Reply::TooSmall(number) | Reply::Refused(number)) => call.double(code::TOO_SMALL - number as f64),
         Ok(Reply::Text(text)) => text.value,
         Err(Stop::Doubtful) => call.signed(code::DOUBTFUL),
         Err(Stop::Failed(failure)) => {
@@ -206,6 +208,11 @@ impl<'call> Call<'call> {
     #[inline]
     pub(crate) fn value<'v>(&'v self, index: usize, buffer: &'v mut Vec<u8>) -> Result<&'v [u8], Stop> {
         self.read_value(self.argument(index)?, buffer)
+    }
+
+    /// An argument that is bytes, as they lie.
+    pub(crate) fn bytes(&self, index: usize) -> Result<&[u8], Stop> {
+        self.view(self.argument(index)?)
     }
 
     /// Appends the key at `position` of the array that is the argument; its length.
