@@ -111,9 +111,18 @@ impl MemoryMapping {
     fn copy_to(&self, start: usize, into: &mut [u8]) -> usize {
         let count = self.bytes().saturating_sub(start).min(into.len());
         let words = self.0.iter().skip(start / WORD_BYTES);
-        let bytes = words.flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
-        for (to, from) in into.iter_mut().zip(bytes.skip(start % WORD_BYTES)) {
-            *to = from;
+        let mut rest = into.get_mut(..count).unwrap_or_default();
+        let mut skip = start % WORD_BYTES;
+        for word in words {
+            let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+            let bytes = bytes.get(skip..).unwrap_or_default();
+            skip = 0;
+            let (to, behind) = rest.split_at_mut(bytes.len().min(rest.len()));
+            if to.is_empty() {
+                break;
+            }
+            to.copy_from_slice(bytes.get(..to.len()).unwrap_or_default());
+            rest = behind;
         }
         count
     }

@@ -199,6 +199,7 @@ impl Engine {
     /// Lets others open the folder.
     fn unlock(&self) {
         if let Some(durable) = &self.durable {
+            durable.journal.close();
             durable.lock.lock().take();
         }
     }

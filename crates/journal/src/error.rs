@@ -24,6 +24,15 @@ pub enum Error {
         /// What the operating system said.
         source: Arc<io::Error>,
     },
+    /// A segment to append to could not be made, for a reason other than a full disk: a folder that may not be written
+    /// to, say. Nothing was appended; the same append may be tried again.
+    #[error("{context}: {source}")]
+    Unwritten {
+        /// What was being done, with the file's name.
+        context: String,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
     /// An earlier write or sync failed: nothing was done, and nothing will be until the journal is opened anew.
     #[error("the journal takes no more writes since an earlier failure: {context}: {source}")]
     Poisoned {

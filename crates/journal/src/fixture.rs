@@ -4,16 +4,17 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     convert::Infallible,
     io::{self, ErrorKind},
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use coppice_disk::{Disk, DiskFile};
+use coppice_disk::{Disk, DiskFile, MappedFile};
 use parking_lot::Mutex;
 
-use crate::{Error, Journal, JournalOptions, Op, OpenError, Recovered};
+use crate::{Error, Journal, JournalOptions, Op, OpenError, Recovered, header::RECORDS_OFFSET};
 
 pub(crate) const DATABASE: u128 = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
 
@@ -24,6 +25,7 @@ const SECTOR_BYTES: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Create,
+    Allocate,
     Write,
     SetLen,
     Sync,
@@ -32,12 +34,13 @@ pub(crate) enum Call {
     SyncFolder,
 }
 
-/// A disk in memory that knows what was synced. Clones share it.
+/// A disk in memory that knows what was synced. Clones share it. The default one gives no mappings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TestDisk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
+    maps: bool,
     files: Vec<File>,
     names: BTreeMap<String, usize>,
     synced_names: BTreeMap<String, usize>,
@@ -48,10 +51,42 @@ struct State {
     calls: Vec<Call>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct File {
-    current: Vec<u8>,
+    written: Vec<u8>,
     synced: Vec<u8>,
+    mapped: Option<Arc<[AtomicU64]>>,
+}
+
+impl File {
+    fn new(bytes: &[u8]) -> Self {
+        Self {
+            written: bytes.to_vec(),
+            synced: bytes.to_vec(),
+            mapped: None,
+        }
+    }
+
+    /// What the operating system would read.
+    fn current(&self) -> Vec<u8> {
+        match &self.mapped {
+            Some(words) => words
+                .iter()
+                .flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes())
+                .collect(),
+            None => self.written.clone(),
+        }
+    }
+}
+
+impl Clone for File {
+    fn clone(&self) -> Self {
+        Self {
+            written: self.current(),
+            synced: self.synced.clone(),
+            mapped: None,
+        }
+    }
 }
 
 impl State {
@@ -79,6 +114,17 @@ impl State {
 }
 
 impl TestDisk {
+    /// One that gives mappings.
+    pub(crate) fn mapping() -> Self {
+        let disk = Self::default();
+        disk.0.lock().maps = true;
+        disk
+    }
+
+    pub(crate) fn maps(&self) -> bool {
+        self.0.lock().maps
+    }
+
     /// Fails the call of that kind that comes after `pass` others. A failing write gets `partial` bytes done.
     pub(crate) fn fail(&self, call: Call, pass: usize, kind: ErrorKind, partial: usize) {
         self.0.lock().faults = [(call, pass, kind, partial)].into();
@@ -103,6 +149,7 @@ impl TestDisk {
     pub(crate) fn after_kill(&self) -> Self {
         let state = self.0.lock();
         Self(Arc::new(Mutex::new(State {
+            maps: state.maps,
             files: state.files.clone(),
             names: state.names.clone(),
             synced_names: state.synced_names.clone(),
@@ -113,7 +160,10 @@ impl TestDisk {
     /// The disk after a power cut: of what was not synced, names, lengths and sectors persist each as `coin` says.
     pub(crate) fn after_power_cut(&self, coin: &mut dyn FnMut() -> bool) -> Self {
         let state = self.0.lock();
-        let mut survivor = State::default();
+        let mut survivor = State {
+            maps: state.maps,
+            ..State::default()
+        };
         let all = state.names.keys().chain(state.synced_names.keys());
         let all: BTreeSet<&String> = all.collect();
         for name in all {
@@ -121,23 +171,21 @@ impl TestDisk {
             let id = if now == before || coin() { now } else { before };
             if let Some(&id) = id {
                 let file = &state.files[id];
-                let longest = file.current.len().max(file.synced.len());
+                let current = file.current();
+                let longest = current.len().max(file.synced.len());
                 let mut bytes = file.synced.clone();
                 bytes.resize(longest, 0);
-                for start in (0..file.current.len()).step_by(SECTOR_BYTES) {
-                    let range = start..(start + SECTOR_BYTES).min(file.current.len());
-                    if coin() {
-                        bytes[range.clone()].copy_from_slice(&file.current[range]);
+                for start in (0..current.len()).step_by(SECTOR_BYTES) {
+                    let range = start..(start + SECTOR_BYTES).min(current.len());
+                    if bytes[range.clone()] != current[range.clone()] && coin() {
+                        bytes[range.clone()].copy_from_slice(&current[range]);
                     }
                 }
                 if coin() {
                     bytes.truncate(file.synced.len());
                 }
                 survivor.names.insert(name.clone(), survivor.files.len());
-                survivor.files.push(File {
-                    synced: bytes.clone(),
-                    current: bytes,
-                });
+                survivor.files.push(File::new(&bytes));
             }
         }
         survivor.synced_names = survivor.names.clone();
@@ -146,17 +194,14 @@ impl TestDisk {
 
     pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         let state = self.0.lock();
-        state.files[state.names[name]].current.clone()
+        state.files[state.names[name]].current()
     }
 
     /// Puts a file in place, synced.
     pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
         let mut state = self.0.lock();
         let id = state.files.len();
-        state.files.push(File {
-            current: bytes.to_vec(),
-            synced: bytes.to_vec(),
-        });
+        state.files.push(File::new(bytes));
         state.names.insert(name.to_owned(), id);
         state.synced_names.insert(name.to_owned(), id);
     }
@@ -224,7 +269,16 @@ struct TestFile {
 impl DiskFile for TestFile {
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
         let state = self.disk.0.lock();
-        let rest = state.files[self.id].current.get(offset as usize..).unwrap_or_default();
+        let file = &state.files[self.id];
+        let current;
+        let bytes = match file.mapped {
+            Some(_) => {
+                current = file.current();
+                &current
+            }
+            None => &file.written,
+        };
+        let rest = bytes.get(offset as usize..).unwrap_or_default();
         let count = rest.len().min(into.len());
         into[..count].copy_from_slice(&rest[..count]);
         Ok(count)
@@ -236,12 +290,13 @@ impl DiskFile for TestFile {
             Ok(()) => (Ok(()), bytes.len()),
             Err((error, partial)) => (Err(error), partial.min(bytes.len())),
         };
-        let current = &mut state.files[self.id].current;
+        let file = &mut state.files[self.id];
+        assert!(file.mapped.is_none(), "a mapped file is written through its mapping");
         let end = offset as usize + count;
-        if current.len() < end {
-            current.resize(end, 0);
+        if file.written.len() < end {
+            file.written.resize(end, 0);
         }
-        current[offset as usize..end].copy_from_slice(&bytes[..count]);
+        file.written[offset as usize..end].copy_from_slice(&bytes[..count]);
         result
     }
 
@@ -253,25 +308,80 @@ impl DiskFile for TestFile {
         let mut state = self.disk.0.lock();
         state.enter(Call::Sync).map_err(|(error, _)| error)?;
         let file = &mut state.files[self.id];
-        file.synced = file.current.clone();
+        file.synced = file.current();
         Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.disk.0.lock().files[self.id].current.len() as u64)
+        let state = self.disk.0.lock();
+        let file = &state.files[self.id];
+        Ok(file.mapped.as_ref().map_or(file.written.len(), |words| words.len() * 8) as u64)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         state.enter(Call::SetLen).map_err(|(error, _)| error)?;
-        state.files[self.id].current.resize(len as usize, 0);
+        state.files[self.id].written.resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let mut state = self.disk.0.lock();
+        state.enter(Call::Allocate).map_err(|(error, _)| error)?;
+        state.files[self.id].written.resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn map(&self, len: u64) -> io::Result<Option<Arc<dyn MappedFile>>> {
+        let mut state = self.disk.0.lock();
+        if !state.maps {
+            return Ok(None);
+        }
+        let file = &mut state.files[self.id];
+        assert_eq!(file.written.len() as u64, len);
+        let words = file.written.as_chunks::<8>().0.iter();
+        let words: Arc<[AtomicU64]> = words.map(|bytes| AtomicU64::new(u64::from_ne_bytes(*bytes))).collect();
+        file.mapped = Some(Arc::clone(&words));
+        Ok(Some(Arc::new(TestMapping {
+            disk: self.disk.clone(),
+            id: self.id,
+            words,
+        })))
+    }
+}
+
+#[derive(Debug)]
+struct TestMapping {
+    disk: TestDisk,
+    id: usize,
+    words: Arc<[AtomicU64]>,
+}
+
+impl MappedFile for TestMapping {
+    fn words(&self) -> &[AtomicU64] {
+        &self.words
+    }
+
+    fn sync(&self, range: Range<usize>) -> io::Result<()> {
+        let mut state = self.disk.0.lock();
+        state.enter(Call::Sync).map_err(|(error, _)| error)?;
+        let file = &mut state.files[self.id];
+        let current = file.current();
+        file.synced[range.clone()].copy_from_slice(&current[range]);
+        Ok(())
+    }
+
+    fn populate(&self, range: Range<usize>) -> io::Result<()> {
+        assert!(range.end <= self.words.len() * 8);
         Ok(())
     }
 }
 
 /// Options under which every segment gets the same salt, so that two journals can be compared byte by byte.
 pub(crate) fn same_salt_options() -> JournalOptions {
-    JournalOptions::new(|| 4)
+    let mut options = JournalOptions::new(|| 4);
+    options.keeper = false;
+    options
 }
 
 /// Options with small segments and salts that never repeat within a test run.
@@ -279,7 +389,19 @@ pub(crate) fn options(segment_bytes: u64) -> JournalOptions {
     static SALT: AtomicU64 = AtomicU64::new(1);
     let mut options = JournalOptions::new(|| SALT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     options.segment_bytes = segment_bytes;
+    options.keeper = false;
     options
+}
+
+/// Room for `count` records of `record_bytes` each in a segment.
+pub(crate) fn room_for(count: u64, record_bytes: u64) -> u64 {
+    RECORDS_OFFSET as u64 + count * record_bytes
+}
+
+/// Runs a check on a disk that gives mappings and on one that does not.
+pub(crate) fn on_both(check: impl Fn(TestDisk)) {
+    check(TestDisk::default());
+    check(TestDisk::mapping());
 }
 
 pub(crate) fn create(disk: &TestDisk, segment_bytes: u64) -> Journal {
@@ -299,7 +421,7 @@ pub(crate) fn open(disk: &TestDisk, cut: u64) -> Result<(Journal, Recovered, See
         seen.push((sequence, key.to_vec(), value.to_vec()));
         Ok(())
     };
-    match Journal::open(Arc::new(disk.clone()), options(1 << 20), DATABASE, cut, &mut apply) {
+    match Journal::open(Arc::new(disk.clone()), options(4096), DATABASE, cut, &mut apply) {
         Ok((journal, recovered)) => Ok((journal, recovered, seen)),
         Err(OpenError::Journal(error)) => Err(error),
         Err(OpenError::Apply { error, .. }) => match error {},

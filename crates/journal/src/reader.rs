@@ -8,7 +8,7 @@ use std::{io, sync::Arc};
 use coppice_disk::DiskFile;
 
 use crate::{
-    header::{HEADER_BYTES, SegmentKey},
+    header::{RECORDS_OFFSET, SegmentKey},
     record::{ALIGNMENT, RECORD_HEADER_BYTES, RecordHeader},
 };
 
@@ -20,7 +20,7 @@ pub(crate) struct SegmentReader {
     window: Window,
     key: SegmentKey,
     position: u64,
-    chain: u64,
+    last_digest: u64,
 }
 
 /// What stands at the reader's position.
@@ -43,16 +43,18 @@ pub(crate) enum Step<'a> {
 }
 
 /// What stands behind an invalid record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Behind {
+    /// Whether there is anything but zeros.
+    pub(crate) any: bool,
     /// The first record header, by its sequence number.
     pub(crate) first: Option<u64>,
-    /// The first record that says that the invalid one was on disk: its offset.
+    /// The offset of the first record that says that the invalid one was on disk.
     pub(crate) witness: Option<u64>,
 }
 
 impl SegmentReader {
-    /// A reader of the records between the header and `limit`, which is not beyond the file's end.
+    /// A reader of the records between the opening and `limit`, which is not beyond the file's end.
     pub(crate) fn new(file: Arc<dyn DiskFile>, key: SegmentKey, limit: u64) -> Self {
         Self {
             window: Window {
@@ -62,9 +64,14 @@ impl SegmentReader {
                 buffer: Vec::new(),
             },
             key,
-            position: HEADER_BYTES as u64,
-            chain: key.0,
+            position: RECORDS_OFFSET as u64,
+            last_digest: key.0,
         }
+    }
+
+    /// Goes to where a record should begin.
+    pub(crate) fn skip_to(&mut self, position: u64) {
+        self.position = position;
     }
 
     /// Where the next record begins.
@@ -72,9 +79,9 @@ impl SegmentReader {
         self.position
     }
 
-    /// The digest of the last record read, or the header's.
-    pub(crate) fn chain(&self) -> u64 {
-        self.chain
+    /// The digest of the last record read, or the segment's key.
+    pub(crate) fn last_digest(&self) -> u64 {
+        self.last_digest
     }
 
     /// Reads the next record.
@@ -93,10 +100,10 @@ impl SegmentReader {
         let Some(record) = self.window.bytes(offset, bytes)? else {
             return Ok(Step::Invalid("the record is longer than the rest"));
         };
-        let Some((payload, digest)) = header.verify(record, self.chain, self.key) else {
+        let Some(payload) = header.verify(record) else {
             return Ok(Step::Invalid("the record fails its digest"));
         };
-        self.chain = digest;
+        self.last_digest = header.digest;
         self.position += bytes as u64;
         Ok(Step::Record {
             offset,
@@ -107,29 +114,36 @@ impl SegmentReader {
         })
     }
 
-    /// Looks for records behind the reader's position, where record `sequence` should stand and something invalid does.
-    /// Finds headers only: a digest can be checked only with that of the record before.
-    pub(crate) fn look_behind(&mut self, sequence: u64) -> io::Result<Behind> {
+    /// Looks for records at the reader's position and behind it, where record `sequence` is missing. Records with
+    /// numbers beyond `farthest` cannot have got there. Finds headers: a record torn in its payload is a witness too.
+    pub(crate) fn look_behind(&mut self, sequence: u64, farthest: u64) -> io::Result<Behind> {
         let mut behind = Behind::default();
         let mut offset = self.position;
-        loop {
-            offset += ALIGNMENT as u64;
+        while let Some(words) = self.window.words(offset)? {
+            // Most of what is looked at is room that was never used.
+            let zeros = words.iter().take_while(|word| **word == [0; ALIGNMENT]).count();
+            let all = words.len();
+            offset += (zeros * ALIGNMENT) as u64;
+            if zeros == all {
+                continue;
+            }
+            behind.any = true;
             let Some(header) = self.window.header(offset)? else {
                 return Ok(behind);
             };
-            // A chance hit would also have to have a sequence number that can have got there.
-            let farthest = (offset - self.position) / RECORD_HEADER_BYTES as u64;
-            let Some(header) = RecordHeader::parse(header, offset, self.key)
-                .filter(|header| header.sequence > sequence && header.sequence - sequence <= farthest)
-            else {
-                continue;
-            };
-            behind.first.get_or_insert(header.sequence);
-            if header.durable_upto.is_some_and(|durable_upto| durable_upto >= sequence) {
-                behind.witness = Some(offset);
-                return Ok(behind);
+            let header = RecordHeader::parse(header, offset, self.key)
+                .filter(|header| header.sequence > sequence && header.sequence <= farthest);
+            if let Some(header) = header {
+                behind.first.get_or_insert(header.sequence);
+                if header.durable_upto.is_some_and(|durable_upto| durable_upto >= sequence) {
+                    behind.witness = Some(offset);
+                    return Ok(behind);
+                }
             }
+            offset += ALIGNMENT as u64;
         }
+        behind.any |= self.window.rest_is_not_zero(offset)?;
+        Ok(behind)
     }
 }
 
@@ -161,6 +175,22 @@ impl Window {
         }
         let from = (offset - self.start) as usize;
         Ok(self.buffer.get(from..from + count))
+    }
+
+    /// As many whole words as there are in one piece from `offset` on; `None` behind the last one.
+    fn words(&mut self, offset: u64) -> io::Result<Option<&[[u8; ALIGNMENT]]>> {
+        if self.bytes(offset, ALIGNMENT)?.is_none() {
+            return Ok(None);
+        }
+        let from = (offset - self.start) as usize;
+        Ok(self.buffer.get(from..).map(|bytes| bytes.as_chunks().0))
+    }
+
+    /// Whether one of the last bytes, fewer than a word, is not zero.
+    fn rest_is_not_zero(&mut self, offset: u64) -> io::Result<bool> {
+        let rest = self.limit.saturating_sub(offset) as usize;
+        let bytes = self.bytes(offset, rest)?;
+        Ok(bytes.is_some_and(|bytes| bytes.iter().any(|&byte| byte != 0)))
     }
 
     fn header(&mut self, offset: u64) -> io::Result<Option<&[u8; RECORD_HEADER_BYTES]>> {

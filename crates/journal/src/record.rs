@@ -1,9 +1,12 @@
-//! The frame around a payload: 32 bytes that are checked by themselves, and a digest that chains.
+//! The frame around a payload: 32 bytes that are checked by themselves, and a digest of all of it in its place.
+//!
+//! What takes time, copying the payload and its digest, needs no place and is done before a record has one ([`encode`]).
+//! What depends on the place is one short hash ([`seal`]).
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::{header::SegmentKey, op::Op, segment::Fields};
 
@@ -14,7 +17,7 @@ pub(crate) const RECORD_HEADER_BYTES: usize = 32;
 /// Records begin at multiples of this.
 pub(crate) const ALIGNMENT: usize = 8;
 
-/// What the header check and the digest cover of the header.
+/// What the header check covers of the header.
 const COVERED_BYTES: usize = 20;
 /// Stands for every durable lag that does not fit.
 const LAG_UNKNOWN: u32 = u32::MAX;
@@ -35,25 +38,26 @@ pub(crate) struct RecordHeader {
     pub(crate) sequence: u64,
     /// The highest sequence number that was on disk when this record was written, as far as the record tells.
     pub(crate) durable_upto: Option<u64>,
+    pub(crate) digest: u64,
     payload_bytes: usize,
-    covered: [u8; COVERED_BYTES],
-    digest: u64,
+    /// What the header and its place make of the digest.
+    mark: u64,
 }
 
 impl RecordHeader {
     /// Reads the header at `offset` in its segment. `None`: nothing that was written there.
     pub(crate) fn parse(bytes: &[u8; RECORD_HEADER_BYTES], offset: u64, key: SegmentKey) -> Option<Self> {
-        let covered = *bytes.first_chunk::<COVERED_BYTES>()?;
         let mut fields = Fields(bytes);
         let payload_bytes = fields.u32()? as usize;
-        let [kind, zero, _, _] = fields.array()?;
+        let [kind, zero @ ..] = fields.array::<4>()?;
         let sequence = fields.u64()?;
         let lag = fields.u32()?;
         // First what costs nothing: this runs on every eighth byte of a torn tail.
-        if payload_bytes > MAX_PAYLOAD_BYTES || kind == 0 || zero != 0 || sequence == 0 {
+        if payload_bytes > MAX_PAYLOAD_BYTES || kind == 0 || zero != [0; 3] || sequence == 0 {
             return None;
         }
-        if fields.u32()? != header_check(&covered, offset, key) {
+        let mark = mark(bytes.first_chunk()?, offset, key);
+        if fields.u32()? != mark as u32 {
             return None;
         }
         Some(Self {
@@ -62,9 +66,9 @@ impl RecordHeader {
             durable_upto: (lag != LAG_UNKNOWN)
                 .then(|| sequence.checked_sub(u64::from(lag)))
                 .flatten(),
-            payload_bytes,
-            covered,
             digest: fields.u64()?,
+            payload_bytes,
+            mark,
         })
     }
 
@@ -73,61 +77,85 @@ impl RecordHeader {
         record_bytes(self.payload_bytes)
     }
 
-    /// The payload and the record's digest, from the record's bytes, header and padding included, and the digest of the
-    /// record before it. `None`: the digest is not that of these bytes, or the padding is not zero.
-    pub(crate) fn verify<'a>(&self, record: &'a [u8], chain: u64, key: SegmentKey) -> Option<(&'a [u8], u64)> {
+    /// The payload, from the record's bytes, header and padding included. `None`: the digest is not that of these bytes,
+    /// or the padding is not zero.
+    pub(crate) fn verify<'a>(&self, record: &'a [u8]) -> Option<&'a [u8]> {
         let (_, body) = record.split_at_checked(RECORD_HEADER_BYTES)?;
         let (payload, padding) = body.split_at_checked(self.payload_bytes)?;
-        let sound = padding.iter().all(|&byte| byte == 0) && digest(&self.covered, payload, chain, key) == self.digest;
-        sound.then_some((payload, self.digest))
+        let sound = padding.iter().all(|&byte| byte == 0) && xxh3_64(payload) ^ self.mark == self.digest;
+        sound.then_some(payload)
     }
 }
 
-/// Where in its segment, and behind what, a record is written.
+/// Where in its segment, and with what number, the first of some records is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) offset: u64,
-    pub(crate) chain: u64,
     pub(crate) key: SegmentKey,
-    pub(crate) attempt: u16,
+    pub(crate) sequence: u64,
+    pub(crate) durable_upto: u64,
 }
 
-/// Appends one record to `into` and returns its digest. The caller has checked the payload's size.
-pub(crate) fn encode(into: &mut Vec<u8>, op: &Op<'_>, sequence: u64, durable_upto: u64, place: Place) -> u64 {
-    let lag = u32::try_from(sequence.saturating_sub(durable_upto)).unwrap_or(LAG_UNKNOWN);
+/// Appends one record to `into`, all of it but what depends on its place: its payload's digest stands where that of the
+/// record will. The caller has checked the payload's size.
+pub(crate) fn encode(into: &mut Vec<u8>, op: &Op<'_>) {
     let payload_bytes = op.payload_bytes();
     let start = into.len();
-    into.extend_from_slice(&(payload_bytes as u32).to_le_bytes());
-    into.extend_from_slice(&[op.kind(), 0]);
-    into.extend_from_slice(&place.attempt.to_le_bytes());
-    into.extend_from_slice(&sequence.to_le_bytes());
-    into.extend_from_slice(&lag.to_le_bytes());
-    let covered: [u8; COVERED_BYTES] = into.last_chunk().copied().unwrap_or_default();
-    into.extend_from_slice(&header_check(&covered, place.offset, place.key).to_le_bytes());
-    // The digest's place, until the payload stands behind it in one piece.
-    into.extend_from_slice(&[0; 8]);
+    let end = start + record_bytes(payload_bytes);
+    into.reserve(end - start);
+    let mut header = [0; RECORD_HEADER_BYTES];
+    header[..4].copy_from_slice(&(payload_bytes as u32).to_le_bytes());
+    header[4] = op.kind();
+    into.extend_from_slice(&header);
     op.encode(into);
-    let payload = into.get(start + RECORD_HEADER_BYTES..).unwrap_or_default();
-    let digest = digest(&covered, payload, place.chain, place.key);
-    if let Some(to) = into.get_mut(start + RECORD_HEADER_BYTES - 8..start + RECORD_HEADER_BYTES) {
-        to.copy_from_slice(&digest.to_le_bytes());
+    let payload_digest = xxh3_64(into.get(start + RECORD_HEADER_BYTES..).unwrap_or_default());
+    into.resize(end, 0);
+    let header = into.get_mut(start..).and_then(<[u8]>::first_chunk_mut);
+    if let Some(header) = header {
+        *digest_of(header) = payload_digest.to_le_bytes();
     }
-    into.resize(start + record_bytes(payload_bytes), 0);
+}
+
+/// Gives encoded records their place, one behind the other, and returns the last one's digest; `None` if there are none.
+pub(crate) fn seal(mut records: &mut [u8], place: Place) -> Option<u64> {
+    let Place {
+        mut offset,
+        key,
+        mut sequence,
+        durable_upto,
+    } = place;
+    let mut last = None;
+    while let Some(header) = records.first_chunk_mut::<RECORD_HEADER_BYTES>() {
+        let lag = u32::try_from(sequence.saturating_sub(durable_upto)).unwrap_or(LAG_UNKNOWN);
+        header[8..16].copy_from_slice(&sequence.to_le_bytes());
+        header[16..20].copy_from_slice(&lag.to_le_bytes());
+        let covered = header.first_chunk().copied().unwrap_or([0; COVERED_BYTES]);
+        let mark = mark(&covered, offset, key);
+        header[20..24].copy_from_slice(&(mark as u32).to_le_bytes());
+        let digest = u64::from_le_bytes(*digest_of(header)) ^ mark;
+        *digest_of(header) = digest.to_le_bytes();
+        last = Some(digest);
+        let payload_bytes = header.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let bytes = record_bytes(payload_bytes as usize);
+        offset += bytes as u64;
+        sequence += 1;
+        records = records.get_mut(bytes..).unwrap_or_default();
+    }
+    last
+}
+
+fn digest_of(header: &mut [u8; RECORD_HEADER_BYTES]) -> &mut [u8; 8] {
+    let Some(digest) = header.last_chunk_mut() else {
+        unreachable!("a header is longer than its last field");
+    };
     digest
 }
 
-fn header_check(covered: &[u8; COVERED_BYTES], offset: u64, key: SegmentKey) -> u32 {
+/// What the fields of a header, and where it stands, come down to.
+fn mark(covered: &[u8; COVERED_BYTES], offset: u64, key: SegmentKey) -> u64 {
     let mut bytes = [0; COVERED_BYTES + 8];
     let (head, tail) = bytes.split_at_mut(COVERED_BYTES);
     head.copy_from_slice(covered);
     tail.copy_from_slice(&offset.to_le_bytes());
-    xxh3_64_with_seed(&bytes, key.0) as u32
-}
-
-fn digest(covered: &[u8; COVERED_BYTES], payload: &[u8], chain: u64, key: SegmentKey) -> u64 {
-    let mut bytes = [0; 8 + COVERED_BYTES];
-    let (head, tail) = bytes.split_at_mut(8);
-    head.copy_from_slice(&chain.to_le_bytes());
-    tail.copy_from_slice(covered);
-    xxh3_64_with_seed(payload, xxh3_64_with_seed(&bytes, key.0))
+    xxh3_64_with_seed(&bytes, key.0)
 }

@@ -5,15 +5,16 @@
 #[cfg(test)]
 mod tests;
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use coppice_disk::{Disk, DiskFile};
 
 use crate::{
     Error, Op, OpenError,
-    header::{HEADER_BYTES, Header, SegmentKey},
+    header::{Header, OPENING_OFFSET, Opening, RECORDS_OFFSET, SegmentKey},
     op::DecodeError,
     reader::{SegmentReader, Step},
+    record::RECORD_HEADER_BYTES,
     segment::{self, corrupt, file_name},
 };
 
@@ -30,7 +31,7 @@ pub struct Recovered {
     pub torn_tail: Option<TornTail>,
 }
 
-/// Bytes behind the last record of the last segment that are no record.
+/// Bytes behind the last record, in its segment or a later one, that are neither zero nor what the journal goes on with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TornTail {
     /// The segment's file name.
@@ -44,21 +45,50 @@ pub struct TornTail {
 
 /// The journal as it was found.
 pub(crate) struct Replayed {
-    /// Segments before the last one, oldest first.
-    pub(crate) older: Vec<FoundSegment>,
-    pub(crate) last: FoundSegment,
-    /// Where the last segment's records end, and the chain there.
+    /// Segments that count, oldest first; the last one is where the journal ends.
+    pub(crate) live: Vec<LiveSegment>,
+    /// The numbers of all others.
+    pub(crate) dead: Vec<u64>,
+    /// Above all numbers of segments.
+    pub(crate) next_number: u64,
+    /// Where the last segment's records end, and the digest of the last one.
     pub(crate) end: u64,
-    pub(crate) chain: u64,
+    pub(crate) last_digest: u64,
     pub(crate) recovered: Recovered,
 }
 
 /// A segment whose header is sound.
-pub(crate) struct FoundSegment {
-    pub(crate) header: Header,
+struct FoundSegment {
+    number: u64,
+    key: SegmentKey,
+    opening: Option<Opening>,
+    file: Arc<dyn DiskFile>,
+    file_bytes: u64,
+}
+
+/// A segment that is part of the journal.
+pub(crate) struct LiveSegment {
+    pub(crate) number: u64,
+    pub(crate) key: SegmentKey,
+    pub(crate) opening: Opening,
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) file_bytes: u64,
-    key: SegmentKey,
+}
+
+/// How far replay has got.
+struct Progress {
+    recovered: Recovered,
+    /// The number that the next record must have.
+    next_sequence: u64,
+    end: u64,
+    last_digest: u64,
+    /// Records missing from here on: the rest of the journal does not count.
+    torn: Option<Torn>,
+}
+
+struct Torn {
+    offset: u64,
+    what: &'static str,
 }
 
 /// Reads the journal and applies every record behind `cut`, in order.
@@ -68,25 +98,62 @@ pub(crate) fn replay<E>(
     cut: u64,
     apply: &mut dyn FnMut(u64, Op<'_>) -> Result<(), E>,
 ) -> Result<Replayed, OpenError<E>> {
-    let mut older = find_segments(disk, database_id)?;
-    let base = find_base(disk, &older, cut)?;
-    let mut recovered = Recovered {
-        last_sequence: cut,
-        ..Recovered::default()
+    let found = find_segments(disk, database_id)?;
+    let next_number = found.last().map_or(0, |last| last.number) + 1;
+    let numbers: Vec<u64> = found.iter().map(|segment| segment.number).collect();
+    let (mut live, others) = follow_back(disk, found, cut)?;
+    let mut progress = Progress {
+        recovered: Recovered {
+            last_sequence: cut,
+            ..Recovered::default()
+        },
+        next_sequence: live.first().map_or(0, |first| first.opening.first_sequence),
+        end: 0,
+        last_digest: 0,
+        torn: None,
     };
-    let mut expected = None;
-    let mut end_of_last = (HEADER_BYTES as u64, 0);
-    let from_base = older.get(base..).unwrap_or_default();
-    for (index, found) in from_base.iter().enumerate() {
-        let number = found.header.number;
-        let successor = from_base.get(index + 1).map(|successor| &successor.header);
-        let mut next_sequence = found.header.first_sequence;
-        if let Some(expected) = expected.filter(|&expected| expected != next_sequence) {
-            let what =
-                format!("the segment begins with record {next_sequence}, and those from {expected} on are missing");
-            return Err(corrupt(number, 48, Some(expected), what).into());
+    let mut read = 0;
+    for (index, segment) in live.iter().enumerate() {
+        let successor = live.get(index + 1);
+        progress.read_segment(segment, successor, cut, apply)?;
+        read = index + 1;
+        if progress.torn.is_some() {
+            break;
         }
-        let mut reader = open_reader(found, successor)?;
+    }
+    let later = live.split_off(read);
+    let last = live.last().ok_or_else(|| no_segments(disk))?;
+    progress.finish(last, &later, &others)?;
+    let counts: BTreeSet<u64> = live.iter().map(|segment| segment.number).collect();
+    Ok(Replayed {
+        live,
+        dead: numbers.into_iter().filter(|number| !counts.contains(number)).collect(),
+        next_number,
+        end: progress.end,
+        last_digest: progress.last_digest,
+        recovered: progress.recovered,
+    })
+}
+
+impl Progress {
+    /// Reads one segment, up to where its successor begins, or to its first invalid record.
+    fn read_segment<E>(
+        &mut self,
+        segment: &LiveSegment,
+        successor: Option<&LiveSegment>,
+        cut: u64,
+        apply: &mut dyn FnMut(u64, Op<'_>) -> Result<(), E>,
+    ) -> Result<(), OpenError<E>> {
+        let number = segment.number;
+        let first = segment.opening.first_sequence;
+        if first != self.next_sequence {
+            let what = format!(
+                "the segment begins with record {first}, and those from {} on are missing",
+                self.next_sequence
+            );
+            return Err(corrupt(number, OPENING_OFFSET as u64, Some(self.next_sequence), what).into());
+        }
+        let mut reader = open_reader(segment, successor)?;
         loop {
             match reader.next().map_err(|error| reading(number, error))? {
                 Step::Record {
@@ -96,64 +163,107 @@ pub(crate) fn replay<E>(
                     payload,
                     bytes,
                 } => {
-                    if sequence != next_sequence {
-                        let what = format!("record {sequence} stands in the place of record {next_sequence}");
-                        return Err(corrupt(number, offset, Some(next_sequence), what).into());
+                    if sequence != self.next_sequence {
+                        let what = format!("record {sequence} stands in the place of record {}", self.next_sequence);
+                        return Err(corrupt(number, offset, Some(self.next_sequence), what).into());
                     }
-                    next_sequence += 1;
-                    recovered.bytes += bytes;
+                    self.next_sequence += 1;
+                    self.recovered.bytes += bytes;
                     if sequence > cut {
                         let op = decode(number, offset, sequence, kind, payload)?;
                         apply(sequence, op).map_err(|error| OpenError::Apply { sequence, error })?;
-                        recovered.records += 1;
-                        recovered.last_sequence = sequence;
+                        self.recovered.records += 1;
+                        self.recovered.last_sequence = sequence;
                     }
                 }
                 Step::End => break,
                 Step::Invalid(what) => {
-                    let offset = reader.position();
-                    if successor.is_some() {
-                        return Err(corrupt(number, offset, Some(next_sequence), what).into());
-                    }
-                    let behind = reader
-                        .look_behind(next_sequence)
-                        .map_err(|error| reading(number, error))?;
-                    if let Some(witness) = behind.witness {
-                        let what = format!("{what}, and the record at offset {witness} says that one was on disk");
-                        return Err(corrupt(number, offset, Some(next_sequence), what).into());
-                    }
-                    recovered.torn_tail = Some(TornTail {
-                        file: file_name(number),
-                        offset,
-                        lost_sequence: behind.first,
+                    self.torn = Some(Torn {
+                        offset: reader.position(),
+                        what,
                     });
                     break;
                 }
             }
         }
-        end_of_last = (reader.position(), reader.chain());
-        if let Some(successor) = successor.filter(|successor| successor.predecessor_chain != reader.chain()) {
+        (self.end, self.last_digest) = (reader.position(), reader.last_digest());
+        if self.torn.is_none()
+            && let Some(successor) = successor.filter(|next| next.opening.predecessor_digest != self.last_digest)
+        {
             let what = format!(
                 "the records up to here are not those that segment {} follows",
                 successor.number
             );
-            return Err(corrupt(number, reader.position(), None, what).into());
+            return Err(corrupt(number, self.end, None, what).into());
         }
-        expected = Some(next_sequence);
+        Ok(())
     }
-    let last = older.pop().ok_or_else(|| no_segments(disk))?;
-    let (end, chain) = end_of_last;
-    Ok(Replayed {
-        older,
-        last,
-        end,
-        chain,
-        recovered,
-    })
+
+    /// Decides whether the journal ends where it does because the power went, or because what was on disk is damaged:
+    /// then something behind says that it was there.
+    fn finish(&mut self, last: &LiveSegment, later: &[LiveSegment], others: &[FoundSegment]) -> Result<(), Error> {
+        let missing = self.next_sequence;
+        let torn = self.torn.take().unwrap_or(Torn {
+            offset: self.end,
+            what: "no record",
+        });
+        let damaged = |witness: String| {
+            let what = format!("{}, and {witness} says that one was on disk", torn.what);
+            Err(corrupt(last.number, torn.offset, Some(missing), what))
+        };
+        let behind_last = others.iter().filter(|other| other.number > last.number);
+        let bytes: u64 = later.iter().map(|segment| segment.file_bytes).sum::<u64>()
+            + behind_last.clone().map(|segment| segment.file_bytes).sum::<u64>()
+            + last.file_bytes;
+        let farthest = missing.saturating_add(bytes / RECORD_HEADER_BYTES as u64);
+        let mut reader = SegmentReader::new(Arc::clone(&last.file), last.key, last.file_bytes);
+        reader.skip_to(torn.offset);
+        let behind = reader
+            .look_behind(missing, farthest)
+            .map_err(|error| reading(last.number, error))?;
+        if let Some(witness) = behind.witness {
+            return damaged(format!("the record at offset {witness}"));
+        }
+        let (mut any, mut first) = (behind.any, behind.first);
+        let opened = later
+            .iter()
+            .map(|next| (next.number, next.key, Some(&next.opening), &next.file, next.file_bytes));
+        let unopened = behind_last.map(|next| {
+            (
+                next.number,
+                next.key,
+                next.opening.as_ref(),
+                &next.file,
+                next.file_bytes,
+            )
+        });
+        for (number, key, opening, file, file_bytes) in opened.chain(unopened) {
+            if opening.is_some_and(|opening| opening.durable_upto >= missing) {
+                return damaged(format!("the opening of segment {number}"));
+            }
+            let mut reader = SegmentReader::new(Arc::clone(file), key, file_bytes);
+            let behind = reader
+                .look_behind(missing, farthest)
+                .map_err(|error| reading(number, error))?;
+            if let Some(witness) = behind.witness {
+                return damaged(format!("the record at offset {witness} of segment {number}"));
+            }
+            any |= behind.any || opening.is_some();
+            first = first.or(behind.first);
+        }
+        if any {
+            self.recovered.torn_tail = Some(TornTail {
+                file: file_name(last.number),
+                offset: torn.offset,
+                lost_sequence: first,
+            });
+        }
+        Ok(())
+    }
 }
 
-/// Opens every segment and reads its header. Nothing is decided from bytes that a power cut could still take back: all
-/// is synced first.
+/// Opens every segment and reads its header and opening. Nothing is decided from bytes that a power cut could still take
+/// back: all is synced first.
 fn find_segments(disk: &dyn Disk, database_id: u128) -> Result<Vec<FoundSegment>, Error> {
     let mut opened = Vec::new();
     for number in segment::list(disk)? {
@@ -165,80 +275,128 @@ fn find_segments(disk: &dyn Disk, database_id: u128) -> Result<Vec<FoundSegment>
     }
     disk.sync()
         .map_err(|error| Error::io(format!("syncing {}", disk.label()), error))?;
-    let mut segments: Vec<FoundSegment> = Vec::with_capacity(opened.len());
+    let mut segments = Vec::with_capacity(opened.len());
     for (number, file, file_bytes) in opened {
-        let mut bytes = [0; HEADER_BYTES];
+        let mut bytes = [0; RECORDS_OFFSET];
         file.read_exact_at(0, &mut bytes).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => corrupt(number, file_bytes, None, "the file ends inside its header"),
             _ => reading(number, error),
         })?;
-        let (header, key) = Header::decode(&bytes, number, database_id)?;
-        if let Some(before) = segments.last().map(|before| &before.header)
-            && before.first_sequence > header.first_sequence
-        {
-            let what = format!(
-                "the segment begins with record {}, and segment {} before it with record {}",
-                header.first_sequence, before.number, before.first_sequence
-            );
-            return Err(corrupt(number, 48, None, what));
-        }
+        let short = || corrupt(number, 0, None, "the file ends inside its header");
+        let (header, opening) = bytes.split_first_chunk().ok_or_else(short)?;
+        let (_, key) = Header::decode(header, number, database_id)?;
         segments.push(FoundSegment {
-            header,
+            number,
+            key,
+            opening: Opening::decode(opening.first_chunk().ok_or_else(short)?, key, number),
             file,
             file_bytes,
-            key,
         });
     }
     Ok(segments)
 }
 
-/// The index of the last segment that may hold the cut's successor, with none missing from there on.
-fn find_base(disk: &dyn Disk, segments: &[FoundSegment], cut: u64) -> Result<usize, Error> {
-    let first = segments.first().ok_or_else(|| no_segments(disk))?;
-    let wanted = cut.saturating_add(1);
-    let base = segments
-        .iter()
-        .rposition(|segment| segment.header.first_sequence <= wanted)
-        .ok_or_else(|| {
-            let what = format!(
-                "the oldest segment begins with record {}, and those from {wanted} on are missing",
-                first.header.first_sequence
-            );
-            corrupt(first.header.number, 48, Some(wanted), what)
-        })?;
-    let mut numbers = segments.iter().skip(base).map(|segment| segment.header.number);
-    let mut before = numbers.next().unwrap_or_default();
-    for number in numbers {
-        if number - before != 1 {
-            return Err(corrupt(
-                before + 1,
-                0,
-                None,
-                format!("the segment before {} is missing", file_name(number)),
-            ));
+/// Refuses a segment with anything where records would be.
+pub(crate) fn check_empty(disk: &dyn Disk, number: u64) -> Result<(), Error> {
+    let name = file_name(number);
+    let looking = |error| Error::io(format!("looking at {name}"), error);
+    let file = disk.open(&name).map_err(looking)?;
+    let file_bytes = file.len().map_err(looking)?;
+    let mut reader = SegmentReader::new(file, SegmentKey(0), file_bytes);
+    reader.skip_to(RECORDS_OFFSET as u64);
+    match reader.look_behind(0, 0).map_err(looking)?.any {
+        false => Ok(()),
+        true => {
+            let error = io::Error::from(io::ErrorKind::AlreadyExists);
+            Err(Error::io(
+                format!("{name} holds the journal of another database"),
+                error,
+            ))
         }
-        before = number;
     }
-    Ok(base)
+}
+
+/// The segments that count, oldest first: from the newest that was opened back to the one that may hold the cut's
+/// successor. Those in between that the chain leaves out were given up by an earlier recovery; those are returned
+/// apart, and so are the ones never opened.
+fn follow_back(
+    disk: &dyn Disk,
+    found: Vec<FoundSegment>,
+    cut: u64,
+) -> Result<(Vec<LiveSegment>, Vec<FoundSegment>), Error> {
+    let wanted = cut.saturating_add(1);
+    let (mut live, mut others): (Vec<LiveSegment>, Vec<FoundSegment>) = (Vec::new(), Vec::new());
+    // The segment that the chain leads to next, and the number of the one that says so.
+    let mut next: Option<(u64, u64)> = None;
+    for segment in found.into_iter().rev() {
+        let is_next = match (next, &live) {
+            (Some((next, _)), _) => segment.number == next,
+            (None, live) => live.is_empty(),
+        };
+        match segment.opening {
+            Some(opening) if is_next => {
+                let by = segment.number;
+                if let Some(after) = live
+                    .last()
+                    .filter(|after| after.opening.first_sequence < opening.first_sequence)
+                {
+                    let what = format!(
+                        "the segment begins with record {}, and segment {} behind it with record {}",
+                        opening.first_sequence, after.number, after.opening.first_sequence
+                    );
+                    return Err(corrupt(by, OPENING_OFFSET as u64, None, what));
+                }
+                next = (opening.first_sequence > wanted).then_some((opening.predecessor, by));
+                live.push(LiveSegment {
+                    number: segment.number,
+                    key: segment.key,
+                    opening,
+                    file: segment.file,
+                    file_bytes: segment.file_bytes,
+                });
+            }
+            None if is_next && next.is_some() => {
+                let what = "the opening fails its check, and a later segment says that it was on disk";
+                return Err(corrupt(segment.number, OPENING_OFFSET as u64, None, what));
+            }
+            _ => others.push(segment),
+        }
+    }
+    if let Some((missing, by)) = next {
+        let what = match missing {
+            0 => format!("the first segment begins behind record {wanted}"),
+            _ => format!(
+                "the segment that {} follows is missing, and with it the records from {wanted} on",
+                file_name(by)
+            ),
+        };
+        let number = if missing == 0 { by } else { missing };
+        return Err(corrupt(number, 0, Some(wanted), what));
+    }
+    if live.is_empty() {
+        return Err(no_segments(disk));
+    }
+    live.reverse();
+    Ok((live, others))
 }
 
 /// A reader up to where the successor says that the segment ends, or to the end of the file.
-fn open_reader(found: &FoundSegment, successor: Option<&Header>) -> Result<SegmentReader, Error> {
+fn open_reader(segment: &LiveSegment, successor: Option<&LiveSegment>) -> Result<SegmentReader, Error> {
     let limit = match successor {
         Some(successor) => {
-            let end = successor.predecessor_end;
-            if end > found.file_bytes || end < HEADER_BYTES as u64 {
+            let end = successor.opening.predecessor_end;
+            if end > segment.file_bytes || end < RECORDS_OFFSET as u64 {
                 let what = format!(
                     "the file has {} bytes, and its records end at {end} according to segment {}",
-                    found.file_bytes, successor.number
+                    segment.file_bytes, successor.number
                 );
-                return Err(corrupt(found.header.number, found.file_bytes, None, what));
+                return Err(corrupt(segment.number, segment.file_bytes, None, what));
             }
             end
         }
-        None => found.file_bytes,
+        None => segment.file_bytes,
     };
-    Ok(SegmentReader::new(Arc::clone(&found.file), found.key, limit))
+    Ok(SegmentReader::new(Arc::clone(&segment.file), segment.key, limit))
 }
 
 fn decode(number: u64, offset: u64, sequence: u64, kind: u8, payload: &[u8]) -> Result<Op<'_>, Error> {
@@ -256,7 +414,7 @@ fn reading(number: u64, error: io::Error) -> Error {
     Error::io(format!("reading {}", file_name(number)), error)
 }
 
-fn no_segments(disk: &dyn Disk) -> Error {
+pub(crate) fn no_segments(disk: &dyn Disk) -> Error {
     Error::Corrupt {
         file: disk.label(),
         offset: 0,

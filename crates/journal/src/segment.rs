@@ -1,13 +1,11 @@
-//! Segments as files: their names, their birth, and the reading of little-endian fields.
+//! Segments as files: their names, and the reading of little-endian fields.
 
 #[cfg(test)]
 mod tests;
 
-use std::{io, sync::Arc};
+use coppice_disk::Disk;
 
-use coppice_disk::{Disk, DiskFile};
-
-use crate::{Error, header::HEADER_BYTES};
+use crate::Error;
 
 const PREFIX: &str = "journal-";
 const SUFFIX: &str = ".log";
@@ -18,7 +16,7 @@ pub(crate) fn file_name(number: u64) -> String {
     format!("{PREFIX}{number:016x}{SUFFIX}")
 }
 
-fn temporary_name(number: u64) -> String {
+pub(crate) fn temporary_name(number: u64) -> String {
     format!("{PREFIX}{number:016x}{TEMPORARY_SUFFIX}")
 }
 
@@ -47,31 +45,6 @@ pub(crate) fn list(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
     }
     // Names come in byte order, which is that of the numbers.
     Ok(names.iter().filter_map(|name| parse_name(name, SUFFIX)).collect())
-}
-
-/// Writes a new segment's header under a temporary name and gives it back before anything of it is durable.
-pub(crate) fn write_temporary(
-    disk: &dyn Disk,
-    number: u64,
-    header: &[u8; HEADER_BYTES],
-) -> io::Result<Arc<dyn DiskFile>> {
-    remove_temporary(disk, number)?;
-    let file = disk.create(&temporary_name(number))?;
-    file.write_all_at(0, header)?;
-    Ok(file)
-}
-
-/// Gives a segment its name. The caller syncs the file before and the folder after.
-pub(crate) fn name_temporary(disk: &dyn Disk, number: u64) -> io::Result<()> {
-    disk.rename(&temporary_name(number), &file_name(number))
-}
-
-/// Removes what a failed birth left.
-pub(crate) fn remove_temporary(disk: &dyn Disk, number: u64) -> io::Result<()> {
-    match disk.remove(&temporary_name(number)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }
 
 pub(crate) fn corrupt(number: u64, offset: u64, sequence: Option<u64>, what: impl Into<String>) -> Error {

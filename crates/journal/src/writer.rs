@@ -1,29 +1,27 @@
-//! What appends work on: the active segment, the ones before it, and the records of one append on their way.
+//! What appends work on: the active segment and the ones before it.
 //!
 //! No locks and no policy: `journal` decides when anything here happens.
 
 use std::{collections::VecDeque, io, sync::Arc};
 
-use coppice_disk::{Disk, DiskFile, is_no_space};
-
 use crate::{
-    Error, Op,
-    header::{HEADER_BYTES, Header, SegmentKey},
+    header::{RECORDS_OFFSET, SegmentKey},
     record::{self, Place},
-    segment::{self, file_name},
+    segment_file::SegmentFile,
+    spare::READY_BYTES,
+    sync::{AtomicU64, Ordering},
 };
-
-/// The append buffer is given back beyond this.
-const KEPT_BUFFER_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Writer {
     /// Segments before the active one, oldest first.
     pub(crate) older: VecDeque<OldSegment>,
+    /// Numbers of segments that recovery leaves out, now and whenever the active one's opening is on disk.
+    pub(crate) dead: Vec<u64>,
     pub(crate) active: ActiveSegment,
     pub(crate) last_sequence: u64,
-    /// One append's records.
-    buffer: Vec<u8>,
+    pub(crate) appended_bytes: u64,
+    pub(crate) appended_records: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,211 +30,124 @@ pub(crate) struct OldSegment {
     pub(crate) first_sequence: u64,
     /// Of its records.
     pub(crate) bytes: u64,
+    /// Of its file.
+    pub(crate) capacity: u64,
 }
 
-/// The segment with the highest number.
+/// A segment's file, shared between who appends, who syncs and who makes pages ready.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) number: u64,
+    /// Bytes of the file.
+    pub(crate) capacity: u64,
+    pub(crate) file: SegmentFile,
+    /// What was written ends here.
+    pub(crate) end: AtomicU64,
+    /// Up to here it is on disk. Changed by whose turn it is to sync.
+    pub(crate) synced: AtomicU64,
+    /// Up to here pages were made ready.
+    pub(crate) ready: AtomicU64,
+}
+
+impl Segment {
+    /// Makes pages ready up to `READY_BYTES` beyond the end.
+    pub(crate) fn make_ready(&self) -> io::Result<()> {
+        let from = self.ready.load(Ordering::Relaxed);
+        let to = self
+            .end
+            .load(Ordering::Relaxed)
+            .saturating_add(READY_BYTES)
+            .min(self.capacity);
+        if from < to {
+            self.file.populate(from..to)?;
+            self.ready.store(to, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Whether the opening is known to be on disk.
+    pub(crate) fn is_opening_durable(&self) -> bool {
+        self.synced.load(Ordering::Acquire) >= RECORDS_OFFSET as u64
+    }
+}
+
+/// The segment that takes the appends.
 #[derive(Debug)]
 pub(crate) struct ActiveSegment {
-    pub(crate) number: u64,
+    pub(crate) segment: Arc<Segment>,
     pub(crate) first_sequence: u64,
     pub(crate) key: SegmentKey,
-    pub(crate) file: Arc<dyn DiskFile>,
     /// Where the next record goes.
     pub(crate) position: u64,
-    /// The digest of the last record, or the header's.
-    pub(crate) chain: u64,
-    /// Appends refused for want of room so far.
-    pub(crate) attempt: u16,
+    /// The digest of the last record, or the key.
+    pub(crate) last_digest: u64,
     /// Takes no more records: the next append begins a new segment.
     pub(crate) sealed: bool,
+    /// Beyond this position more pages are to be made ready.
+    pub(crate) wake_at: u64,
 }
 
-/// Why a write did not happen, and what that means for the next one.
-#[derive(Debug)]
-pub(crate) struct WriteError {
-    pub(crate) context: String,
-    pub(crate) source: io::Error,
-    /// The disk was full before anything that counts had happened.
-    pub(crate) survivable: bool,
-}
-
-impl WriteError {
-    /// A failed write or rename.
-    fn write(context: String, source: io::Error) -> Self {
-        let survivable = is_no_space(&source);
-        Self {
-            context,
-            source,
-            survivable,
-        }
+impl ActiveSegment {
+    /// The bytes of its records.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.position - RECORDS_OFFSET as u64
     }
 
-    /// Any other failure, a sync's above all: never survivable, whatever its reason.
-    fn fatal(context: String, source: io::Error) -> Self {
-        Self {
-            context,
-            source,
-            survivable: false,
-        }
-    }
-}
-
-impl From<WriteError> for Error {
-    fn from(error: WriteError) -> Self {
-        let WriteError {
-            context,
-            source,
-            survivable,
-        } = error;
-        let source = Arc::new(source);
-        if survivable {
-            Error::NoSpace { context, source }
-        } else {
-            Error::Io { context, source }
-        }
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        !self.sealed && bytes <= self.segment.capacity - self.position
     }
 }
 
 impl Writer {
-    pub(crate) fn new(older: VecDeque<OldSegment>, active: ActiveSegment, last_sequence: u64) -> Self {
-        Self {
-            older,
-            active,
-            last_sequence,
-            buffer: Vec::new(),
-        }
-    }
-
-    /// Writes the operations behind the active segment's last record, with the sequence numbers that follow, and
-    /// returns how many bytes. Their sizes have been checked.
-    pub(crate) fn write(&mut self, ops: &[Op<'_>], durable_upto: u64) -> Result<u64, WriteError> {
-        let Self {
-            active,
-            buffer,
-            last_sequence,
-            ..
-        } = self;
-        buffer.clear();
-        let mut sequence = *last_sequence;
-        let mut chain = active.chain;
-        for op in ops {
-            sequence += 1;
-            let place = Place {
-                offset: active.position + buffer.len() as u64,
-                chain,
-                key: active.key,
-                attempt: active.attempt,
-            };
-            chain = record::encode(buffer, op, sequence, durable_upto, place);
-        }
-        let written = buffer.len() as u64;
-        let result = active.file.write_all_at(active.position, buffer);
-        if buffer.capacity() > KEPT_BUFFER_BYTES {
-            *buffer = Vec::new();
-        }
-        if let Err(error) = result {
-            let error = WriteError::write(format!("appending to {}", file_name(active.number)), error);
-            return Err(if error.survivable {
-                active.take_back(error)
-            } else {
-                error
-            });
-        }
-        active.position += written;
-        active.chain = chain;
-        *last_sequence = sequence;
-        Ok(written)
+    /// Writes encoded records behind the active segment's last one, with the sequence numbers that follow. They fit.
+    pub(crate) fn write(&mut self, records: &mut [u8], count: u64, durable_upto: u64) -> io::Result<()> {
+        let active = &mut self.active;
+        let place = Place {
+            offset: active.position,
+            key: active.key,
+            sequence: self.last_sequence + 1,
+            durable_upto,
+        };
+        let last_digest = record::seal(records, place).unwrap_or(active.last_digest);
+        active.segment.file.write(active.position, records)?;
+        active.position += records.len() as u64;
+        active.last_digest = last_digest;
+        active.segment.end.store(active.position, Ordering::Release);
+        self.last_sequence += count;
+        self.appended_bytes += records.len() as u64;
+        self.appended_records += count;
+        Ok(())
     }
 
     /// Puts a new segment behind the active one.
     pub(crate) fn follow(&mut self, active: ActiveSegment) {
         self.older.push_back(OldSegment {
-            number: self.active.number,
+            number: self.active.segment.number,
             first_sequence: self.active.first_sequence,
             bytes: self.active.bytes(),
+            capacity: self.active.segment.capacity,
         });
         self.active = active;
     }
 
-    /// The oldest segment's number, when the cut covers all of its records.
-    pub(crate) fn oldest_if_covered(&self, cut: u64) -> Option<u64> {
+    /// The oldest segment, when the cut covers all of its records.
+    pub(crate) fn oldest_if_covered(&self, cut: u64) -> Option<OldSegment> {
         let oldest = self.older.front()?;
         let next = self
             .older
             .get(1)
             .map_or(self.active.first_sequence, |next| next.first_sequence);
         // Empty segments begin where their successor does.
-        (next <= cut.saturating_add(1)).then_some(oldest.number)
+        (next <= cut.saturating_add(1)).then_some(*oldest)
     }
 
     /// The bytes of all records.
     pub(crate) fn bytes(&self) -> u64 {
         self.older.iter().map(|old| old.bytes).sum::<u64>() + self.active.bytes()
     }
-}
 
-impl ActiveSegment {
-    /// Creates a segment: durable, header and name, on return.
-    pub(crate) fn create(disk: &dyn Disk, header: &Header) -> Result<Self, WriteError> {
-        let number = header.number;
-        let (bytes, key) = header.encode();
-        let result = Self::create_file(disk, number, &bytes);
-        if result.is_err() {
-            // Only tidiness: the next creation, or the next open, removes it too.
-            let _ = segment::remove_temporary(disk, number);
-        }
-        Ok(Self {
-            number,
-            first_sequence: header.first_sequence,
-            key,
-            file: result?,
-            position: HEADER_BYTES as u64,
-            chain: key.0,
-            attempt: 0,
-            sealed: false,
-        })
-    }
-
-    fn create_file(disk: &dyn Disk, number: u64, header: &[u8; HEADER_BYTES]) -> Result<Arc<dyn DiskFile>, WriteError> {
-        let creating = || format!("creating {}", file_name(number));
-        let file =
-            segment::write_temporary(disk, number, header).map_err(|error| WriteError::write(creating(), error))?;
-        file.sync_data().map_err(|error| WriteError::fatal(creating(), error))?;
-        segment::name_temporary(disk, number).map_err(|error| WriteError::write(creating(), error))?;
-        disk.sync().map_err(|error| WriteError::fatal(creating(), error))?;
-        Ok(file)
-    }
-
-    /// Takes back what a refused append has written, so that recovery does not find the first few of its records, and
-    /// gives the error that the caller gets.
-    ///
-    /// A power cut may undo the truncation and keep a later write: the attempt keeps what was refused from ever linking
-    /// up with a record that is written over its beginning.
-    fn take_back(&mut self, refusal: WriteError) -> WriteError {
-        match self.attempt.checked_add(1) {
-            Some(attempt) => self.attempt = attempt,
-            None => self.sealed = true,
-        }
-        let position = self.position;
-        let truncated = self.file.len().and_then(|len| match len > position {
-            true => self.file.set_len(position),
-            false => Ok(()),
-        });
-        match truncated {
-            Ok(()) => refusal,
-            Err(error) => WriteError::fatal(
-                format!("taking back a refused append to {}", file_name(self.number)),
-                error,
-            ),
-        }
-    }
-
-    /// The bytes of its records.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.position - HEADER_BYTES as u64
-    }
-
-    pub(crate) fn has_records(&self) -> bool {
-        self.bytes() > 0
+    /// The bytes of all files that count.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.older.iter().map(|old| old.capacity).sum::<u64>() + self.active.segment.capacity
     }
 }

@@ -21,6 +21,9 @@ use crate::{
     table::{BlobKind, Source, Table},
 };
 
+/// Journal segments are not made smaller than this, however small the journal is to be.
+const SMALLEST_SEGMENT_BYTES: u64 = 64 << 10;
+
 struct StoreSource(Arc<Store>);
 
 impl Source for StoreSource {
@@ -68,11 +71,14 @@ impl Engine {
     pub(crate) fn open(disk: Arc<dyn Disk>, lock: Option<FolderLock>, options: &Options) -> Result<Self, Error> {
         // Salts only have to differ: one from the system, counted up.
         let salts = Mutex::new(u64::from_le_bytes(random()?));
-        let journal_options = JournalOptions::new(move || {
+        let mut journal_options = JournalOptions::new(move || {
             let mut salt = salts.lock();
             *salt = salt.wrapping_add(0x9E37_79B9_7F4A_7C15);
             *salt
         });
+        // Only whole segments are trimmed: a few of them make up what starts a checkpoint.
+        let largest = journal_options.segment_bytes;
+        journal_options.segment_bytes = (options.journal_bytes / 4).clamp(SMALLEST_SEGMENT_BYTES, largest);
         match Store::open(Arc::clone(&disk), IoUring::Auto) {
             Ok(store) => Self::recover(disk, lock, store, journal_options, options),
             Err(StoreError::NotADatabase { folder }) if !options.create => {

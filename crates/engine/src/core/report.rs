@@ -59,7 +59,7 @@ impl Engine {
             stats.journal_appended_records = journal.appended_records;
             stats.journal_syncs = journal.syncs;
             let store = durable.store.stats();
-            stats.disk_bytes = store.file_bytes + store.map_log_bytes + journal.bytes;
+            stats.disk_bytes = store.file_bytes + store.map_log_bytes + journal.file_bytes;
             stats.disk_free_bytes = store.free_bytes;
         }
         let rounds = self.rounds.lock();

@@ -1,5 +1,7 @@
 //! Writes: checked, journaled, applied, one at a time.
 
+use std::io::ErrorKind;
+
 use coppice_journal::{Error as JournalError, Op};
 
 use super::{CATALOG, Durable, Engine, Ordering, State, TREE_BYTES, read::FullKey, read::check_tree};
@@ -19,6 +21,10 @@ pub(super) fn journal_error(error: &JournalError, io: ErrorCode) -> Error {
     let code = match error {
         JournalError::Io { .. } => io,
         JournalError::NoSpace { .. } => ErrorCode::NoSpace,
+        JournalError::Unwritten { source, .. } => match source.kind() {
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => ErrorCode::ReadOnly,
+            _ => ErrorCode::Io,
+        },
         JournalError::Poisoned { .. } => ErrorCode::ReadOnly,
         JournalError::Corrupt { .. } => ErrorCode::Corrupt,
         JournalError::Incompatible { .. } => ErrorCode::IncompatibleFormat,
@@ -27,6 +33,7 @@ pub(super) fn journal_error(error: &JournalError, io: ErrorCode) -> Error {
     let source = match error {
         JournalError::Io { source, .. }
         | JournalError::NoSpace { source, .. }
+        | JournalError::Unwritten { source, .. }
         | JournalError::Poisoned { source, .. } => Some(source.clone()),
         _ => None,
     };
@@ -68,7 +75,8 @@ impl Engine {
             Some(durable) if self.options.durability != Durability::None => {
                 durable.journal.append(first, ops).map_err(|error| {
                     let failure = journal_error(&error, ErrorCode::OutcomeUnknown);
-                    if !matches!(failure.code(), ErrorCode::NoSpace | ErrorCode::Internal) {
+                    // Of any other failure it is known that nothing was written.
+                    if matches!(error, JournalError::Io { .. } | JournalError::Poisoned { .. }) {
                         self.poison(&failure);
                     }
                     failure

@@ -4,7 +4,7 @@ use std::{io::ErrorKind, sync::Arc};
 
 use crate::{
     Error, Journal, MAX_PAYLOAD_BYTES, Op,
-    fixture::{self, Call, DATABASE, TestDisk, append_each, open, options, sequences},
+    fixture::{self, Call, DATABASE, TestDisk, append_each, open, options, room_for, sequences},
 };
 
 fn put(value: &[u8]) -> Op<'_> {
@@ -28,10 +28,13 @@ fn a_new_journal_is_durable_and_empty() {
         [
             Call::Remove,
             Call::Create,
+            Call::Allocate,
             Call::Write,
             Call::Sync,
             Call::Rename,
-            Call::SyncFolder
+            Call::SyncFolder,
+            Call::Write,
+            Call::Sync,
         ]
     );
 }
@@ -114,8 +117,7 @@ fn the_longest_operation_fits_and_a_longer_one_changes_nothing() {
 #[test]
 fn a_full_segment_is_followed_by_the_next() {
     let disk = TestDisk::default();
-    // Room for two records of 56 bytes behind the header.
-    let journal = fixture::create(&disk, 128 + 2 * 56);
+    let journal = fixture::create(&disk, room_for(2, 56));
     append_each(&journal, &["12345678"; 5]);
     assert_eq!((journal.stats().segments, journal.bytes()), (3, 5 * 56));
     assert_eq!(sequences(&open(&disk, 0).unwrap().2), [1, 2, 3, 4, 5]);
@@ -124,27 +126,78 @@ fn a_full_segment_is_followed_by_the_next() {
 #[test]
 fn one_append_may_exceed_a_segment() {
     let disk = TestDisk::default();
-    let journal = fixture::create(&disk, 256);
+    let journal = fixture::create(&disk, room_for(1, 56));
     journal.append(1, &vec![put(b"value"); 50]).unwrap();
-    assert_eq!(journal.stats().segments, 1);
-    append_each(&journal, &["next"]);
     assert_eq!(journal.stats().segments, 2);
+    append_each(&journal, &["next"]);
+    assert_eq!(journal.stats().segments, 3);
     assert_eq!(open(&disk, 0).unwrap().2.len(), 51);
 }
 
 #[test]
-fn rotation_syncs_the_old_segment_before_the_new_one_exists() {
+fn rotation_syncs_no_record_unless_the_opening_before_is_not_on_disk() {
     let disk = TestDisk::default();
-    let journal = fixture::create(&disk, 150);
+    let journal = fixture::create(&disk, room_for(1, 56));
     append_each(&journal, &["12345678"]);
     disk.take_calls();
     append_each(&journal, &["12345678"]);
-    use Call::{Create, Remove, Rename, Sync, SyncFolder, Write};
+    use Call::{Allocate, Create, Remove, Rename, Sync, SyncFolder, Write};
+    let made = [Remove, Create, Allocate, Write, Sync, Rename, SyncFolder, Write, Write];
+    assert_eq!(disk.take_calls(), made);
+    assert_eq!(journal.synced_upto(), 0);
+    append_each(&journal, &["12345678"]);
+    assert_eq!(disk.take_calls(), [&[Sync, Sync], &made[..]].concat());
+    assert_eq!(journal.synced_upto(), 2);
+}
+
+#[test]
+fn an_append_to_a_mapping_makes_no_call() {
+    let disk = TestDisk::mapping();
+    let journal = fixture::create(&disk, 1 << 20);
+    disk.take_calls();
+    append_each(&journal, &["one", "two"]);
+    assert!(disk.take_calls().is_empty());
+    journal.sync().unwrap();
+    assert_eq!(disk.take_calls(), [Call::Sync]);
+    assert_eq!(sequences(&open(&disk, 0).unwrap().2), [1, 2]);
+}
+
+#[test]
+fn segments_grow_while_they_are_filled_and_no_further_than_asked() {
+    let disk = TestDisk::mapping();
+    let journal = fixture::create(&disk, 6 << 20);
+    let size = |number: u64| disk.read(&crate::segment::file_name(number)).len();
+    for _ in 0..12 {
+        journal.append_next(&[put(&vec![7; 1_000_000])]).unwrap();
+    }
+    assert_eq!([1, 2, 3].map(size), [1 << 20, 1 << 20, 4 << 20]);
     assert_eq!(
-        disk.take_calls(),
-        [Sync, Remove, Create, Write, Sync, Rename, SyncFolder, Write]
+        journal.stats().file_bytes,
+        (1 << 20) + (1 << 20) + (4 << 20) + (6 << 20)
     );
-    assert_eq!(journal.synced_upto(), 1);
+    journal.trim(12).unwrap();
+    assert_eq!(journal.stats().file_bytes, 6 << 20);
+}
+
+#[test]
+fn threads_get_numbers_of_their_own() {
+    let disk = TestDisk::mapping();
+    let journal = fixture::create(&disk, 4096);
+    let mut firsts: Vec<u64> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..50)
+                        .map(|_| journal.append_next(&[put(b"x"); 2]).unwrap())
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    firsts.sort_unstable();
+    assert!(firsts.iter().copied().eq((0..200).map(|index| 1 + 2 * index)));
+    assert_eq!(open(&disk, 0).unwrap().2.len(), 400);
 }
 
 #[test]

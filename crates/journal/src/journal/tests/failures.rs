@@ -4,7 +4,7 @@ use std::{io::ErrorKind, sync::Arc};
 
 use crate::{
     Error, Journal, Op,
-    fixture::{self, Call, DATABASE, TestDisk, append_each, open, same_salt_options, sequences},
+    fixture::{self, Call, DATABASE, TestDisk, append_each, open, room_for, same_salt_options, sequences},
 };
 
 const FIRST: &str = "journal-0000000000000001.log";
@@ -74,40 +74,42 @@ fn what_a_refused_append_left_never_links_up() {
     let whole = twin.read(FIRST);
     let journal = create(&disk);
     refused(&disk, &journal, usize::MAX);
-    // The first of its records again, in the same place; and the truncation lost, the others kept.
-    journal.append(1, &[PUT]).unwrap();
-    let mut bytes = disk.read(FIRST);
-    bytes.extend_from_slice(&whole[bytes.len()..]);
-    disk.put(FIRST, &bytes);
+    // Another record with the number of the first one; and the truncation lost.
+    append_each(&journal, &["one"]);
+    disk.put(FIRST, &whole);
     let (_, recovered, seen) = open(&disk, 0).unwrap();
     assert_eq!(sequences(&seen), [1]);
-    assert!(recovered.torn_tail.is_some());
+    assert_eq!(seen[0].2, b"one");
+    assert_eq!(recovered.torn_tail, None);
 }
 
 #[test]
-fn rotation_follows_when_refusals_run_out_of_numbers() {
-    let disk = TestDisk::default();
-    let journal = fixture::create(&disk, 1 << 30);
-    for _ in 0..=u16::MAX {
-        refused(&disk, &journal, 0);
+fn a_segment_that_cannot_be_made_is_no_doubt_about_what_is_written() {
+    for call in [Call::Create, Call::Allocate, Call::Rename] {
+        let disk = TestDisk::mapping();
+        let journal = fixture::create(&disk, room_for(1, 56));
+        append_each(&journal, &["12345678"]);
+        disk.fail(call, 0, ErrorKind::ReadOnlyFilesystem, 0);
+        let error = journal.append(2, &[PUT]).unwrap_err();
+        assert!(matches!(error, Error::Unwritten { .. }), "{call:?}: {error}");
+        append_each(&journal, &["goes on"]);
+        assert_eq!(sequences(&open(&disk, 0).unwrap().2), [1, 2]);
     }
-    append_each(&journal, &["one"]);
-    assert_eq!(journal.stats().segments, 2);
-    assert_eq!(sequences(&open(&disk, 0).unwrap().2), [1]);
 }
 
 #[test]
 fn a_full_disk_at_any_call_of_a_rotation_is_survived_but_for_syncs() {
     for (call, pass, survivable) in [
         (Call::Create, 0, true),
+        (Call::Allocate, 0, true),
         (Call::Write, 0, true),
+        (Call::Write, 1, true),
         (Call::Rename, 0, true),
         (Call::Sync, 0, false),
-        (Call::Sync, 1, false),
         (Call::SyncFolder, 0, false),
     ] {
         let disk = TestDisk::default();
-        let journal = fixture::create(&disk, 150);
+        let journal = fixture::create(&disk, room_for(1, 56));
         append_each(&journal, &["12345678"]);
         disk.fail(call, pass, ErrorKind::StorageFull, 0);
         let error = journal.append(2, &[PUT]).unwrap_err();
@@ -170,7 +172,7 @@ fn the_first_failure_is_what_later_callers_hear() {
 #[test]
 fn a_failed_sync_of_the_folder_after_a_trim_is_the_last() {
     let disk = TestDisk::default();
-    let journal = fixture::create(&disk, 150);
+    let journal = fixture::create(&disk, room_for(1, 56));
     append_each(&journal, &["12345678"; 3]);
     disk.fail(Call::SyncFolder, 0, ErrorKind::Other, 0);
     assert!(matches!(journal.trim(1), Err(Error::Io { .. })));

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use coppice_disk::FolderDisk;
+use coppice_disk::{Disk, FolderDisk};
 
 use crate::{
-    Journal, Op,
+    Error, Journal, JournalOptions, Op,
     fixture::{self, Call, DATABASE, TestDisk, append_each, options},
 };
 
@@ -47,17 +47,26 @@ fn records_tell_how_far_the_disk_had_got() {
     journal.sync().unwrap();
     append_each(&journal, &["12345678"]);
     let bytes = disk.read("journal-0000000000000001.log");
-    let lag = |index: usize| bytes[128 + 56 * index + 16];
+    let lag = |index: usize| bytes[192 + 56 * index + 16];
     assert_eq!([lag(0), lag(1), lag(2), lag(3)], [1, 2, 3, 1]);
 }
 
 #[test]
 fn threads_append_and_sync_at_once_on_a_real_folder() {
+    for keeper in [false, true] {
+        threads_append_and_sync(&|| JournalOptions {
+            keeper,
+            ..options(4096)
+        });
+    }
+}
+
+fn threads_append_and_sync(options: &dyn Fn() -> JournalOptions) {
     const THREADS: u64 = 4;
     const APPENDS: u64 = 200;
     let folder = tempfile::tempdir().unwrap();
     let disk = Arc::new(FolderDisk::open(folder.path()).unwrap());
-    let journal = Journal::create(disk.clone(), options(4096), DATABASE).unwrap();
+    let journal = Journal::create(disk.clone(), options(), DATABASE).unwrap();
     let next = parking_lot::Mutex::new(1_u64);
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -85,7 +94,7 @@ fn threads_append_and_sync_at_once_on_a_real_folder() {
     let total = THREADS * APPENDS;
     let cut = total / 4;
     let mut expected = cut;
-    let (_, recovered) = Journal::open(disk, options(4096), DATABASE, cut, &mut |sequence, op| {
+    let (_, recovered) = Journal::open(disk, options(), DATABASE, cut, &mut |sequence, op| {
         expected += 1;
         let matches = op
             == Op::Delete {
@@ -100,4 +109,32 @@ fn threads_append_and_sync_at_once_on_a_real_folder() {
     })
     .unwrap();
     assert_eq!((recovered.last_sequence, recovered.records), (total, total - cut));
+}
+
+#[test]
+fn a_closed_journal_leaves_the_folder_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(FolderDisk::open(folder.path()).unwrap());
+    let keeper = true;
+    let journal = Journal::create(
+        disk.clone(),
+        JournalOptions {
+            keeper,
+            ..options(4096)
+        },
+        DATABASE,
+    )
+    .unwrap();
+    append_each(&journal, &["one"]);
+    journal.close();
+    let names = disk.list().unwrap();
+    assert_eq!(names, ["journal-0000000000000001.log"]);
+    let put = Op::Put {
+        tree: 1,
+        key: b"k",
+        value: &[0; 8192],
+    };
+    assert!(matches!(journal.append_next(&[put]), Err(Error::Poisoned { .. })));
+    assert!(matches!(journal.trim(1), Err(Error::Poisoned { .. })));
+    assert_eq!(disk.list().unwrap(), names);
 }

@@ -1,17 +1,17 @@
 //! Trimming: what goes, what stays, and at what point a crash may come.
 
-use std::io::ErrorKind;
+use std::{io::ErrorKind, time::Duration};
 
 use coppice_disk::Disk;
 
 use crate::{
-    Error,
-    fixture::{self, Call, TestDisk, append_each, open, sequences},
+    Error, Room,
+    fixture::{self, Call, TestDisk, append_each, on_both, open, room_for, sequences},
 };
 
 /// Five segments of one record each.
 fn five_segments(disk: &TestDisk) -> crate::Journal {
-    let journal = fixture::create(disk, 150);
+    let journal = fixture::create(disk, room_for(1, 56));
     append_each(&journal, &["12345678"; 5]);
     journal
 }
@@ -57,6 +57,7 @@ fn a_recovered_journal_is_trimmed_too() {
 fn removals_are_synced() {
     let disk = TestDisk::default();
     let journal = five_segments(&disk);
+    journal.sync().unwrap();
     disk.take_calls();
     journal.trim(2).unwrap();
     assert_eq!(disk.take_calls(), [Call::Remove, Call::Remove, Call::SyncFolder]);
@@ -91,7 +92,7 @@ fn a_failed_removal_is_made_up_for_later() {
 #[test]
 fn a_disk_too_full_for_a_new_segment_is_trimmed_all_the_same() {
     let disk = TestDisk::default();
-    let journal = fixture::create(&disk, 150);
+    let journal = fixture::create(&disk, room_for(1, 56));
     append_each(&journal, &["12345678"; 2]);
     disk.fail(Call::Create, 0, ErrorKind::StorageFull, 0);
     journal.trim(2).unwrap();
@@ -106,9 +107,14 @@ fn a_disk_too_full_for_a_new_segment_is_trimmed_all_the_same() {
 
 #[test]
 fn a_crash_at_any_call_of_a_trim_loses_nothing_behind_the_cut() {
+    on_both(|disk| crash_at_any_call(&disk));
+}
+
+fn crash_at_any_call(kind: &TestDisk) {
     for cut in [2, 4, 5] {
         for calls in 0.. {
-            let disk = TestDisk::default();
+            // One of its kind, and empty.
+            let disk = kind.after_kill();
             let journal = five_segments(&disk);
             disk.take_calls();
             disk.die_after(calls);
@@ -134,4 +140,48 @@ fn a_crash_at_any_call_of_a_trim_loses_nothing_behind_the_cut() {
             }
         }
     }
+}
+
+#[test]
+fn nothing_goes_before_the_opening_that_leaves_it_out_is_on_disk() {
+    let disk = TestDisk::mapping();
+    let journal = fixture::create(&disk, 1 << 20);
+    append_each(&journal, &["12345678"; 3]);
+    journal.sync().unwrap();
+    disk.take_calls();
+    journal.trim(3).unwrap();
+    let calls = disk.take_calls();
+    // The last sync of a file is that of the new segment's opening.
+    let synced = calls.iter().rposition(|&call| call == Call::Sync).unwrap();
+    assert_eq!(calls[synced..], [Call::Sync, Call::Remove, Call::SyncFolder]);
+}
+
+#[test]
+fn writers_wait_for_room_until_a_trim_makes_some() {
+    let disk = TestDisk::mapping();
+    let journal = fixture::create(&disk, room_for(1, 56));
+    let soon = Duration::from_millis(20);
+    append_each(&journal, &["12345678"; 3]);
+    assert_eq!(journal.wait_for_room(3 * 56 + 1, soon).unwrap(), Room::Free);
+    assert_eq!(journal.wait_for_room(3 * 56, soon).unwrap(), Room::Full);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| journal.wait_for_room(2 * 56, Duration::from_secs(60)).unwrap());
+        std::thread::sleep(soon);
+        journal.trim(2).unwrap();
+        assert_eq!(waiting.join().unwrap(), Room::Waited);
+    });
+}
+
+#[test]
+fn nobody_waits_for_the_room_of_a_journal_that_takes_no_more() {
+    let disk = TestDisk::mapping();
+    let journal = fixture::create(&disk, 4096);
+    append_each(&journal, &["12345678"]);
+    disk.fail(Call::Sync, 0, ErrorKind::Other, 0);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| journal.wait_for_room(1, Duration::from_secs(60)));
+        std::thread::sleep(Duration::from_millis(20));
+        journal.sync().unwrap_err();
+        assert!(matches!(waiting.join().unwrap(), Err(Error::Poisoned { .. })));
+    });
 }

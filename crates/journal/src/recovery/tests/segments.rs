@@ -10,9 +10,7 @@ use crate::{
 
 /// Three segments of one record each.
 fn three_segments() -> TestDisk {
-    let disk = TestDisk::default();
-    append_each(&fixture::create(&disk, 150), &["12345678"; 3]);
-    disk
+    segments_of_one(3)
 }
 
 fn remove(disk: &TestDisk, name: &str) {
@@ -31,7 +29,7 @@ fn a_missing_first_segment_is_corruption_until_the_cut_covers_it() {
     remove(&disk, FIRST);
     let error = open(&disk, 0).unwrap_err();
     assert!(is_corrupt(&error), "{error}");
-    assert!(error.to_string().contains("those from 1 on are missing"), "{error}");
+    assert!(error.to_string().contains("the records from 1 on"), "{error}");
     assert_eq!(sequences(&open(&disk, 1).unwrap().2), [2, 3]);
 }
 
@@ -65,7 +63,12 @@ fn swapped_segments_are_corruption() {
 #[test]
 fn a_segment_of_another_database_is_corruption_that_names_it() {
     let other = TestDisk::default();
-    let journal = Journal::create(Arc::new(other.clone()), options(150), DATABASE + 1).unwrap();
+    let journal = Journal::create(
+        Arc::new(other.clone()),
+        options(room_for(1, RECORD as u64)),
+        DATABASE + 1,
+    )
+    .unwrap();
     append_each(&journal, &["12345678"; 3]);
     let disk = three_segments();
     disk.put(SECOND, &other.read(SECOND));
@@ -96,8 +99,9 @@ fn segments_that_run_backwards_are_corruption() {
     journal.trim(9).unwrap();
     remove(&disk, FIRST);
     disk.put(SECOND, &late.read(SECOND));
-    let error = open(&disk, 9).unwrap_err();
+    let error = open(&disk, 0).unwrap_err();
     assert!(is_corrupt(&error), "{error}");
+    assert!(error.to_string().contains("begins with record 10"), "{error}");
 }
 
 #[test]
@@ -123,8 +127,8 @@ fn empty_segments_in_a_row_are_passed() {
     let disk = TestDisk::default();
     drop(fixture::create(&disk, 1 << 20));
     for _ in 0..2 {
-        // Fails behind the birth of the next segment and before its first record.
-        disk.fail(Call::Write, 1, ErrorKind::StorageFull, 0);
+        // Fails behind the opening of the next segment and before its first record.
+        disk.fail(Call::Write, 2, ErrorKind::StorageFull, 0);
         let (journal, ..) = open(&disk, 0).unwrap();
         let put = crate::Op::Put {
             tree: 1,
@@ -135,7 +139,7 @@ fn empty_segments_in_a_row_are_passed() {
     }
     let (journal, _, seen) = open(&disk, 0).unwrap();
     assert!(seen.is_empty());
-    assert_eq!(journal.stats().segments, 3);
+    assert_eq!(journal.stats().segments, 1, "the others hold nothing");
     append_each(&journal, &["first"]);
     assert_eq!(sequences(&open(&disk, 0).unwrap().2), [1]);
 }
@@ -155,10 +159,16 @@ fn opening_syncs_before_it_reads_and_writes_nothing() {
 fn what_the_caller_cannot_apply_ends_the_replay() {
     let disk = three_segments();
     let mut applied = 0;
-    let result = Journal::open(Arc::new(disk), options(150), DATABASE, 0, &mut |sequence, _| {
-        applied += 1;
-        if sequence == 2 { Err("no") } else { Ok(()) }
-    });
+    let result = Journal::open(
+        Arc::new(disk),
+        options(room_for(1, RECORD as u64)),
+        DATABASE,
+        0,
+        &mut |sequence, _| {
+            applied += 1;
+            if sequence == 2 { Err("no") } else { Ok(()) }
+        },
+    );
     assert!(matches!(
         result,
         Err(OpenError::Apply {

@@ -1,0 +1,223 @@
+//! Segments before they are used: made ahead, complete but for their opening, so that an append that fills one finds the
+//! next one waiting.
+//!
+//! A spare has its room on the disk, its header, and its name; all of that is durable before anything is appended to it.
+
+use std::{io, sync::Arc};
+
+use coppice_disk::{Disk, DiskFile, is_no_space};
+
+use crate::{
+    Error, JournalOptions,
+    header::{HEADER_BYTES, Header, RECORDS_OFFSET, SegmentKey},
+    segment::{file_name, temporary_name},
+    segment_file::SegmentFile,
+    sync::{AtomicU64, Mutex},
+    writer::Segment,
+};
+
+/// Pages are made ready this far ahead of the appends, and again when half of that is used up.
+pub(crate) const READY_BYTES: u64 = 1 << 20;
+
+/// The smallest segment, unless the options ask for less. Segments grow from here while they are filled, so that a
+/// journal that is used little takes little room.
+const SMALLEST_BYTES: u64 = 1 << 20;
+
+/// How much larger than the one before that was filled.
+const GROWTH: u64 = 4;
+
+/// A segment that nothing was appended to yet.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) key: SegmentKey,
+}
+
+/// Why a spare was not made.
+#[derive(Debug)]
+pub(crate) struct SpareError {
+    pub(crate) context: String,
+    pub(crate) source: io::Error,
+    /// A sync failed: nothing may be written any more.
+    pub(crate) fatal: bool,
+}
+
+impl From<SpareError> for Error {
+    fn from(error: SpareError) -> Self {
+        let SpareError { context, source, .. } = error;
+        let no_space = is_no_space(&source);
+        let source = Arc::new(source);
+        match no_space {
+            true => Error::NoSpace { context, source },
+            false => Error::Unwritten { context, source },
+        }
+    }
+}
+
+/// Where the next segment waits, or is being made: who holds the lock is making it.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    slot: Mutex<Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    spare: Option<Spare>,
+    /// The number of the next one to be made.
+    next_number: u64,
+    capacity: u64,
+}
+
+impl Spares {
+    pub(crate) fn new(next_number: u64) -> Self {
+        Self {
+            slot: Mutex::new(Slot {
+                spare: None,
+                next_number,
+                capacity: SMALLEST_BYTES,
+            }),
+        }
+    }
+
+    /// Makes the spare, if there is none.
+    pub(crate) fn refill(
+        &self,
+        disk: &dyn Disk,
+        options: &JournalOptions,
+        database_id: u128,
+    ) -> Result<(), SpareError> {
+        let mut slot = self.slot.lock();
+        if slot.spare.is_none() {
+            slot.spare = Some(slot.make(disk, options, database_id, 0)?);
+        }
+        Ok(())
+    }
+
+    /// The spare, or one made on the spot, with room for `bytes` of records.
+    pub(crate) fn take(
+        &self,
+        disk: &dyn Disk,
+        options: &JournalOptions,
+        database_id: u128,
+        bytes: u64,
+    ) -> Result<Spare, SpareError> {
+        let mut slot = self.slot.lock();
+        match slot.spare.take() {
+            Some(spare) if spare.segment.capacity - RECORDS_OFFSET as u64 >= bytes => Ok(spare),
+            Some(small) => {
+                // Its number is used up. Nothing was appended to it, so whether it goes does not matter.
+                let _ = disk.remove(&file_name(small.segment.number));
+                slot.make(disk, options, database_id, bytes)
+            }
+            None => slot.make(disk, options, database_id, bytes),
+        }
+    }
+
+    /// Takes back a spare that was not used after all.
+    pub(crate) fn put_back(&self, spare: Spare) {
+        self.slot.lock().spare.get_or_insert(spare);
+    }
+
+    /// Makes the next ones larger: the one before was filled.
+    pub(crate) fn grow(&self) {
+        let mut slot = self.slot.lock();
+        slot.capacity = slot.capacity.saturating_mul(GROWTH);
+    }
+
+    /// Makes the next ones as large as what the one before came to hold.
+    pub(crate) fn shrink(&self, used: u64) {
+        let mut slot = self.slot.lock();
+        slot.capacity = slot.capacity.min(used.saturating_mul(2)).max(SMALLEST_BYTES);
+    }
+
+    /// Removes the spare that nobody will use.
+    pub(crate) fn discard(&self, disk: &dyn Disk) {
+        if let Some(spare) = self.slot.lock().spare.take() {
+            // Only tidiness: an unused segment means nothing to recovery.
+            let _ = disk.remove(&file_name(spare.segment.number));
+        }
+    }
+}
+
+impl Slot {
+    fn make(
+        &mut self,
+        disk: &dyn Disk,
+        options: &JournalOptions,
+        database_id: u128,
+        bytes: u64,
+    ) -> Result<Spare, SpareError> {
+        self.capacity = self.capacity.min(options.segment_bytes.max(1));
+        let capacity = self.capacity.max(bytes.saturating_add(RECORDS_OFFSET as u64));
+        let capacity = capacity.checked_next_multiple_of(8).unwrap_or(capacity);
+        let number = self.next_number;
+        let (header, key) = Header {
+            database_id,
+            number,
+            salt: (options.salt)(),
+        }
+        .encode();
+        let file = match make_file(disk, number, &header, capacity) {
+            Ok(file) => file,
+            Err(error) => {
+                // Only tidiness, as above.
+                let _ = disk.remove(&temporary_name(number));
+                return Err(error);
+            }
+        };
+        self.next_number += 1;
+        let segment = Segment {
+            number,
+            capacity,
+            file: SegmentFile::new(file, capacity),
+            end: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+            ready: AtomicU64::new(0),
+        };
+        // A page that cannot be made ready is no page to append to.
+        segment.make_ready().map_err(|source| {
+            let _ = disk.remove(&file_name(number));
+            SpareError {
+                context: creating(number),
+                source,
+                fatal: false,
+            }
+        })?;
+        Ok(Spare {
+            segment: Arc::new(segment),
+            key,
+        })
+    }
+}
+
+fn creating(number: u64) -> String {
+    format!("creating {}", file_name(number))
+}
+
+/// Room first, then the header under a temporary name, then its own name: each durable before the next.
+fn make_file(
+    disk: &dyn Disk,
+    number: u64,
+    header: &[u8; HEADER_BYTES],
+    capacity: u64,
+) -> Result<Arc<dyn DiskFile>, SpareError> {
+    let failed = |fatal| {
+        move |source| SpareError {
+            context: creating(number),
+            source,
+            fatal,
+        }
+    };
+    let temporary = temporary_name(number);
+    match disk.remove(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(false)(error)),
+        _ => {}
+    }
+    let file = disk.create(&temporary).map_err(failed(false))?;
+    file.allocate(capacity).map_err(failed(false))?;
+    file.write_all_at(0, header).map_err(failed(false))?;
+    file.sync_data().map_err(failed(true))?;
+    disk.rename(&temporary, &file_name(number)).map_err(failed(false))?;
+    disk.sync().map_err(failed(true))?;
+    Ok(file)
+}
