@@ -69,6 +69,18 @@ impl<'a> Frame<'a> {
         self.words.get(at / UNIT_BYTES..).unwrap_or(&[])
     }
 
+    /// Units from one on.
+    #[inline(always)]
+    pub(crate) fn units<const UNITS: usize>(self, first: usize) -> Option<&'a [AtomicU64; UNITS]> {
+        self.words.get(first..first + UNITS)?.first_chunk()
+    }
+
+    /// One unit.
+    #[inline(always)]
+    pub(crate) fn unit(self, unit: usize) -> Option<u64> {
+        self.words.get(unit).map(load)
+    }
+
     #[inline(always)]
     fn word(self, at: usize) -> u64 {
         self.words.get(at / UNIT_BYTES).map_or(0, load)
@@ -188,12 +200,6 @@ pub(crate) fn u32_at<'a>(frame: impl Into<Frame<'a>>, at: usize) -> u32 {
 #[inline(always)]
 pub(crate) fn u64_at<'a>(frame: impl Into<Frame<'a>>, at: usize) -> u64 {
     frame.into().word(at)
-}
-
-/// As many bytes of a key as an array has.
-#[inline(always)]
-pub(crate) fn chunk<const BYTES: usize>(key: &[u8], at: usize) -> Option<&[u8; BYTES]> {
-    key.get(at..)?.first_chunk()
 }
 
 /// Writes text, whole words where it covers them.

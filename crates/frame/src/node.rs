@@ -15,7 +15,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use crate::bytes::{Frame, FrameMut, chunk, load, narrow, put_u8, put_u16, u8_at, units_for, write};
+use crate::bytes::{Frame, FrameMut, load, narrow, put_u8, put_u16, u8_at, units_for, write};
 
 /// A reference: the unit's number in the upper 13 bits, what lies there in the lower 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,64 +133,77 @@ fn find_byte(word: u64, byte: u8) -> usize {
     zeros.trailing_zeros() as usize / 8
 }
 
-/// One step of a lookup.
-pub(crate) enum Taken {
-    /// To where the key's next byte leads, at this depth.
-    On(Ref, usize),
-    /// The key ends at the node, whose own value this is.
-    Ends(Ref),
-    /// The key leaves the node's prefix.
-    Leaves,
+/// Where a lookup leaves the nodes.
+pub(crate) enum Left {
+    /// By this reference, which is to no node, behind so many bytes of the key.
+    By(Ref, usize),
+    /// The key ends at a node, whose own value this is.
+    AtNode(Ref),
+    /// The key leaves a node's prefix.
+    Nowhere,
 }
 
-/// Whether the node's prefix of `len` bytes, which starts with word `start` of the node, comes next in the key.
+/// Whether a node's prefix of `len` bytes, from word `start` on, comes next in the key.
 #[inline(always)]
-fn passes(frame: Frame<'_>, node: &[AtomicU64], at: usize, start: usize, len: usize, key: &[u8], depth: usize) -> bool {
+fn passes(words: Frame<'_>, start: usize, len: usize, rest: &[u8]) -> bool {
     // A short prefix is compared as one word where the key has eight bytes to read.
-    if len <= 8
-        && let Some(prefix) = node.get(start)
-        && let Some(wanted) = chunk::<8>(key, depth)
+    if len <= crate::UNIT_BYTES
+        && let Some(prefix) = words.unit(start)
+        && let Some(wanted) = rest.first_chunk()
     {
-        let difference = load(prefix) ^ u64::from_le_bytes(*wanted);
-        return difference & (u64::MAX >> (64 - 8 * len as u32)) == 0;
+        let difference = prefix ^ u64::from_le_bytes(*wanted);
+        return difference << (64 - 8 * len as u32) == 0;
     }
-    key.get(depth..depth + len) == Some(frame.text(at + start * crate::UNIT_BYTES, len))
+    rest.get(..len) == Some(words.text(start * crate::UNIT_BYTES, len))
 }
 
-/// Takes a lookup through the node that `reference` is to: past its prefix, and on by the key's next byte. This is what
-/// lookups are made of, so each kind of node checks its bounds once. A lane without an entry has a reference of zero, so
-/// none is looked for.
+/// Takes a lookup through one node: past its prefix, and on by the key's next byte.
 #[inline(always)]
-pub(crate) fn take_step(frame: Frame<'_>, reference: Ref, key: &[u8], depth: usize) -> Taken {
-    #[inline(always)]
-    fn through<const WORDS: usize>(
-        frame: Frame<'_>,
-        at: usize,
-        key: &[u8],
-        depth: usize,
-        find: impl Fn(&[AtomicU64; WORDS], u8) -> u16,
-    ) -> Taken {
-        let body = frame.words_from(at);
-        let Some(node) = body.first_chunk::<WORDS>() else {
-            return Taken::Leaves;
-        };
-        let head = node.first().map_or(0, load);
-        let len = usize::from(head as u16);
-        if len > 0 && !passes(frame, body, at, WORDS, len, key, depth) {
-            return Taken::Leaves;
-        }
-        match key.get(depth + len) {
-            Some(byte) => Taken::On(Ref(find(node, *byte)), depth + len + 1),
-            None => Taken::Ends(Ref((head >> (8 * VALUE_AT)) as u16)),
-        }
+fn through<'k, const WORDS: usize>(
+    frame: Frame<'_>,
+    reference: u16,
+    rest: &'k [u8],
+    find: impl Fn(&[AtomicU64; WORDS], u8) -> u16,
+) -> Result<(u16, &'k [u8]), Left> {
+    let unit = usize::from(reference >> 3);
+    let Some(node) = frame.units::<WORDS>(unit) else {
+        return Err(Left::Nowhere);
+    };
+    let head = node.first().map_or(0, load);
+    let len = usize::from(head as u16);
+    if len > 0 && !passes(frame, unit + WORDS, len, rest) {
+        return Err(Left::Nowhere);
     }
-    let at = reference.offset();
-    match reference.tag() {
-        Some(Tag::N4) => through::<N4_WORDS>(frame, at, key, depth, find_in_4),
-        Some(Tag::N16) => through::<N16_WORDS>(frame, at, key, depth, find_in_16),
-        Some(Tag::N48) => through::<N48_WORDS>(frame, at, key, depth, find_in_48),
-        Some(Tag::N256) => through::<N256_WORDS>(frame, at, key, depth, find_in_256),
-        _ => Taken::Leaves,
+    match rest.get(len..) {
+        Some([byte, below @ ..]) => Ok((find(node, *byte), below)),
+        _ => Err(Left::AtNode(Ref((head >> (8 * VALUE_AT)) as u16))),
+    }
+}
+
+/// Walks the nodes from `root` on, as the key says. This is what lookups are made of, so each kind of node checks its
+/// bounds once, the kind that most are of is asked for first, and a lane without an entry, whose reference is zero, is not
+/// told from one with an entry until the walk is over.
+#[inline(always)]
+pub(crate) fn walk(frame: Frame<'_>, root: Ref, key: &[u8]) -> Left {
+    const N16: u16 = Tag::N16 as u16;
+    const N48: u16 = Tag::N48 as u16;
+    const N256: u16 = Tag::N256 as u16;
+    let (mut reference, mut rest) = (root.0, key);
+    loop {
+        let taken = if reference & 7 == Tag::N4 as u16 {
+            through::<N4_WORDS>(frame, reference, rest, find_in_4)
+        } else {
+            match reference & 7 {
+                N16 => through::<N16_WORDS>(frame, reference, rest, find_in_16),
+                N48 => through::<N48_WORDS>(frame, reference, rest, find_in_48),
+                N256 => through::<N256_WORDS>(frame, reference, rest, find_in_256),
+                _ => return Left::By(Ref(reference), key.len() - rest.len()),
+            }
+        };
+        match taken {
+            Ok(next) => (reference, rest) = next,
+            Err(left) => return left,
+        }
     }
 }
 

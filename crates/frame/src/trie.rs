@@ -26,7 +26,7 @@ mod write;
 use crate::{
     Kind, Stored,
     bytes::{Frame, u16_at, u32_at},
-    node::{NodeRef, Ref, Tag, Taken, take_step},
+    node::{Left, NodeRef, Ref, Tag, walk},
     record::RecordRef,
 };
 
@@ -124,18 +124,14 @@ impl<'a> TrieRef<'a> {
 
     /// Looks a key up. Visits one node for each byte or more of the key, so its cost is bounded by the key's length.
     pub fn seek(self, key: &[u8]) -> Seek<'a> {
-        let mut reference = self.root_ref();
-        let mut depth = 0;
-        while reference.is_node() {
-            match take_step(self.frame, reference, key, depth) {
-                Taken::On(next, behind) => (reference, depth) = (next, behind),
-                Taken::Ends(value) => {
-                    let value = self.record(value);
-                    return value.map_or(Seek::Absent, |record| Seek::Found(record.trie_stored()));
-                }
-                Taken::Leaves => return Seek::Absent,
+        let (reference, depth) = match walk(self.frame, self.root_ref(), key) {
+            Left::By(reference, depth) => (reference, depth),
+            Left::AtNode(value) => {
+                let value = self.record(value);
+                return value.map_or(Seek::Absent, |record| Seek::Found(record.trie_stored()));
             }
-        }
+            Left::Nowhere => return Seek::Absent,
+        };
         if let Some(record) = self.record(reference) {
             let rest = key.get(depth..).unwrap_or(&[]);
             let found = record.key_len() == key.len() && record.suffix(rest.len()) == rest;
