@@ -20,7 +20,7 @@ const HEADER_BYTES = 24
 const MAX_BATCH_BYTES = 64 * 1024 * 1024
 const FIRST_BYTES = 4096
 /** A buffer of at most so many bytes is used again for the next batch of the thread. */
-const KEPT_BYTES = 64 * 1024
+const KEPT_BYTES = 1024 * 1024
 /** A string of so many UTF-16 units or fewer is given room for the most bytes that it can have; a longer one is measured. */
 const SHORT_UNITS = 4096
 const MOST_BYTES_PER_UNIT = 3

@@ -95,8 +95,7 @@ export let partsOf: (tree: unknown) => TreeParts | undefined
 export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   static {
     partsOf = (tree) => {
-      if (typeof tree !== 'object' || tree === null || !(#connection in tree)) return undefined
-      return { connection: tree.#connection, id: tree.#tree, name: tree.name, encoding: tree.#encoding }
+      return typeof tree === 'object' && tree !== null && #parts in tree ? tree.#parts : undefined
     }
   }
 
@@ -106,6 +105,7 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   readonly #tree: number
   readonly #encoding: Encoding<V, In>
   readonly #keysAsBytes: boolean
+  readonly #parts: TreeParts
 
   constructor(connection: Connection, tree: number, name: string, encoding: Encoding<V, In>, keysAsBytes: boolean) {
     this.name = name
@@ -114,6 +114,7 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
     this.#tree = tree
     this.#encoding = encoding
     this.#keysAsBytes = keysAsBytes
+    this.#parts = { connection, id: tree, name, encoding: encoding as Encoding<unknown, unknown> }
   }
 
   get(key: Key): V | undefined {
@@ -325,8 +326,10 @@ export interface CheckedCondition {
   version: number
 }
 
+const UNCONDITIONAL: CheckedCondition = { kind: conditionKind.always, version: 0 }
+
 export function checkCondition(condition: Condition | undefined): CheckedCondition {
-  if (condition === undefined) return { kind: conditionKind.always, version: 0 }
+  if (condition === undefined) return UNCONDITIONAL
   const { ifVersion, ifAbsent } = checkOptions('condition', condition, CONDITION_OPTIONS)
   const absent = checkBoolean('ifAbsent', ifAbsent, false)
   const version = checkInteger('ifVersion', ifVersion, 0, Number.MAX_SAFE_INTEGER, 0)

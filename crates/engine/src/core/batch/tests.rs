@@ -2,6 +2,7 @@
 
 mod crashes;
 mod model;
+mod readers;
 
 use coppice_disk::MemoryDisk;
 
