@@ -23,6 +23,9 @@ pub(crate) const READY_BYTES: u64 = 1 << 20;
 /// journal that is used little takes little room.
 const SMALLEST_BYTES: u64 = 1 << 20;
 
+/// Written at a time to bring a spare's pages into memory.
+const FILL_BYTES: usize = 256 << 10;
+
 /// How much larger than the one before that was filled.
 const GROWTH: u64 = 4;
 
@@ -79,7 +82,7 @@ impl Spares {
         }
     }
 
-    /// Makes the spare, if there is none.
+    /// Makes the spare, if there is none, with more care than [`Spares::take`] has time for.
     pub(crate) fn refill(
         &self,
         disk: &dyn Disk,
@@ -88,7 +91,7 @@ impl Spares {
     ) -> Result<(), SpareError> {
         let mut slot = self.slot.lock();
         if slot.spare.is_none() {
-            slot.spare = Some(slot.make(disk, options, database_id, 0)?);
+            slot.spare = Some(slot.make(disk, options, database_id, 0, true)?);
         }
         Ok(())
     }
@@ -107,9 +110,9 @@ impl Spares {
             Some(small) => {
                 // Its number is used up. Nothing was appended to it, so whether it goes does not matter.
                 let _ = disk.remove(&file_name(small.segment.number));
-                slot.make(disk, options, database_id, bytes)
+                slot.make(disk, options, database_id, bytes, false)
             }
-            None => slot.make(disk, options, database_id, bytes),
+            None => slot.make(disk, options, database_id, bytes, false),
         }
     }
 
@@ -146,6 +149,7 @@ impl Slot {
         options: &JournalOptions,
         database_id: u128,
         bytes: u64,
+        has_time: bool,
     ) -> Result<Spare, SpareError> {
         self.capacity = self.capacity.min(options.segment_bytes.max(1));
         let capacity = self.capacity.max(bytes.saturating_add(RECORDS_OFFSET as u64));
@@ -166,28 +170,55 @@ impl Slot {
             }
         };
         self.next_number += 1;
-        let segment = Segment {
-            number,
-            capacity,
-            file: SegmentFile::new(file, capacity),
-            end: AtomicU64::new(0),
-            synced: AtomicU64::new(0),
-            ready: AtomicU64::new(0),
-        };
-        // A page that cannot be made ready is no page to append to.
-        segment.make_ready().map_err(|source| {
-            let _ = disk.remove(&file_name(number));
-            SpareError {
-                context: creating(number),
-                source,
-                fatal: false,
+        match make_segment(number, file, capacity, has_time) {
+            Ok(segment) => Ok(Spare {
+                segment: Arc::new(segment),
+                key,
+            }),
+            Err(source) => {
+                let _ = disk.remove(&file_name(number));
+                let context = creating(number);
+                let fatal = false;
+                Err(SpareError { context, source, fatal })
             }
-        })?;
-        Ok(Spare {
-            segment: Arc::new(segment),
-            key,
-        })
+        }
     }
+}
+
+/// Maps the file, if it can be, and makes its first pages ready: one that cannot be made so is no page to append to.
+fn make_segment(number: u64, file: Arc<dyn DiskFile>, capacity: u64, has_time: bool) -> io::Result<Segment> {
+    let mut segment_file = SegmentFile::new(Arc::clone(&file), capacity);
+    if has_time && matches!(segment_file, SegmentFile::Mapped(_)) {
+        // While a mapping lives, nobody writes to the file by position.
+        drop(segment_file);
+        fill_cache(&*file, capacity)?;
+        segment_file = SegmentFile::new(file, capacity);
+    }
+    let segment = Segment {
+        number,
+        capacity,
+        file: segment_file,
+        end: AtomicU64::new(0),
+        synced: AtomicU64::new(0),
+        ready: AtomicU64::new(0),
+    };
+    segment.make_ready()?;
+    Ok(segment)
+}
+
+/// Writes zeros over the zeros behind the header, so that the pages are in memory with a block each: making a page ready
+/// is then many times cheaper. They are not synced, and most are stored to before the system writes them out.
+fn fill_cache(file: &dyn DiskFile, capacity: u64) -> io::Result<()> {
+    let zeros = vec![0; FILL_BYTES];
+    let mut offset = RECORDS_OFFSET as u64;
+    while offset < capacity {
+        let bytes = zeros
+            .get(..(capacity - offset).min(FILL_BYTES as u64) as usize)
+            .unwrap_or(&zeros);
+        file.write_all_at(offset, bytes)?;
+        offset += bytes.len() as u64;
+    }
+    Ok(())
 }
 
 fn creating(number: u64) -> String {

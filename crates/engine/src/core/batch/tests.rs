@@ -440,6 +440,29 @@ fn a_journal_that_fails_leaves_the_outcome_open_and_takes_no_more() {
 }
 
 #[test]
+fn a_journal_segment_that_cannot_be_made_leaves_no_doubt() {
+    use std::io::ErrorKind;
+    let disk = FailingDisk::default();
+    let engine = disk.open_engine(&options(Durability::Process));
+    let tree = engine.tree("t").unwrap();
+    engine.abandon();
+    // The first append behind a recovery begins a segment.
+    let engine = disk.open_engine(&options(Durability::Process));
+    let operations = [put(tree, b"a", b""), put(tree, b"b", b"")];
+    for (kind, code) in [
+        (ErrorKind::ReadOnlyFilesystem, ErrorCode::ReadOnly),
+        (ErrorKind::PermissionDenied, ErrorCode::ReadOnly),
+        (ErrorKind::Other, ErrorCode::Io),
+    ] {
+        disk.fail_writes(Some(kind));
+        assert_eq!(engine.commit(&operations).unwrap_err().code(), code, "{kind}");
+        assert!(engine.is_empty(tree, b"").unwrap());
+    }
+    disk.fail_writes(None);
+    committed(&engine, &operations);
+}
+
+#[test]
 fn a_batch_is_on_disk_when_its_mode_says_so() {
     for (durability, settled, persisted) in [
         (Durability::Disk, 1, 1),
