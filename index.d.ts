@@ -318,24 +318,28 @@ export interface TransactOptions {
   /** How often `fn` is run again, at most, after conflicts. A whole number. Default 16. */
   retries?: number
 }
-/** What one checkpoint did. */
+/**
+ * What one checkpoint did. Checkpoints that are asked for at about the same time share a round: one write and one sync.
+ * What the round wrote and synced is told to each of them.
+ */
 export interface CheckpointReport {
   /** Every commit up to this one is in the blob store. */
   version: number
   /** Blobs that had changed since the checkpoint before. */
   dirtyBlobs: number
-  /** Of these, how many were written. */
+  /** Of these, how many were written: all but those that a later checkpoint of the same round wrote again. */
   flushedBlobs: number
   /** Blobs that nothing refers to any more and that were to be freed. */
   pendingDeletes: number
   /** Of these, how many were freed. */
   appliedDeletes: number
+  /** By the round. */
   bytesWritten: number
-  /** Syncs issued to the operating system. */
+  /** Syncs that the round issued to the operating system. */
   syncs: number
   /** Checkpoints that the round's write and sync served. */
   epochsCoalesced: number
-  /** Milliseconds. */
+  /** Milliseconds from the moment that the checkpoint shows to its report. */
   durationMs: number
 }
 /**
@@ -371,9 +375,14 @@ export interface DatabaseStats {
     syncs: number
   }
   checkpoint: {
+    /** Rounds of the checkpoint thread that succeeded. One round may serve several checkpoints. */
     rounds: number
     failures: number
     bytesWritten: number
+    /** Checkpoints that wait for the thread, or are being written by it. */
+    queueDepth: number
+    /** Whether io_uring writes them. */
+    ioUring: boolean
     /** What the last round that failed says of it; not there where none has. */
     lastError?: string
   }
@@ -549,6 +558,29 @@ export interface OpenOptions {
      * default 256 MiB.
      */
     journalBytes?: number | string
+    /**
+     * Checkpoints that may wait for the thread that writes them, each with the frames that it holds: a whole number, 1 to
+     * 1,024. One more waits to be taken. Default 16.
+     */
+    queueDepth?: number
+    /** Checkpoints that are asked for at about the same time are written and synced together. */
+    coalesce?: {
+      /** How many at most: a whole number, 1 to 1,024. Default 64. */
+      epochs?: number
+      /** Microseconds for which the first waits for others: a whole number, 0 to 1,000,000. Default 100. */
+      windowMicros?: number
+    }
+    /**
+     * Linux: whether frames are read and written by io_uring.
+     *
+     * - `'auto'` (default): where the kernel lets this process have it.
+     * - `true`: always. Where that cannot be, which includes every other system, opening fails with
+     *   ERR_COPPICE_UNSUPPORTED.
+     * - `false`: never.
+     *
+     * Which it is, `stats().checkpoint.ioUring` says.
+     */
+    ioUring?: 'auto' | boolean
   }
 }
 /**
@@ -565,6 +597,7 @@ export interface OpenOptions {
  * - ERR_COPPICE_INCOMPATIBLE_FORMAT where its files are of a format that this version does not read,
  * - ERR_COPPICE_CORRUPT where its files are damaged,
  * - ERR_COPPICE_IO, ERR_COPPICE_NO_SPACE where the operating system refuses,
+ * - ERR_COPPICE_UNSUPPORTED where `checkpoint.ioUring` is true and this process can have no io_uring,
  * - ERR_COPPICE_INVALID_ARGUMENT for a path or an option that cannot be: a path that is a file, or a folder with other
  *   things in it, too.
  *

@@ -102,7 +102,22 @@ test('stats has the figures of all trees', (t) => {
   ]
   t.true(figures.every((figure) => Number.isFinite(figure) && figure >= 0))
   t.true(stats.fill <= 1)
+  t.is(stats.checkpoint.queueDepth, 0)
+  t.is(typeof stats.checkpoint.ioUring, 'boolean')
   t.is(stats.checkpoint.lastError, undefined)
+})
+
+test('checkpoints that are asked for together share rounds', async (t) => {
+  using db = open(await temporaryFolder(t), { checkpoint: { coalesce: { windowMicros: 50_000 } } })
+  const tree = db.tree()
+  const reports = await Promise.all(
+    Array.from({ length: 4 }, (_, index) => {
+      tree.put('k', `${index}`)
+      return db.checkpoint()
+    }),
+  )
+  for (const report of reports) t.true(report.version >= 1 && report.epochsCoalesced >= 1 && report.durationMs > 0)
+  t.true(db.stats().checkpoint.rounds < 4)
 })
 
 test('flush and checkpoint resolve', async (t) => {

@@ -84,6 +84,9 @@ test('options are taken', async (t) => {
     { checkpoint: { journalBytes: 65_536 } },
     { checkpoint: { journalBytes: '1MiB' } },
     { checkpoint: { journalBytes: '0.5 GiB' } },
+    { checkpoint: { queueDepth: 1, coalesce: {}, ioUring: 'auto' } },
+    { checkpoint: { queueDepth: 1024, coalesce: { epochs: 1, windowMicros: 0 }, ioUring: false } },
+    { checkpoint: { coalesce: { epochs: 1024, windowMicros: 1_000_000 } } },
     { create: undefined, durability: undefined, syncInterval: undefined, checkpoint: undefined },
   ]
   for (const [index, options] of variants.entries()) {
@@ -116,6 +119,15 @@ const impossible: [unknown, RegExp][] = [
   [{ checkpoint: { journalBytes: '-1MiB' } }, /journalBytes/],
   [{ checkpoint: { journalBytes: '0.3B' } }, /journalBytes/],
   [{ checkpoint: { journalBytes: null } }, /journalBytes.*null/],
+  [{ checkpoint: { queueDepth: 0 } }, /checkpoint\.queueDepth.*0/],
+  [{ checkpoint: { queueDepth: 1025 } }, /checkpoint\.queueDepth.*1025/],
+  [{ checkpoint: { coalesce: 64 } }, /checkpoint\.coalesce.*64/],
+  [{ checkpoint: { coalesce: { window: 1 } } }, /checkpoint\.coalesce.*'window'/],
+  [{ checkpoint: { coalesce: { epochs: 0 } } }, /checkpoint\.coalesce\.epochs.*0/],
+  [{ checkpoint: { coalesce: { windowMicros: -1 } } }, /checkpoint\.coalesce\.windowMicros.*-1/],
+  [{ checkpoint: { coalesce: { windowMicros: 0.5 } } }, /checkpoint\.coalesce\.windowMicros.*0\.5/],
+  [{ checkpoint: { ioUring: 'yes' } }, /checkpoint\.ioUring.*'auto', true or false.*"yes"/],
+  [{ checkpoint: { ioUring: null } }, /checkpoint\.ioUring.*null/],
   [null, /open options.*null/],
   ['disk', /open options.*"disk"/],
   [[], /open options.*array/],
@@ -233,4 +245,36 @@ test('damaged blobs are told from a database of another kind, and where', async 
   await writeFile(file, bytes)
   using db = open(folder)
   t.is(db.tree('t').count(), 2000)
+})
+
+test('io_uring is used where it was asked for, or the open fails and makes nothing', async (t) => {
+  const folder = await temporaryFolder(t)
+  const never = open(path.join(folder, 'never'), { checkpoint: { ioUring: false } })
+  t.false(never.stats().checkpoint.ioUring)
+  never.close()
+  const automatic = open(path.join(folder, 'auto'))
+  const available = automatic.stats().checkpoint.ioUring
+  automatic.close()
+  const always = path.join(folder, 'always')
+  if (available) {
+    using db = open(always, { checkpoint: { ioUring: true } })
+    t.true(db.stats().checkpoint.ioUring)
+    db.tree().put('k', 'v')
+    t.is((await db.checkpoint()).syncs, 2)
+  } else {
+    throwsCode(t, () => open(always, { checkpoint: { ioUring: true } }), 'ERR_COPPICE_UNSUPPORTED', /io_uring/)
+    t.deepEqual((await readdir(folder)).sort(), ['auto', 'never'])
+  }
+})
+
+test('what one way of reaching the disk has written, the other reads', async (t) => {
+  const folder = await temporaryFolder(t)
+  for (const [round, ioUring] of [false, 'auto', false, 'auto'].entries()) {
+    using db = open(folder, { checkpoint: { ioUring: ioUring as 'auto' | boolean } })
+    const tree = db.tree('t', { encoding: 'utf8' })
+    t.is(tree.count(), round * 3000)
+    for (let index = 0; index < round * 3000; index += 100) t.is(tree.get(`k${index}`), `v${index}`)
+    tree.putMany(Array.from({ length: 3000 }, (_, index) => [`k${round * 3000 + index}`, `v${round * 3000 + index}`]))
+    await db.checkpoint()
+  }
 })

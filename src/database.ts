@@ -18,24 +18,28 @@ import { native } from './native/binding.js'
 import { type Transaction, type TransactOptions, transact } from './transaction.js'
 import { StoredTree, type Tree } from './tree.js'
 
-/** What one checkpoint did. */
+/**
+ * What one checkpoint did. Checkpoints that are asked for at about the same time share a round: one write and one sync.
+ * What the round wrote and synced is told to each of them.
+ */
 export interface CheckpointReport {
   /** Every commit up to this one is in the blob store. */
   version: number
   /** Blobs that had changed since the checkpoint before. */
   dirtyBlobs: number
-  /** Of these, how many were written. */
+  /** Of these, how many were written: all but those that a later checkpoint of the same round wrote again. */
   flushedBlobs: number
   /** Blobs that nothing refers to any more and that were to be freed. */
   pendingDeletes: number
   /** Of these, how many were freed. */
   appliedDeletes: number
+  /** By the round. */
   bytesWritten: number
-  /** Syncs issued to the operating system. */
+  /** Syncs that the round issued to the operating system. */
   syncs: number
   /** Checkpoints that the round's write and sync served. */
   epochsCoalesced: number
-  /** Milliseconds. */
+  /** Milliseconds from the moment that the checkpoint shows to its report. */
   durationMs: number
 }
 
@@ -69,9 +73,14 @@ export interface DatabaseStats {
     syncs: number
   }
   checkpoint: {
+    /** Rounds of the checkpoint thread that succeeded. One round may serve several checkpoints. */
     rounds: number
     failures: number
     bytesWritten: number
+    /** Checkpoints that wait for the thread, or are being written by it. */
+    queueDepth: number
+    /** Whether io_uring writes them. */
+    ioUring: boolean
     /** What the last round that failed says of it; not there where none has. */
     lastError?: string
   }
@@ -279,6 +288,8 @@ export class OpenDatabase implements Database {
         rounds: data.checkpointRounds,
         failures: data.checkpointFailures,
         bytesWritten: data.checkpointBytesWritten,
+        queueDepth: data.checkpointQueueDepth,
+        ioUring: data.checkpointIoUring,
         ...(data.checkpointLastError === undefined ? {} : { lastError: data.checkpointLastError }),
       },
       disk: { bytes: data.diskBytes, free: data.diskFree },

@@ -1,6 +1,6 @@
 /** Opening databases: options, their checks and defaults. */
 
-import { checkBoolean, checkBytes, checkInteger, checkOneOf, checkOptions, checkText } from './check.js'
+import { checkBoolean, checkBytes, checkInteger, checkOneOf, checkOptions, checkText, describe } from './check.js'
 import { Connection, resultOf } from './connection.js'
 import { type Database, OpenDatabase } from './database.js'
 import { invalid } from './errors.js'
@@ -32,16 +32,51 @@ export interface OpenOptions {
      * default 256 MiB.
      */
     journalBytes?: number | string
+    /**
+     * Checkpoints that may wait for the thread that writes them, each with the frames that it holds: a whole number, 1 to
+     * 1,024. One more waits to be taken. Default 16.
+     */
+    queueDepth?: number
+    /** Checkpoints that are asked for at about the same time are written and synced together. */
+    coalesce?: {
+      /** How many at most: a whole number, 1 to 1,024. Default 64. */
+      epochs?: number
+      /** Microseconds for which the first waits for others: a whole number, 0 to 1,000,000. Default 100. */
+      windowMicros?: number
+    }
+    /**
+     * Linux: whether frames are read and written by io_uring.
+     *
+     * - `'auto'` (default): where the kernel lets this process have it.
+     * - `true`: always. Where that cannot be, which includes every other system, opening fails with
+     *   ERR_COPPICE_UNSUPPORTED.
+     * - `false`: never.
+     *
+     * Which it is, `stats().checkpoint.ioUring` says.
+     */
+    ioUring?: 'auto' | boolean
   }
 }
 
 const OPEN_OPTIONS = ['create', 'durability', 'syncInterval', 'checkpoint'] as const
-const CHECKPOINT_OPTIONS = ['journalBytes'] as const
+const CHECKPOINT_OPTIONS = ['journalBytes', 'queueDepth', 'coalesce', 'ioUring'] as const
+const COALESCE_OPTIONS = ['epochs', 'windowMicros'] as const
 const DURABILITIES = ['process', 'disk', 'none'] as const
 const DEFAULT_SYNC_INTERVAL = 100
 const MAX_SYNC_INTERVAL = 3_600_000
 const MIN_JOURNAL_BYTES = 64 * 1024
 const DEFAULT_JOURNAL_BYTES = 256 * 1024 * 1024
+const MAX_EPOCHS = 1024
+const DEFAULT_QUEUE_DEPTH = 16
+const DEFAULT_COALESCED_EPOCHS = 64
+const MAX_WINDOW_MICROS = 1_000_000
+const DEFAULT_WINDOW_MICROS = 100
+const IO_URING = new Map<unknown, OpenData['ioUring']>([
+  [undefined, 'auto'],
+  ['auto', 'auto'],
+  [true, 'always'],
+  [false, 'never'],
+])
 const IN_MEMORY = ':memory:'
 
 /**
@@ -58,6 +93,7 @@ const IN_MEMORY = ':memory:'
  * - ERR_COPPICE_INCOMPATIBLE_FORMAT where its files are of a format that this version does not read,
  * - ERR_COPPICE_CORRUPT where its files are damaged,
  * - ERR_COPPICE_IO, ERR_COPPICE_NO_SPACE where the operating system refuses,
+ * - ERR_COPPICE_UNSUPPORTED where `checkpoint.ioUring` is true and this process can have no io_uring,
  * - ERR_COPPICE_INVALID_ARGUMENT for a path or an option that cannot be: a path that is a file, or a folder with other
  *   things in it, too.
  *
@@ -80,11 +116,28 @@ export function open(path: string, options?: OpenOptions): Database {
 
 function checkOpenOptions(options: OpenOptions | undefined): OpenData {
   const { create, durability, syncInterval, checkpoint } = checkOptions('open options', options, OPEN_OPTIONS)
-  const { journalBytes } = checkOptions('checkpoint', checkpoint, CHECKPOINT_OPTIONS)
+  const { journalBytes, queueDepth, coalesce, ioUring } = checkOptions('checkpoint', checkpoint, CHECKPOINT_OPTIONS)
+  const { epochs, windowMicros } = checkOptions('checkpoint.coalesce', coalesce, COALESCE_OPTIONS)
   return {
     create: checkBoolean('create', create, true),
     durability: checkOneOf('durability', durability, DURABILITIES, 'process'),
     syncInterval: checkInteger('syncInterval', syncInterval, 1, MAX_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL),
     journalBytes: checkBytes('checkpoint.journalBytes', journalBytes, MIN_JOURNAL_BYTES, DEFAULT_JOURNAL_BYTES),
+    queueDepth: checkInteger('checkpoint.queueDepth', queueDepth, 1, MAX_EPOCHS, DEFAULT_QUEUE_DEPTH),
+    coalesceEpochs: checkInteger('checkpoint.coalesce.epochs', epochs, 1, MAX_EPOCHS, DEFAULT_COALESCED_EPOCHS),
+    coalesceWindowMicros: checkInteger(
+      'checkpoint.coalesce.windowMicros',
+      windowMicros,
+      0,
+      MAX_WINDOW_MICROS,
+      DEFAULT_WINDOW_MICROS,
+    ),
+    ioUring: checkIoUring(ioUring),
   }
+}
+
+function checkIoUring(value: unknown): OpenData['ioUring'] {
+  const choice = IO_URING.get(value)
+  if (choice === undefined) throw invalid(`checkpoint.ioUring must be 'auto', true or false, not ${describe(value)}`)
+  return choice
 }

@@ -21,6 +21,10 @@ export interface OpenData {
   durability: 'none' | 'process' | 'disk'
   syncInterval: number
   journalBytes: number
+  queueDepth: number
+  coalesceEpochs: number
+  coalesceWindowMicros: number
+  ioUring: 'auto' | 'always' | 'never'
 }
 
 export interface CheckpointData {
@@ -51,6 +55,8 @@ export interface StatsData {
   checkpointRounds: number
   checkpointFailures: number
   checkpointBytesWritten: number
+  checkpointQueueDepth: number
+  checkpointIoUring: boolean
   checkpointLastError?: string
   diskBytes: number
   diskFree: number

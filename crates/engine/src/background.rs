@@ -1,7 +1,10 @@
-//! The engine's own thread: syncs the journal at intervals, and starts a checkpoint when the journal has grown enough.
+//! The engine's own thread: syncs the journal at intervals, and plans a checkpoint when the journal has grown enough, or
+//! the last one is old.
 //!
-//! It holds the engine weakly, so that an engine that nobody closed goes when its last handle does. It masks all signals:
-//! they belong to the host's threads.
+//! It holds the engine weakly, so that an engine that nobody closed goes when its last handle does. It waits for no
+//! checkpoint: the checkpoint thread is at work on that, and the journal's syncs go on.
+
+mod back_off;
 
 use std::{
     sync::{Arc, Weak},
@@ -11,13 +14,12 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::{core::Engine, error::Error, error::ErrorCode, options::Durability};
+use crate::{
+    background::back_off::BackOff, checkpointer::Ticket, core::Engine, error::Error, options::Durability, thread::spawn,
+};
 
 /// How often the journal's size is looked at where no sync is due sooner.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A checkpoint that failed is tried again after this, then after twice as long, and so on up to `LONGEST_PAUSE`.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct Signal {
@@ -35,13 +37,7 @@ impl Background {
     pub(crate) fn start(engine: &Arc<Engine>) -> Result<Self, Error> {
         let signal = Arc::new(Signal::default());
         let (weak, theirs) = (Arc::downgrade(engine), Arc::clone(&signal));
-        let thread = thread::Builder::new()
-            .name("coppice".to_owned())
-            .spawn(move || {
-                mask_signals();
-                run(&weak, &theirs);
-            })
-            .map_err(|error| Error::with_source(ErrorCode::Io, "no thread could be started", Some(Arc::new(error))))?;
+        let thread = spawn("coppice", move || run(&weak, &theirs))?;
         Ok(Self {
             signal,
             thread: Some(thread),
@@ -66,23 +62,10 @@ impl Drop for Background {
     }
 }
 
-#[cfg(unix)]
-fn mask_signals() {
-    // A refusal leaves the thread as any other of the process.
-    let _ = nix::sys::signal::SigSet::all().thread_block();
-}
-
-#[cfg(not(unix))]
-fn mask_signals() {}
-
 fn run(engine: &Weak<Engine>, signal: &Signal) {
-    let Some((interval, syncs, limit)) = engine.upgrade().map(|engine| {
+    let Some((interval, syncs)) = engine.upgrade().map(|engine| {
         let options = engine.options();
-        (
-            options.sync_interval,
-            options.durability == Durability::Process,
-            options.journal_bytes,
-        )
+        (options.sync_interval, options.durability == Durability::Process)
     }) else {
         return;
     };
@@ -92,8 +75,7 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
         LOOK_EVERY
     };
     let mut next_sync = Instant::now() + interval;
-    let mut next_checkpoint = Instant::now();
-    let mut pause = FIRST_PAUSE;
+    let mut planner = Planner::new();
     loop {
         {
             let mut stopping = signal.stopping.lock();
@@ -105,21 +87,63 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
             }
         }
         let Some(engine) = engine.upgrade() else { return };
-        let Some(durable) = engine.durable() else { return };
         let now = Instant::now();
         if syncs && now >= next_sync {
             // A failure is remembered by the engine and shown to the next writer.
             let _ = engine.sync_in_background();
             next_sync = Instant::now() + interval;
         }
-        if now >= next_checkpoint && durable.journal.bytes() >= limit {
-            match engine.checkpoint() {
-                Ok(_) => pause = FIRST_PAUSE,
-                Err(_) => {
-                    next_checkpoint = Instant::now() + pause;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+        planner.look(&engine, now);
+    }
+}
+
+/// Plans checkpoints, one at a time.
+struct Planner {
+    /// The one that is under way, and the commit that it was planned at.
+    under_way: Option<(Ticket, u64)>,
+    /// The last commit that a checkpoint of this planner is known to have.
+    covered: u64,
+    last: Instant,
+    back_off: BackOff,
+}
+
+impl Planner {
+    fn new() -> Self {
+        Self {
+            under_way: None,
+            covered: 0,
+            last: Instant::now(),
+            back_off: BackOff::new(),
+        }
+    }
+
+    fn look(&mut self, engine: &Engine, now: Instant) {
+        if let Some((ticket, planned)) = &self.under_way {
+            match ticket.outcome() {
+                None => return,
+                Some(Ok(_)) => {
+                    self.covered = *planned;
+                    self.back_off.succeeded();
                 }
+                Some(Err(_)) => self.back_off.failed(now),
+            }
+            self.last = now;
+            self.under_way = None;
+        }
+        if self.is_due(engine, now) && self.back_off.is_over(now) {
+            let commit = engine.last_commit();
+            match engine.start_checkpoint() {
+                Ok(ticket) => self.under_way = ticket.map(|ticket| (ticket, commit)),
+                Err(_) => self.back_off.failed(now),
             }
         }
+    }
+
+    fn is_due(&self, engine: &Engine, now: Instant) -> bool {
+        let Some(durable) = engine.durable() else { return false };
+        let options = engine.options();
+        let is_old = now.duration_since(self.last) >= options.checkpoint_interval;
+        durable.journal.bytes() >= options.journal_bytes
+            || (is_old && engine.last_commit() > self.covered.max(durable.store.cut()))
     }
 }

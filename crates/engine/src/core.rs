@@ -1,7 +1,6 @@
 //! One open database: the forest, its journal and store, and the rules that tie them together.
 //!
-//! Locks, in the order in which they are taken: `checkpointing`, held for a whole checkpoint, so that there is one at a
-//! time; `state`, held by readers shared and by each change alone. The journal and the store have locks of their own and
+//! Locks, in the order in which they are taken: the checkpointer's, held while a cut is planned, so that one is at a time; `state`, held by readers shared and by each change alone. The journal and the store have locks of their own and
 //! call nothing here. `state` is held over an append to the journal (which does not wait for the disk) and over the read
 //! of a blob that is not in memory, never over a sync or a checkpoint's writes.
 //!
@@ -18,6 +17,9 @@ mod report;
 mod tests;
 mod write;
 
+pub(crate) use checkpoint::store_error;
+pub(crate) use write::journal_error;
+
 use std::{
     ops::{Deref, DerefMut},
     sync::{
@@ -32,6 +34,7 @@ use coppice_store::Store;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{
+    checkpointer::Checkpointer,
     error::{Error, ErrorCode},
     forest::Forest,
     options::Options,
@@ -97,18 +100,11 @@ impl Drop for Exclusive<'_> {
 /// Where a database that outlives its process is kept.
 pub(crate) struct Durable {
     pub(crate) store: Arc<Store>,
-    pub(crate) journal: Journal,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) checkpointer: Checkpointer,
     disk: Arc<dyn Disk>,
     /// Held until the engine is closed.
     lock: Mutex<Option<FolderLock>>,
-}
-
-#[derive(Default)]
-struct Rounds {
-    done: u64,
-    failed: u64,
-    bytes_written: u64,
-    last_error: Option<String>,
 }
 
 pub(crate) struct Engine {
@@ -123,11 +119,9 @@ pub(crate) struct Engine {
     next_tree: AtomicU32,
     durable: Option<Durable>,
     options: Options,
-    checkpointing: Mutex<()>,
-    rounds: Mutex<Rounds>,
     closed: AtomicBool,
     /// The first failure after which nothing may be written.
-    poison: OnceLock<Error>,
+    poison: Arc<OnceLock<Error>>,
 }
 
 impl Engine {
@@ -196,9 +190,10 @@ impl Engine {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Lets others open the folder.
-    fn unlock(&self) {
+    /// Ends the threads, the journal's after that which trims it, then lets others open the folder.
+    fn end(&self) {
         if let Some(durable) = &self.durable {
+            durable.checkpointer.stop();
             durable.journal.close();
             durable.lock.lock().take();
         }
@@ -207,6 +202,6 @@ impl Engine {
     /// Ends without making anything durable that is not so already.
     pub(crate) fn abandon(&self) {
         self.mark_closed();
-        self.unlock();
+        self.end();
     }
 }

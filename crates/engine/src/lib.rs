@@ -5,6 +5,7 @@
 
 mod background;
 mod buffer;
+mod checkpointer;
 mod core;
 mod database;
 mod error;
@@ -18,12 +19,13 @@ mod stats;
 mod table;
 #[cfg(test)]
 mod testing;
+mod thread;
 
 pub use database::Database;
 pub use error::{Error, ErrorCode};
 pub use operation::{MAX_BATCH_BYTES, OPERATION_BYTES, Operation, Outcome};
 pub use options::{
-    DEFAULT_FRAME_BYTES, Durability, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION, Options,
+    DEFAULT_FRAME_BYTES, Durability, IoUring, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION, Options,
 };
 pub use request::{After, Condition, ListItem, ListRequest, Range, Record, TreeId};
 pub use stats::{CheckpointReport, Stats};

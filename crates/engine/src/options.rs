@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use coppice_store::IoUring;
+
 /// Longest key, bytes.
 pub const MAX_KEY_BYTES: usize = 8192;
 /// Longest value, bytes.
@@ -35,6 +37,16 @@ pub struct Options {
     pub sync_interval: Duration,
     /// Journal bytes that start a checkpoint by themselves.
     pub journal_bytes: u64,
+    /// A checkpoint is started when the last one is so old and something was written since.
+    pub checkpoint_interval: Duration,
+    /// Cuts that may wait for the checkpoint thread; at least 1.
+    pub checkpoint_queue_depth: usize,
+    /// Cuts that one write and one sync may serve; at least 1.
+    pub coalesce_epochs: usize,
+    /// How long the first of them waits for a neighbour.
+    pub coalesce_window: Duration,
+    /// Whether blobs are read and written by io_uring.
+    pub io_uring: IoUring,
     /// Size of frames when the database is created; a constant of the database from then on. A multiple of 4096, at most
     /// 65536. Keys longer than an eighth of it are refused.
     pub frame_bytes: u32,
@@ -47,6 +59,11 @@ impl Default for Options {
             durability: Durability::Process,
             sync_interval: Duration::from_millis(100),
             journal_bytes: 256 << 20,
+            checkpoint_interval: Duration::from_secs(300),
+            checkpoint_queue_depth: 16,
+            coalesce_epochs: 64,
+            coalesce_window: Duration::from_micros(100),
+            io_uring: IoUring::Auto,
             frame_bytes: DEFAULT_FRAME_BYTES,
         }
     }

@@ -7,7 +7,7 @@ use std::{collections::HashMap, path::Path, sync::Arc, sync::LazyLock};
 
 use coppice_disk::{FolderDisk, FolderIdentity, FolderLock, LOCK_FILE_NAME, LockError};
 use coppice_journal::is_segment_name;
-use coppice_store::{SUPERBLOCK_NAME, is_leftover};
+use coppice_store::{IoUring, SUPERBLOCK_NAME, check_io_uring, is_leftover};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
@@ -60,6 +60,11 @@ fn open_folder(path: &Path, options: &Options) -> Result<FolderDisk, Error> {
 
 /// Opens a folder's database, or shares it if it is open already.
 pub(crate) fn acquire(path: &Path, options: &Options) -> Result<(Arc<Engine>, Place), Error> {
+    if options.io_uring == IoUring::Always {
+        check_io_uring().map_err(|error| {
+            Error::with_source(ErrorCode::Unsupported, format!("io_uring: {error}"), Some(error.into()))
+        })?;
+    }
     let mut open: MutexGuard<'_, Folders> = OPEN.lock();
     let disk = open_folder(path, options)?;
     let identity = disk.identity().map_err(|error| folder_error(path, error))?;

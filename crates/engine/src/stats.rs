@@ -7,19 +7,19 @@ pub struct CheckpointReport {
     pub version: u64,
     /// Blobs that had changed since the cut before.
     pub dirty_blobs: u64,
-    /// Blobs written.
+    /// Of those, written by this round: not the ones that a later cut of the round had again.
     pub flushed_blobs: u64,
     /// Blobs that the cut no longer refers to.
     pub pending_deletes: u64,
     /// Of those, the ones whose space was given back.
     pub applied_deletes: u64,
-    /// Bytes written, the slot map's log included.
+    /// Bytes that the round wrote, for all cuts that shared it, the slot map's log included.
     pub bytes_written: u64,
-    /// Syncs of files and folders.
+    /// Syncs of files and folders in the round.
     pub syncs: u64,
-    /// Cuts that shared one write and one sync: 1.
+    /// Cuts that shared one write and one sync.
     pub epochs_coalesced: u64,
-    /// From the cut to the trimmed journal, microseconds.
+    /// From the cut to its report, microseconds.
     pub duration_micros: u64,
 }
 
@@ -52,12 +52,16 @@ pub struct Stats {
     pub journal_syncs: u64,
     /// Records appended since the open.
     pub journal_appended_records: u64,
-    /// Checkpoints that succeeded since the open.
+    /// Rounds of the checkpoint thread, each for one cut or several, that succeeded since the open.
     pub checkpoint_rounds: u64,
-    /// Checkpoints that failed since the open.
+    /// Rounds that failed since the open.
     pub checkpoint_failures: u64,
     /// Bytes that checkpoints wrote since the open.
     pub checkpoint_bytes_written: u64,
+    /// Cuts that wait for the checkpoint thread, or are being written by it.
+    pub checkpoint_queue_depth: u64,
+    /// Whether io_uring writes the blobs.
+    pub checkpoint_io_uring: bool,
     /// The last failure.
     pub checkpoint_last_error: Option<String>,
     /// Bytes of the database's files.

@@ -5,7 +5,7 @@
 
 use std::{mem, path::Path, sync::Arc, time::Duration};
 
-use coppice_engine::{CheckpointReport, Database, Durability, Options, Stats};
+use coppice_engine::{CheckpointReport, Database, Durability, IoUring, Options, Stats};
 use napi::{Either, Env, Task, bindgen_prelude::AsyncTask};
 use napi_derive::napi;
 
@@ -47,6 +47,14 @@ pub struct OpenData {
     pub sync_interval: f64,
     /// Journal bytes that start a checkpoint.
     pub journal_bytes: f64,
+    /// Cuts that may wait for the checkpoint thread.
+    pub queue_depth: u32,
+    /// Cuts that one write may serve.
+    pub coalesce_epochs: u32,
+    /// Microseconds for which the first of them waits for a neighbour.
+    pub coalesce_window_micros: u32,
+    /// `auto`, `always` or `never`.
+    pub io_uring: String,
 }
 
 /// One checkpoint's figures; the field names are the contract's.
@@ -105,6 +113,10 @@ pub struct StatsData {
     pub checkpoint_failures: f64,
     /// Bytes that checkpoints wrote.
     pub checkpoint_bytes_written: f64,
+    /// Checkpoints that wait or are being written.
+    pub checkpoint_queue_depth: f64,
+    /// Whether io_uring writes the blobs.
+    pub checkpoint_io_uring: bool,
     /// Why the last one failed.
     pub checkpoint_last_error: Option<String>,
     /// Bytes of the database's files.
@@ -273,6 +285,15 @@ fn engine_options(data: &OpenData) -> Result<Options, Failure> {
         sync_interval: Duration::try_from_secs_f64(data.sync_interval / 1000.0)
             .map_err(|error| Failure::internal(format!("syncInterval passed validation: {error}")))?,
         journal_bytes: data.journal_bytes as u64,
+        checkpoint_queue_depth: data.queue_depth as usize,
+        coalesce_epochs: data.coalesce_epochs as usize,
+        coalesce_window: Duration::from_micros(data.coalesce_window_micros.into()),
+        io_uring: match data.io_uring.as_str() {
+            "auto" => IoUring::Auto,
+            "always" => IoUring::Always,
+            "never" => IoUring::Never,
+            other => return Err(Failure::internal(format!("ioUring '{other}' passed validation"))),
+        },
         ..Options::default()
     })
 }
@@ -308,6 +329,8 @@ fn stats_data(stats: Stats) -> StatsData {
         checkpoint_rounds: stats.checkpoint_rounds as f64,
         checkpoint_failures: stats.checkpoint_failures as f64,
         checkpoint_bytes_written: stats.checkpoint_bytes_written as f64,
+        checkpoint_queue_depth: stats.checkpoint_queue_depth as f64,
+        checkpoint_io_uring: stats.checkpoint_io_uring,
         checkpoint_last_error: stats.checkpoint_last_error,
         disk_bytes: stats.disk_bytes as f64,
         disk_free: stats.disk_free_bytes as f64,

@@ -93,6 +93,20 @@ pub(crate) fn in_file(file: Arc<dyn DiskFile>, io_uring: IoUring) -> io::Result<
     }
 }
 
+/// Whether this process can have an io_uring, as files of blobs need it.
+///
+/// # Errors
+/// What the kernel says where it cannot; `Unsupported` outside of Linux.
+pub fn check_io_uring() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return crate::uring::check();
+    #[cfg(not(target_os = "linux"))]
+    return Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "there is none outside of Linux",
+    ));
+}
+
 #[cfg(target_os = "linux")]
 fn in_ring(file: &Arc<dyn DiskFile>) -> io::Result<Box<dyn BlobStore>> {
     Ok(Box::new(crate::uring::UringStore::new(Arc::clone(file))?))

@@ -43,7 +43,7 @@ mod test_disk;
 #[cfg(target_os = "linux")]
 mod uring;
 
-pub use blob_store::{BlobRead, BlobStore, IoUring};
+pub use blob_store::{BlobRead, BlobStore, IoUring, check_io_uring};
 pub use error::StoreError;
 pub use extent::{Extent, MAX_PAGES, PAGE_BYTES};
 pub use file_store::FileStore;

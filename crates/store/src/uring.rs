@@ -50,13 +50,22 @@ impl UringStore {
     /// keeps it from this process, or its limit on locked memory is too low. The file can be used by a [`FileStore`] then.
     pub fn new(file: Arc<dyn DiskFile>) -> io::Result<Self> {
         let plain = FileStore::new(file);
-        let ring = |slots, bytes| Ring::new(Arc::clone(plain.file()), slots, bytes).map(Mutex::new);
-        Ok(Self {
-            writer: ring(WRITE_SLOTS, WRITE_SLOT_BYTES)?,
-            reader: ring(READ_SLOTS, READ_SLOT_BYTES)?,
-            plain,
-        })
+        let Some(os_file) = plain.file().os_file() else {
+            let what = "the file is not one of the operating system";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+        };
+        let writer = Mutex::new(Ring::new(os_file, WRITE_SLOTS, WRITE_SLOT_BYTES)?);
+        let reader = Mutex::new(Ring::new(os_file, READ_SLOTS, READ_SLOT_BYTES)?);
+        Ok(Self { plain, writer, reader })
     }
+}
+
+/// Whether the kernel lets this process have what a store needs.
+pub(crate) fn check() -> io::Result<()> {
+    let plain = std::fs::File::open("/")?;
+    let _writer = Ring::new(&plain, WRITE_SLOTS, WRITE_SLOT_BYTES)?;
+    let _reader = Ring::new(&plain, READ_SLOTS, READ_SLOT_BYTES)?;
+    Ok(())
 }
 
 impl BlobStore for UringStore {

@@ -1,20 +1,21 @@
-//! Checkpoints: the changed blobs of one cut made durable, and the journal trimmed to it.
+//! Checkpoints, as those see them who ask for one: a cut is taken and queued here; the checkpoint thread does the rest.
 //!
 //! The cut is taken under the state's lock: it notes the last commit and takes hold of every changed blob's buffer. From
 //! then on writers copy a buffer before they change it, so the blobs stay as of the cut while they are written out.
 
 use std::time::Instant;
 
-use coppice_store::{BlobWrite, Epoch, StoreError};
+use coppice_store::StoreError;
 
-use super::{Durable, Engine, write::journal_error};
+use super::{Durable, Engine, Ordering};
 use crate::{
+    checkpointer::{Epoch, Ticket, WhenFull},
     error::{Error, ErrorCode},
     options::Durability,
     stats::CheckpointReport,
 };
 
-pub(super) fn store_error(error: StoreError) -> Error {
+pub(crate) fn store_error(error: StoreError) -> Error {
     let message = error.to_string();
     match error {
         StoreError::NotADatabase { .. } => Error::new(ErrorCode::NotFound, message),
@@ -39,90 +40,50 @@ impl Engine {
     }
 
     pub(crate) fn checkpoint_even_if_closed(&self) -> Result<CheckpointReport, Error> {
-        let _one_at_a_time = self.checkpointing.lock();
-        let Some(durable) = &self.durable else {
-            return Ok(CheckpointReport {
-                version: self.sequence.load(super::Ordering::Acquire),
-                ..CheckpointReport::default()
-            });
+        let ticket = match &self.durable {
+            Some(durable) => self.plan(durable, WhenFull::Wait)?,
+            None => None,
         };
-        let result = self.run_checkpoint(durable);
-        let mut rounds = self.rounds.lock();
-        match &result {
-            Ok(report) => {
-                rounds.done += 1;
-                rounds.bytes_written += report.bytes_written;
-            }
-            Err(error) => {
-                rounds.failed += 1;
-                rounds.last_error = Some(error.to_string());
-            }
+        match ticket {
+            Some(ticket) => ticket.wait(),
+            None => Ok(CheckpointReport {
+                version: self.last_commit(),
+                ..CheckpointReport::default()
+            }),
         }
-        result
     }
 
-    fn run_checkpoint(&self, durable: &Durable) -> Result<CheckpointReport, Error> {
-        let started = Instant::now();
-        let (cut, sequence, next_tree) = {
+    /// Starts a checkpoint and waits for nothing. `None` where the queue is full, or nothing is kept on disk.
+    pub(crate) fn start_checkpoint(&self) -> Result<Option<Ticket>, Error> {
+        self.check_writable()?;
+        match &self.durable {
+            Some(durable) => self.plan(durable, WhenFull::GiveUp),
+            None => Ok(None),
+        }
+    }
+
+    /// The last commit.
+    pub(crate) fn last_commit(&self) -> u64 {
+        self.sequence.load(Ordering::Acquire)
+    }
+
+    fn plan(&self, durable: &Durable, when_full: WhenFull) -> Result<Option<Ticket>, Error> {
+        durable.checkpointer.plan(when_full, |returned| {
+            let started = Instant::now();
             let state = self.exclusive();
+            for cut in &returned {
+                self.table.restore(cut);
+            }
             // A change half applied must not be made durable: only the journal knows what it should have been.
             if let Some(cause) = self.poison.get() {
                 return Err(cause.with_code(ErrorCode::ReadOnly));
             }
-            (state.forest.table.cut(), state.sequence, state.next_tree)
-        };
-        let writes = cut
-            .changed
-            .iter()
-            .map(|changed| BlobWrite {
-                id: changed.blob,
-                kind: changed.kind as u8,
-                records: changed.records,
-                live: changed.live_bytes,
-                bytes: changed.buffer.bytes().get(..changed.bytes as usize).unwrap_or_default(),
+            Ok(Epoch {
+                cut: self.table.cut(),
+                version: state.sequence,
+                next_tree: state.next_tree,
+                started,
             })
-            .collect();
-        let epoch = Epoch {
-            cut: sequence,
-            next_tree,
-            writes,
-            deletes: cut.freed.clone(),
-        };
-        let committed = match durable.store.commit(&epoch) {
-            Ok(committed) => committed,
-            Err(error) => {
-                drop(epoch);
-                self.table.restore(&cut);
-                let failure = store_error(error);
-                if failure.code() != ErrorCode::NoSpace {
-                    self.poison(&failure);
-                }
-                return Err(failure);
-            }
-        };
-        let mut applied_deletes = 0;
-        for blob in &cut.freed {
-            applied_deletes += u64::from(durable.store.free(*blob).map_err(store_error)?);
-        }
-        let mut syncs = committed.syncs;
-        if applied_deletes > 0 {
-            syncs += durable.store.settle_frees().map_err(store_error)?;
-        }
-        // What could not be removed is covered all the same, and a later round tries again.
-        durable
-            .journal
-            .trim(sequence)
-            .map_err(|error| journal_error(&error, ErrorCode::Io))?;
-        Ok(CheckpointReport {
-            version: sequence,
-            dirty_blobs: cut.changed.len() as u64,
-            flushed_blobs: committed.flushed,
-            pending_deletes: cut.freed.len() as u64,
-            applied_deletes,
-            bytes_written: committed.bytes_written,
-            syncs,
-            epochs_coalesced: 1,
-            duration_micros: started.elapsed().as_micros() as u64,
         })
     }
 
@@ -151,7 +112,7 @@ impl Engine {
     pub(crate) fn shut_down(&self) -> Result<(), Error> {
         self.mark_closed();
         let result = self.settle_everything();
-        self.unlock();
+        self.end();
         result
     }
 

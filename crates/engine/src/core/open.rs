@@ -10,11 +10,12 @@ use std::sync::{
 
 use coppice_disk::{Disk, FolderLock};
 use coppice_journal::{Journal, JournalOptions, OpenError};
-use coppice_store::{IoUring, Store, StoreError};
+use coppice_store::{Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
-use super::{Durable, Engine, Rounds, State, checkpoint::store_error, write::journal_error};
+use super::{Durable, Engine, State, checkpoint::store_error, write::journal_error};
 use crate::{
+    checkpointer::{Checkpointer, Files, Settings},
     error::{Error, ErrorCode},
     forest::{Forest, ROOT},
     options::Options,
@@ -43,8 +44,46 @@ fn random<const BYTES: usize>() -> Result<[u8; BYTES], Error> {
     Ok(bytes)
 }
 
+impl Durable {
+    /// Starts the checkpoint thread. What it sets when it fails is the engine's too.
+    fn start(
+        store: Arc<Store>,
+        journal: Journal,
+        disk: Arc<dyn Disk>,
+        lock: Option<FolderLock>,
+        options: &Options,
+    ) -> Result<(Self, Arc<OnceLock<Error>>), Error> {
+        let journal = Arc::new(journal);
+        let poison = Arc::default();
+        let files = Files {
+            store: Arc::clone(&store),
+            journal: Arc::clone(&journal),
+        };
+        let settings = Settings {
+            queue_depth: options.checkpoint_queue_depth.max(1),
+            group_epochs: options.coalesce_epochs.max(1),
+            window: options.coalesce_window,
+        };
+        let durable = Self {
+            checkpointer: Checkpointer::start(Arc::new(files), settings, Arc::clone(&poison))?,
+            store,
+            journal,
+            disk,
+            lock: Mutex::new(lock),
+        };
+        Ok((durable, poison))
+    }
+}
+
 impl Engine {
-    fn assemble(table: Table, sequence: u64, next_tree: u32, durable: Option<Durable>, options: &Options) -> Self {
+    fn assemble(
+        table: Table,
+        sequence: u64,
+        next_tree: u32,
+        durable: Option<Durable>,
+        poison: Arc<OnceLock<Error>>,
+        options: &Options,
+    ) -> Self {
         Self {
             table,
             structure: RwLock::new(()),
@@ -53,10 +92,8 @@ impl Engine {
             next_tree: AtomicU32::new(next_tree),
             durable,
             options: options.clone(),
-            checkpointing: Mutex::new(()),
-            rounds: Mutex::new(Rounds::default()),
             closed: AtomicBool::new(false),
-            poison: OnceLock::new(),
+            poison,
         }
     }
 
@@ -64,7 +101,7 @@ impl Engine {
     pub(crate) fn in_memory(options: &Options) -> Result<Self, Error> {
         let table = Table::new(options.frame_bytes as usize, None);
         Forest::new(&table).plant()?;
-        Ok(Self::assemble(table, 0, 1, None, options))
+        Ok(Self::assemble(table, 0, 1, None, Arc::default(), options))
     }
 
     /// An engine over a folder, whose lock is handed on.
@@ -79,7 +116,7 @@ impl Engine {
         // Only whole segments are trimmed: a few of them make up what starts a checkpoint.
         let largest = journal_options.segment_bytes;
         journal_options.segment_bytes = (options.journal_bytes / 4).clamp(SMALLEST_SEGMENT_BYTES, largest);
-        match Store::open(Arc::clone(&disk), IoUring::Auto) {
+        match Store::open(Arc::clone(&disk), options.io_uring) {
             Ok(store) => Self::recover(disk, lock, store, journal_options, options),
             Err(StoreError::NotADatabase { folder }) if !options.create => {
                 Err(Error::new(ErrorCode::NotFound, format!("{folder} holds no database")))
@@ -98,24 +135,14 @@ impl Engine {
         let database_id = u128::from_le_bytes(random()?);
         let journal = Journal::create(Arc::clone(&disk), journal_options, database_id)
             .map_err(|error| journal_error(&error, ErrorCode::Io))?;
-        let store =
-            Store::create(Arc::clone(&disk), database_id, options.frame_bytes, IoUring::Auto).map_err(store_error)?;
+        let store = Store::create(Arc::clone(&disk), database_id, options.frame_bytes, options.io_uring)
+            .map_err(store_error)?;
         let store = Arc::new(store);
         let source: Arc<dyn Source> = Arc::new(StoreSource(Arc::clone(&store)));
         let table = Table::new(options.frame_bytes as usize, Some(source));
         Forest::new(&table).plant()?;
-        Ok(Self::assemble(
-            table,
-            0,
-            1,
-            Some(Durable {
-                store,
-                journal,
-                disk,
-                lock: Mutex::new(lock),
-            }),
-            options,
-        ))
+        let (durable, poison) = Durable::start(store, journal, disk, lock, options)?;
+        Ok(Self::assemble(table, 0, 1, Some(durable), poison, options))
     }
 
     fn recover(
@@ -178,16 +205,13 @@ impl Engine {
         })?;
         let (sequence, next_tree) = (state.sequence, state.next_tree);
         drop(state);
+        let (durable, poison) = Durable::start(store, journal, disk, lock, options)?;
         Ok(Self::assemble(
             table,
             sequence,
             next_tree,
-            Some(Durable {
-                store,
-                journal,
-                disk,
-                lock: Mutex::new(lock),
-            }),
+            Some(durable),
+            poison,
             options,
         ))
     }

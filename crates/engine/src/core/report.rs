@@ -61,12 +61,14 @@ impl Engine {
             let store = durable.store.stats();
             stats.disk_bytes = store.file_bytes + store.map_log_bytes + journal.file_bytes;
             stats.disk_free_bytes = store.free_bytes;
+            let rounds = durable.checkpointer.rounds();
+            stats.checkpoint_rounds = rounds.done;
+            stats.checkpoint_failures = rounds.failed;
+            stats.checkpoint_bytes_written = rounds.bytes_written;
+            stats.checkpoint_last_error = rounds.last_error;
+            stats.checkpoint_queue_depth = durable.checkpointer.depth() as u64;
+            stats.checkpoint_io_uring = durable.store.uses_io_uring();
         }
-        let rounds = self.rounds.lock();
-        stats.checkpoint_rounds = rounds.done;
-        stats.checkpoint_failures = rounds.failed;
-        stats.checkpoint_bytes_written = rounds.bytes_written;
-        stats.checkpoint_last_error.clone_from(&rounds.last_error);
         Ok(stats)
     }
 

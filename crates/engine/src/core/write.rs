@@ -17,7 +17,7 @@ const CHUNK_ENTRIES: usize = 1024;
 const CHUNK_BYTES: usize = 4 << 20;
 
 /// What a failure of the journal means; `io` is what one of the operating system does, to this caller.
-pub(super) fn journal_error(error: &JournalError, io: ErrorCode) -> Error {
+pub(crate) fn journal_error(error: &JournalError, io: ErrorCode) -> Error {
     let code = match error {
         JournalError::Io { .. } => io,
         JournalError::NoSpace { .. } => ErrorCode::NoSpace,

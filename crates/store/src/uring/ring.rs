@@ -9,9 +9,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::{io, mem, os::fd::AsRawFd, sync::Arc};
+use std::{fs::File, io, mem, os::fd::AsRawFd};
 
-use coppice_disk::DiskFile;
 use io_uring::{IoUring, opcode, types::Fixed, types::FsyncFlags};
 
 use super::transfer::{Command, Queue};
@@ -26,19 +25,11 @@ pub(super) struct Ring {
     slot_bytes: usize,
     /// The kernel failed in a way that leaves it open what is under way.
     broken: bool,
-    /// The file behind the registered one, which needs to stay open for the sake of its lock and its mode only.
-    _file: Arc<dyn DiskFile>,
 }
 
 impl Ring {
-    /// A ring on a file. `slot_bytes` is a multiple of a page.
-    pub(super) fn new(file: Arc<dyn DiskFile>, slots: usize, slot_bytes: usize) -> io::Result<Self> {
-        let Some(descriptor) = file.os_file().map(AsRawFd::as_raw_fd) else {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "the file is not one of the operating system",
-            ));
-        };
+    /// A ring on a file, which the kernel keeps open for it. `slot_bytes` is a multiple of a page.
+    pub(super) fn new(file: &File, slots: usize, slot_bytes: usize) -> io::Result<Self> {
         let ring = IoUring::builder().dontfork().build(slots as u32)?;
         let mut buffers: Vec<AlignedBuffer> = (0..slots).map(|_| AlignedBuffer::zeroed(slot_bytes)).collect();
         let vectors: Vec<libc::iovec> = buffers
@@ -48,7 +39,7 @@ impl Ring {
                 iov_len: slot_bytes,
             })
             .collect();
-        ring.submitter().register_files(&[descriptor])?;
+        ring.submitter().register_files(&[file.as_raw_fd()])?;
         // SAFETY: each vector names the memory of one buffer, all of it, which the ring owns from here on: it is neither
         // moved nor freed before the ring is, unless nothing is under way.
         unsafe { ring.submitter().register_buffers(&vectors)? };
@@ -58,7 +49,6 @@ impl Ring {
             under_way: vec![false; slots],
             slot_bytes,
             broken: false,
-            _file: file,
         })
     }
 

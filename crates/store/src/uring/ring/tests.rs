@@ -1,14 +1,12 @@
 use std::os::unix::fs::FileExt;
 
-use coppice_disk::{Disk, FolderDisk};
-
 use super::*;
 
 /// A ring of two slots on a file of its own; none where the kernel has none for this process.
 fn ring() -> Option<(tempfile::TempDir, Ring)> {
     let folder = tempfile::tempdir().unwrap();
-    let file = FolderDisk::open(folder.path()).unwrap().create("f").unwrap();
-    match Ring::new(file, 2, 4096) {
+    let file = File::create(folder.path().join("f")).unwrap();
+    match Ring::new(&file, 2, 4096) {
         Ok(ring) => Some((folder, ring)),
         Err(error) => {
             println!("skipped: no io_uring here: {error}");
@@ -34,7 +32,7 @@ fn commands_reach_the_file() {
     ring.submit_and_wait(1).unwrap();
     assert_eq!(ring.completion(), Some((0, 0)));
     let mut bytes = [0; 4096];
-    let file = std::fs::File::open(folder.path().join("f")).unwrap();
+    let file = File::open(folder.path().join("f")).unwrap();
     file.read_exact_at(&mut bytes, 0).unwrap();
     assert_eq!(bytes, [7; 4096]);
 }
@@ -75,33 +73,8 @@ fn a_slot_takes_one_command_at_a_time() {
 fn a_failed_transfer_is_told_by_its_error_number() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("f"), b"x").unwrap();
-    let file = std::fs::File::open(folder.path().join("f")).unwrap();
-    #[derive(Debug)]
-    struct ReadOnly(std::fs::File);
-    impl DiskFile for ReadOnly {
-        fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
-            unreachable!()
-        }
-        fn write_all_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
-            unreachable!()
-        }
-        fn write_vectored_at(&self, _: u64, _: &[&[u8]]) -> io::Result<()> {
-            unreachable!()
-        }
-        fn sync_data(&self) -> io::Result<()> {
-            unreachable!()
-        }
-        fn len(&self) -> io::Result<u64> {
-            unreachable!()
-        }
-        fn set_len(&self, _: u64) -> io::Result<()> {
-            unreachable!()
-        }
-        fn os_file(&self) -> Option<&std::fs::File> {
-            Some(&self.0)
-        }
-    }
-    let Ok(mut ring) = Ring::new(Arc::new(ReadOnly(file)), 2, 4096) else {
+    let file = File::open(folder.path().join("f")).unwrap();
+    let Ok(mut ring) = Ring::new(&file, 2, 4096) else {
         println!("skipped: no io_uring here");
         return;
     };
