@@ -3,5 +3,7 @@
 mod appending;
 mod crashes;
 mod failures;
+#[cfg(shuttle)]
+mod models;
 mod syncing;
 mod trimming;
