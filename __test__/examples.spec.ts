@@ -31,6 +31,18 @@ test('the file-index example shows the folder it is given', async (t) => {
   t.deepEqual(stdout.trimEnd().split('\n'), ['4 paths', 'a/  2 paths below', 'top.txt  3 bytes'])
 })
 
+test('the job-queue example hands out each job once', async (t) => {
+  const { code, stdout, stderr } = await runExample('job-queue.mjs', await temporaryFolder(t))
+  t.is(code, 0, stderr)
+  t.deepEqual(stdout.trimEnd().split('\n'), [
+    '1 2 3',
+    'worker-1/00000001 worker-2/00000002',
+    '1',
+    'ann/1 worker-1/00000001 resize',
+    'ann/3 waiting/00000003 index',
+  ])
+})
+
 test('the example in the README is the one that runs here', async (t) => {
   const readme = await readFile(path.join(root, 'README.md'), 'utf8')
   const example = await readFile(path.join(root, 'examples/object-store.mjs'), 'utf8')

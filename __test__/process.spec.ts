@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
@@ -7,6 +8,7 @@ import { open } from 'coppice'
 import { temporaryFolder, throwsCode } from './support/database.js'
 
 const holder = fileURLToPath(new URL('./fixtures/holder.mjs', import.meta.url))
+const batcher = fileURLToPath(new URL('./fixtures/batcher.mjs', import.meta.url))
 const worker = new URL('./fixtures/worker.mjs', import.meta.url)
 
 /** Another process that opens the folder, puts one record and says so; then it does as `ending` says. */
@@ -40,6 +42,22 @@ for (const ending of ['SIGKILL', 'SIGTERM', 'process.exit', 'throw', 'return']) 
     t.is(db.tree().count(), 1001)
   })
 }
+
+test('a process that is killed in the middle of batches leaves each whole or undone', async (t) => {
+  const folder = await temporaryFolder(t)
+  for (const delay of [0, 20, 60]) {
+    const child = fork(batcher, [folder], { execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+    t.teardown(() => child.kill('SIGKILL'))
+    await once(child, 'message')
+    await setTimeout(delay)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    using db = open(folder)
+    const [one, other] = ['one', 'other'].map((name) => [...db.tree(name, { encoding: 'utf8' }).records()])
+    t.true((one ?? []).length === 51)
+    t.deepEqual(other, one)
+  }
+})
 
 /** A worker thread that opens the folder, puts `key`, and ends without closing. */
 async function inWorker(folder: string, key: string): Promise<void> {

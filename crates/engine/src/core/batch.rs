@@ -32,7 +32,9 @@ impl Engine {
     /// Does a batch, and in `'disk'` mode waits until it is on disk.
     pub(crate) fn commit(&self, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
         let outcome = self.commit_unsettled(operations)?;
-        self.settle()?;
+        if let Outcome::Committed { .. } = outcome {
+            self.settle()?;
+        }
         Ok(outcome)
     }
 

@@ -477,6 +477,7 @@ fn a_batch_is_on_disk_when_its_mode_says_so() {
         committed(&engine, &[put(tree, b"a", b"")]);
         assert_eq!(syncs(&engine) - before, settled);
         engine.commit_unsettled(&[put(tree, b"b", b"")]).unwrap();
+        failed(&engine, &[assert(tree, b"a", Condition::IfAbsent)]);
         assert_eq!(syncs(&engine) - before, settled, "{durability:?}");
         engine.persist().unwrap();
         assert_eq!(syncs(&engine) - before, settled + persisted, "{durability:?}");
