@@ -79,6 +79,22 @@ impl Allocator {
         Some(extent)
     }
 
+    /// Takes the lowest `pages` consecutive free pages that all lie below page `limit`.
+    pub(crate) fn reserve_below(&mut self, pages: u32, limit: u32) -> Option<Extent> {
+        // Most often there is no run long enough anywhere, which is quickly said.
+        self.by_length.range((pages, 0)..).next()?;
+        let fits = |(start, length): (&u32, &u32)| {
+            let length = (*length).min(limit.saturating_sub(*start));
+            (length >= pages).then_some(*start)
+        };
+        let start = self.by_start.range(..limit).find_map(fits)?;
+        let extent = Extent::new(start, pages)?;
+        let length = *self.by_start.get(&start)?;
+        self.remove_run(start, length);
+        self.insert_run(extent.end(), length - pages);
+        Some(extent)
+    }
+
     /// Gives pages back.
     ///
     /// # Panics

@@ -87,6 +87,11 @@ impl Space {
         Some(reserved)
     }
 
+    /// Takes an extent as long as this one that lies below it.
+    pub(crate) fn reserve_below(&mut self, extent: Extent) -> Option<Extent> {
+        self.allocator.reserve_below(extent.pages(), extent.start())
+    }
+
     /// Undoes a reservation that nothing came to refer to, made when the file had `end` pages.
     pub(crate) fn give_back(&mut self, reserved: &[Extent], end: u32) {
         for &extent in reserved {

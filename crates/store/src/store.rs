@@ -8,6 +8,7 @@
 
 mod commit;
 mod lifecycle;
+mod relocate;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use commit::{BlobWrite, CommitReport, Epoch};
 pub use lifecycle::is_leftover;
+pub use relocate::Relocation;
 
 use crate::{
     BlobId, BlobInfo,

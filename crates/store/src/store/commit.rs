@@ -73,16 +73,23 @@ pub struct CommitReport {
 }
 
 /// A commit in progress.
-struct Plan {
-    point: Point,
-    entries: Vec<(BlobId, MapEntry)>,
-    deletes: Vec<BlobId>,
+pub(super) struct Plan {
+    pub(super) point: Point,
+    pub(super) entries: Vec<(BlobId, MapEntry)>,
+    pub(super) deletes: Vec<BlobId>,
 }
 
 /// Why a commit failed, and whether the store may go on.
-struct Failure {
+pub(super) struct Failure {
     error: StoreError,
     poisons: bool,
+}
+
+impl Failure {
+    /// One before anything was written.
+    pub(super) fn harmless(error: StoreError) -> Self {
+        Self { error, poisons: false }
+    }
 }
 
 impl Store {
@@ -121,24 +128,32 @@ impl Store {
             .and_then(|report| self.publish(committer.as_mut(), &plan, report));
         match done {
             Ok(mut report) => {
-                self.apply(&plan);
-                if let Some(log) = committer.as_mut() {
-                    self.rewrite_log_if_due(log, &mut report);
-                    self.log_bytes.store(log.bytes(), Ordering::Relaxed);
-                }
+                self.finish(committer.as_mut(), &plan, &mut report);
                 Ok(report)
             }
-            Err(failure) => {
-                self.space.lock().give_back(&extents, end);
-                if failure.poisons {
-                    self.poison(&failure.error);
-                } else {
-                    // Room that a write took before it found the disk full. It would be used by the next commit anyway.
-                    let _ = self.blobs.set_len_pages(end);
-                }
-                Err(failure.error)
-            }
+            Err(failure) => Err(self.give_up(failure, &extents, end)),
         }
+    }
+
+    /// Step 5, and a new generation of the log if it is time for one.
+    pub(super) fn finish(&self, log: Option<&mut SlotLog>, plan: &Plan, report: &mut CommitReport) {
+        self.apply(plan);
+        if let Some(log) = log {
+            self.rewrite_log_if_due(log, report);
+            self.log_bytes.store(log.bytes(), Ordering::Relaxed);
+        }
+    }
+
+    /// After a failure: gives back what was reserved when the file had `end` pages.
+    pub(super) fn give_up(&self, failure: Failure, reserved: &[Extent], end: u32) -> StoreError {
+        self.space.lock().give_back(reserved, end);
+        if failure.poisons {
+            self.poison(&failure.error);
+        } else {
+            // Room that a write took before it found the disk full. It would be used by the next commit anyway.
+            let _ = self.blobs.set_len_pages(end);
+        }
+        failure.error
     }
 
     /// Applies a delete of a commit that returned: the blob's pages are free as soon as no reader is left in them. False
@@ -197,7 +212,7 @@ impl Store {
         Ok(u64::from(before - end) * u64::from(PAGE_BYTES))
     }
 
-    fn check_not_poisoned(&self) -> Result<(), StoreError> {
+    pub(super) fn check_not_poisoned(&self) -> Result<(), StoreError> {
         match self.poison.get() {
             Some(cause) => Err(StoreError::Poisoned { cause: cause.clone() }),
             None => Ok(()),
@@ -273,7 +288,7 @@ impl Store {
     }
 
     /// Steps 2 and 3. Meanwhile, `beside` is run.
-    fn write(
+    pub(super) fn write(
         &self,
         log: Option<&mut SlotLog>,
         batch: &[(Extent, &[u8])],
@@ -309,7 +324,7 @@ impl Store {
     }
 
     /// Step 4.
-    fn publish(
+    pub(super) fn publish(
         &self,
         log: Option<&mut SlotLog>,
         plan: &Plan,

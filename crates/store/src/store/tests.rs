@@ -7,6 +7,7 @@ mod faults;
 mod lifecycle;
 mod model;
 mod readers;
+mod relocation;
 
 use std::{collections::BTreeMap, sync::Arc};
 
