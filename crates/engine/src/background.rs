@@ -1,5 +1,5 @@
-//! The engine's own thread: syncs the journal at intervals, and plans a checkpoint when the journal has grown enough, or
-//! the last one is old.
+//! The engine's own thread: syncs the journal at intervals, plans a checkpoint when the journal has grown enough, or the
+//! last one is old, and frees what deleted subtrees left behind.
 //!
 //! It holds the engine weakly, so that an engine that nobody closed goes when its last handle does. It waits for no
 //! checkpoint: the checkpoint thread is at work on that, and the journal's syncs go on.
@@ -20,6 +20,8 @@ use crate::{
 
 /// How often the journal's size is looked at where no sync is due sooner.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// While deleted subtrees wait, they are worked on for so long, and then others get as much.
+const BURY_SLICE: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 struct Signal {
@@ -65,7 +67,10 @@ impl Drop for Background {
 fn run(engine: &Weak<Engine>, signal: &Signal) {
     let Some((interval, syncs)) = engine.upgrade().map(|engine| {
         let options = engine.options();
-        (options.sync_interval, options.durability == Durability::Process)
+        (
+            options.sync_interval,
+            options.durability == Durability::Process && engine.durable().is_some(),
+        )
     }) else {
         return;
     };
@@ -76,17 +81,20 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
     };
     let mut next_sync = Instant::now() + interval;
     let mut planner = Planner::new();
+    let mut burying = false;
     loop {
         {
             let mut stopping = signal.stopping.lock();
             if !*stopping {
-                signal.changed.wait_for(&mut stopping, look_every);
+                let wait = if burying { BURY_SLICE } else { look_every };
+                signal.changed.wait_for(&mut stopping, wait);
             }
             if *stopping {
                 return;
             }
         }
         let Some(engine) = engine.upgrade() else { return };
+        burying = bury(&engine);
         let now = Instant::now();
         if syncs && now >= next_sync {
             // A failure is remembered by the engine and shown to the next writer.
@@ -146,4 +154,16 @@ impl Planner {
         durable.journal.bytes() >= options.journal_bytes
             || (is_old && engine.last_commit() > self.covered.max(durable.store.cut()))
     }
+}
+
+/// Frees some of what deleted subtrees left behind. Whether there is more; a frame that cannot be read is tried again when
+/// others would be looked for.
+fn bury(engine: &Engine) -> bool {
+    let end = Instant::now() + BURY_SLICE;
+    while engine.bury().unwrap_or(false) {
+        if Instant::now() >= end {
+            return true;
+        }
+    }
+    false
 }

@@ -9,10 +9,12 @@
 
 mod batch;
 mod checkpoint;
+mod dropped;
 mod in_place;
 mod open;
 mod read;
 mod report;
+mod subtree;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -33,6 +35,7 @@ use coppice_journal::Journal;
 use coppice_store::Store;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use self::dropped::Dropped;
 use crate::{
     checkpointer::Checkpointer,
     error::{Error, ErrorCode},
@@ -53,6 +56,7 @@ pub(crate) struct State<'t> {
     pub(crate) sequence: u64,
     /// The first tree number that was never used.
     pub(crate) next_tree: u32,
+    dropped: &'t Dropped,
 }
 
 /// The state while no frames are split, joined or moved; records may change.
@@ -117,6 +121,7 @@ pub(crate) struct Engine {
     order: Mutex<()>,
     /// The first tree number that was never used.
     next_tree: AtomicU32,
+    dropped: Dropped,
     durable: Option<Durable>,
     options: Options,
     closed: AtomicBool,
@@ -130,6 +135,7 @@ impl Engine {
             forest: Forest::new(&self.table),
             sequence: self.sequence.load(Ordering::Acquire),
             next_tree: self.next_tree.load(Ordering::Acquire),
+            dropped: &self.dropped,
         }
     }
 

@@ -13,7 +13,10 @@ use std::{
     },
 };
 
+use parking_lot::Mutex;
+
 use crate::{
+    background::Background,
     core::Engine,
     error::{Error, ErrorCode},
     operation::{Operation, Outcome},
@@ -28,6 +31,8 @@ use crate::{
 pub struct Database {
     engine: Arc<Engine>,
     place: Option<Place>,
+    /// Of a volatile database; those in folders share one, which the registry keeps.
+    background: Mutex<Option<Background>>,
     closed: AtomicBool,
 }
 
@@ -51,6 +56,7 @@ impl Database {
         Ok(Self {
             engine,
             place: Some(place),
+            background: Mutex::new(None),
             closed: AtomicBool::new(false),
         })
     }
@@ -58,12 +64,14 @@ impl Database {
     /// A volatile database of its own.
     ///
     /// # Errors
-    /// None at present.
+    /// `Io` where the system gives no thread.
     pub fn in_memory() -> Result<Self, Error> {
         let engine = Arc::new(Engine::in_memory(&Options::default())?);
+        let background = Mutex::new(Some(Background::start(&engine)?));
         Ok(Self {
             engine,
             place: None,
+            background,
             closed: AtomicBool::new(false),
         })
     }
@@ -167,6 +175,34 @@ impl Database {
         self.engine()?.persist()
     }
 
+    /// Moves every key under `from` to under `to`, atomically, at a cost that does not grow with their number; how many.
+    /// Records keep their versions.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where one prefix contains the other; `NotEmpty` where there are keys under `to`; `KeyTooLarge`
+    /// where a key would grow past the limit; nothing was done then. As [`Database::put`] beside that.
+    pub fn move_prefix(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
+        self.engine()?.move_prefix(tree, from, to)
+    }
+
+    /// Removes every key under the prefix, atomically, at a cost that does not grow with their number; how many. Their
+    /// space comes back in the background.
+    ///
+    /// # Errors
+    /// As [`Database::put`].
+    pub fn delete_prefix(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
+        self.engine()?.delete_prefix(tree, prefix)
+    }
+
+    /// Removes a tree with all its keys; false where there is none of that name. Every use of its [`TreeId`] fails with
+    /// `TreeDropped` from then on; a tree made by that name later is another.
+    ///
+    /// # Errors
+    /// As [`Database::put`].
+    pub fn drop_tree(&self, name: &str) -> Result<bool, Error> {
+        self.engine()?.drop_tree(name)
+    }
+
     /// Visits records in key order until `visit` breaks. True when the range was exhausted. `visit` must not call back
     /// into the database.
     ///
@@ -247,6 +283,7 @@ impl Database {
         match &self.place {
             Some(place) => registry::release(place, true),
             None => {
+                drop(self.background.lock().take());
                 self.engine.abandon();
                 Ok(())
             }

@@ -22,6 +22,10 @@ pub enum ErrorCode {
     ValueTooLarge,
     /// A batch is longer than the limit.
     BatchTooLarge,
+    /// There are keys where none may be.
+    NotEmpty,
+    /// The tree was dropped.
+    TreeDropped,
     /// Bytes on disk fail their check.
     Corrupt,
     /// The files are of a format that this version does not read.
@@ -36,6 +40,16 @@ pub enum ErrorCode {
     Unsupported,
     /// A defect of the engine.
     Internal,
+}
+
+/// A key in a message is cut off here.
+const SHOWN_KEY_BYTES: usize = 40;
+
+/// A key, or the start of a long one, for a message.
+pub(crate) fn shown_key(key: &[u8]) -> String {
+    let (shown, rest) = key.split_at_checked(SHOWN_KEY_BYTES).unwrap_or((key, &[]));
+    let cut = if rest.is_empty() { "" } else { "…" };
+    format!("\"{}\"{cut}", shown.escape_ascii())
 }
 
 /// Every failure of the engine.

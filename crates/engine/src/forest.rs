@@ -6,11 +6,15 @@
 //! Owns the walk from frame to frame. The topmost frame is blob 0, a trie, and never goes. Knows nothing of journals and
 //! checkpoints; its callers hold the lock that makes a change one step.
 
+mod carve;
 mod count;
 mod cursor;
+mod graft;
+mod graves;
 mod in_place;
 mod insert;
 mod list;
+mod longest;
 mod make_room;
 mod remove;
 #[cfg(test)]
@@ -23,7 +27,9 @@ use crate::{
     table::{BlobKind, Pinned, Table},
 };
 
+pub(crate) use carve::Subtree;
 pub(crate) use cursor::{Cursor, Event};
+pub(crate) use graves::{FIRST_GRAVE, GRAVE_BYTE};
 pub(crate) use list::{Listed, list};
 
 /// The topmost frame.
@@ -160,12 +166,6 @@ impl<'t> Forest<'t> {
         self.find(key)?.map(|stored| self.resolve(stored)).transpose()
     }
 
-    /// Whether no key starts with the prefix.
-    pub(crate) fn is_empty(&self, prefix: &[u8]) -> Result<bool, Error> {
-        let mut cursor = Cursor::seek(self, prefix, None)?;
-        Ok(cursor.next()?.is_none() || !cursor.key().starts_with(prefix))
-    }
-
     /// [`Forest::get`] for a reader who holds no lock. None: frames were moved meanwhile, and what was found means nothing.
     #[inline]
     pub(crate) fn get_unlocked(&self, key: &[u8]) -> Option<Result<Option<Resolved<'_>>, Error>> {
@@ -252,11 +252,16 @@ impl Forest<'_> {
         let mut seen = std::collections::BTreeSet::from([ROOT]);
         let mut pending = vec![ROOT];
         let mut tries = Vec::new();
+        let mut extents = 0;
+        let extents_of = |stored: &Stored<'_>| usize::from(matches!(stored.value, Value::Extent { .. }));
         while let Some(blob) = pending.pop() {
             tries.push(blob);
             let trie = self.table.trie(blob).unwrap();
             coppice_frame::validate(trie.frame()).unwrap();
             assert!(blob == ROOT || !trie.is_empty(), "an empty trie frame is left");
+            extents += trie.value(trie.root()).iter().map(extents_of).sum::<usize>();
+            let records = trie.collect(&[], &trie.root_bytes());
+            extents += records.iter().map(|(_, stored)| extents_of(stored)).sum::<usize>();
             for crossing in trie.crossings() {
                 assert!(seen.insert(crossing.child), "frame {} is reached twice", crossing.child);
                 match crossing.kind {
@@ -264,16 +269,16 @@ impl Forest<'_> {
                     Kind::Flat => {
                         let flat = self.table.flat(crossing.child).unwrap();
                         coppice_frame::validate(flat.frame()).unwrap();
-                        assert!(
-                            self.table.flat(crossing.child).unwrap().records() > 0,
-                            "an empty flat frame is left"
-                        );
+                        let flat = self.table.flat(crossing.child).unwrap();
+                        assert!(flat.records() > 0, "an empty flat frame is left");
+                        extents += flat.items().iter().map(|item| extents_of(&item.stored)).sum::<usize>();
                     }
                 }
             }
         }
         // Every sum that is kept is right: deepest frames last in `tries`, so their sums are there when asked for.
         let mut sums = std::collections::BTreeMap::new();
+        let mut lengths = std::collections::BTreeMap::new();
         for blob in tries.into_iter().rev() {
             let trie = self.table.trie(blob).unwrap();
             let (mut keys, crossings) = trie.count_here(trie.root());
@@ -287,10 +292,27 @@ impl Forest<'_> {
                 self.table.subtree_keys(blob).is_none_or(|kept| kept == keys),
                 "a wrong sum of frame {blob}"
             );
+            let (mut longest, crossings) = trie.longest_here(trie.root(), 0);
+            for (depth, crossing) in crossings {
+                longest = longest.max(match crossing.kind {
+                    Kind::Flat => {
+                        let items = self.table.flat(crossing.child).unwrap().items();
+                        depth + items.iter().map(|item| item.key.len()).max().unwrap_or(0)
+                    }
+                    Kind::Trie => depth + lengths[&crossing.child],
+                });
+            }
+            assert!(
+                self.table.subtree_longest(blob).is_none_or(|kept| kept >= longest),
+                "frame {blob} has longer keys than was kept"
+            );
             sums.insert(blob, keys);
+            lengths.insert(blob, longest);
         }
         let frames = (0..self.table.len() as u32)
             .filter(|blob| matches!(self.table.kind(*blob), Some(BlobKind::Trie | BlobKind::Flat)));
         assert_eq!(frames.count(), seen.len(), "frames that nothing leads to");
+        let values = (0..self.table.len() as u32).filter(|blob| self.table.kind(*blob) == Some(BlobKind::Value));
+        assert_eq!(values.count(), extents, "values that no record has");
     }
 }

@@ -41,6 +41,22 @@ pub enum Operation<'a> {
         /// Whether a record that is there may be replaced.
         overwrite: bool,
     },
+    /// Moves every key under one prefix to under another, as [`crate::Database::move_prefix`].
+    MovePrefix {
+        /// Where.
+        tree: TreeId,
+        /// What the keys start with.
+        from: &'a [u8],
+        /// What they start with from then on.
+        to: &'a [u8],
+    },
+    /// Removes every key under a prefix.
+    DeletePrefix {
+        /// Where.
+        tree: TreeId,
+        /// The prefix.
+        prefix: &'a [u8],
+    },
     /// Changes nothing.
     Assert {
         /// Where.
@@ -67,8 +83,8 @@ impl Operation<'_> {
         let bytes = match self {
             Self::Put { key, value, .. } => key.len().saturating_add(value.len()),
             Self::Delete { key, .. } | Self::Assert { key, .. } => key.len(),
-            Self::Rename { from, to, .. } => from.len().saturating_add(to.len()),
-            Self::AssertEmpty { prefix, .. } => prefix.len(),
+            Self::Rename { from, to, .. } | Self::MovePrefix { from, to, .. } => from.len().saturating_add(to.len()),
+            Self::DeletePrefix { prefix, .. } | Self::AssertEmpty { prefix, .. } => prefix.len(),
         };
         bytes.saturating_add(OPERATION_BYTES)
     }
@@ -78,6 +94,8 @@ impl Operation<'_> {
             Self::Put { tree, .. }
             | Self::Delete { tree, .. }
             | Self::Rename { tree, .. }
+            | Self::MovePrefix { tree, .. }
+            | Self::DeletePrefix { tree, .. }
             | Self::Assert { tree, .. }
             | Self::AssertEmpty { tree, .. } => tree,
         }

@@ -14,7 +14,7 @@ mod word;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use coppice_frame::{FlatRef, Kind, TrieRef};
@@ -70,23 +70,32 @@ impl From<Kind> for BlobKind {
 const STALE: u64 = u64::MAX;
 /// Set in what stands for a count while it is made.
 const COUNTING: u64 = 1 << 63;
+/// The length of a subtree's longest key, where that must be found again.
+const STALE_LENGTH: u32 = u32::MAX;
+
+/// What the slot map keeps of a flat frame in its two words for the engine: records in the lower half of the first, the
+/// longest key in the upper; live bytes in the second, and in its highest bit whether there may be extents.
+const LONGEST_SHIFT: u32 = 16;
+const RECORDS_MASK: u32 = (1 << LONGEST_SHIFT) - 1;
+const EXTENTS_BIT: u32 = 1 << 31;
 
 /// What is known of a blob beside where its memory is.
 struct Entry {
     kind: BlobKind,
     /// Length in bytes.
     bytes: u32,
-    /// As of the last cut: records of a flat frame, and live bytes of any frame. Memory, where it is, knows better.
-    stored_records: u32,
-    stored_live_bytes: u32,
+    /// As of the last cut, as [`Entry::words`] gives them. Memory, where it is, knows better.
+    stored_words: (u32, u32),
     memory: Option<Buffer>,
     changed: bool,
 }
 
 impl Entry {
-    fn records_and_live(&self) -> (u32, u32) {
+    /// What the slot map keeps of a blob for the engine: of a trie frame its own records and its live bytes; of a flat
+    /// frame these and what is packed beside them.
+    fn words(&self) -> (u32, u32) {
         let Some(buffer) = &self.memory else {
-            return (self.stored_records, self.stored_live_bytes);
+            return self.stored_words;
         };
         match self.kind {
             BlobKind::Trie => {
@@ -95,10 +104,18 @@ impl Entry {
             }
             BlobKind::Flat => {
                 let flat = FlatRef::new(buffer.frame());
-                (flat.records() as u32, flat.live_bytes() as u32)
+                let extents = if flat.may_have_extents() { EXTENTS_BIT } else { 0 };
+                (
+                    flat.records() as u32 | (flat.longest_key() as u32) << LONGEST_SHIFT,
+                    flat.live_bytes() as u32 | extents,
+                )
             }
             BlobKind::Value => (0, self.bytes),
         }
+    }
+
+    fn live_bytes(&self) -> u32 {
+        self.words().1 & !EXTENTS_BIT
     }
 }
 
@@ -106,6 +123,8 @@ struct Slot {
     entry: Mutex<Option<Entry>>,
     /// Keys below a trie frame, or [`STALE`], or the mark of a count that is being made.
     subtree_keys: AtomicU64,
+    /// No key below a trie frame, relative to its base, is longer; or [`STALE_LENGTH`].
+    subtree_longest: AtomicU32,
 }
 
 impl Default for Slot {
@@ -113,6 +132,7 @@ impl Default for Slot {
         Self {
             entry: Mutex::new(None),
             subtree_keys: AtomicU64::new(STALE),
+            subtree_longest: AtomicU32::new(STALE_LENGTH),
         }
     }
 }
@@ -134,8 +154,8 @@ pub(crate) struct Changed {
     pub(crate) blob: u32,
     pub(crate) kind: BlobKind,
     pub(crate) bytes: u32,
-    pub(crate) records: u32,
-    pub(crate) live_bytes: u32,
+    /// For the slot map to keep.
+    pub(crate) words: (u32, u32),
     pub(crate) buffer: Buffer,
 }
 
@@ -189,14 +209,7 @@ impl Table {
     }
 
     /// Enters a blob that the store holds. Frames have the size of all frames.
-    pub(crate) fn enter(
-        &self,
-        blob: u32,
-        kind: BlobKind,
-        bytes: u32,
-        records: u32,
-        live_bytes: u32,
-    ) -> Result<(), Error> {
+    pub(crate) fn enter(&self, blob: u32, kind: BlobKind, bytes: u32, words: (u32, u32)) -> Result<(), Error> {
         let slot = self.slots.get_or_grow(blob as usize);
         let word = self.words.get_or_grow(blob as usize);
         let (Some(slot), Some(_)) = (slot, word) else {
@@ -208,12 +221,12 @@ impl Table {
         *slot.entry.lock() = Some(Entry {
             kind,
             bytes,
-            stored_records: records,
-            stored_live_bytes: live_bytes,
+            stored_words: words,
             memory: None,
             changed: false,
         });
         slot.subtree_keys.store(STALE, Relaxed);
+        slot.subtree_longest.store(STALE_LENGTH, Relaxed);
         self.absent.fetch_add(1, Relaxed);
         let mut numbers = self.numbers.lock();
         numbers.end = numbers.end.max(blob + 1);
@@ -279,17 +292,33 @@ impl Table {
         Buffer::for_frame(&self.pool)
     }
 
+    /// What is known of a flat frame without reading it.
+    fn ask_flat<R>(&self, blob: u32, question: impl FnOnce((u32, u32)) -> R) -> Result<R, Error> {
+        self.ask(blob, |entry| {
+            (entry.kind == BlobKind::Flat).then(|| question(entry.words()))
+        })
+        .flatten()
+        .ok_or_else(|| self.corrupt(blob, "is referred to but is no flat frame"))
+    }
+
     /// Records of a flat frame, without reading it.
     pub(crate) fn flat_records(&self, blob: u32) -> Result<u64, Error> {
-        self.ask(blob, |entry| (entry.kind, entry.records_and_live().0))
-            .filter(|(kind, _)| *kind == BlobKind::Flat)
-            .map(|(_, records)| u64::from(records))
-            .ok_or_else(|| self.corrupt(blob, "is referred to but is no flat frame"))
+        self.ask_flat(blob, |(word, _)| u64::from(word & RECORDS_MASK))
+    }
+
+    /// No key of a flat frame, relative to its base, is longer: without reading it.
+    pub(crate) fn flat_longest(&self, blob: u32) -> Result<usize, Error> {
+        self.ask_flat(blob, |(word, _)| (word >> LONGEST_SHIFT) as usize)
+    }
+
+    /// Whether records of a flat frame may have values in extents: without reading it.
+    pub(crate) fn flat_may_have_extents(&self, blob: u32) -> Result<bool, Error> {
+        self.ask_flat(blob, |(_, word)| word & EXTENTS_BIT != 0)
     }
 
     /// Live bytes of a frame, without reading it.
     pub(crate) fn live_bytes(&self, blob: u32) -> usize {
-        self.ask(blob, Entry::records_and_live).unwrap_or_default().1 as usize
+        self.ask(blob, Entry::live_bytes).unwrap_or_default() as usize
     }
 
     /// Keys below a trie frame, if they were counted since the last change below it.
@@ -324,6 +353,24 @@ impl Table {
         {
             slot.subtree_keys.store(STALE, Relaxed);
         }
+        if let Some(slot) = self.slots.get(blob as usize)
+            && slot.subtree_longest.load(Relaxed) != STALE_LENGTH
+        {
+            slot.subtree_longest.store(STALE_LENGTH, Relaxed);
+        }
+    }
+
+    /// No key below a trie frame, relative to its base, is longer; if that was found since the last change below it.
+    pub(crate) fn subtree_longest(&self, blob: u32) -> Option<usize> {
+        let length = self.slots.get(blob as usize)?.subtree_longest.load(Relaxed);
+        (length != STALE_LENGTH).then_some(length as usize)
+    }
+
+    /// Keeps that bound. The caller keeps all writers out.
+    pub(crate) fn set_subtree_longest(&self, blob: u32, length: usize) {
+        if let Some(slot) = self.slots.get(blob as usize) {
+            slot.subtree_longest.store(length as u32, Relaxed);
+        }
     }
 
     fn note_change(&self, blob: u32, entry: &mut Entry) {
@@ -346,16 +393,14 @@ impl Table {
             if !std::mem::take(&mut entry.changed) {
                 continue;
             }
-            let (records, live_bytes) = entry.records_and_live();
-            entry.stored_records = records;
-            entry.stored_live_bytes = live_bytes;
+            let words = entry.words();
+            entry.stored_words = words;
             if let Some(buffer) = entry.memory.clone() {
                 changed.push(Changed {
                     blob,
                     kind: entry.kind,
                     bytes: entry.bytes,
-                    records,
-                    live_bytes,
+                    words,
                     buffer,
                 });
             }
@@ -395,7 +440,7 @@ impl Table {
             census.changed_bytes += if entry.changed { bytes } else { 0 };
             if entry.kind != BlobKind::Value {
                 census.frame_bytes += bytes;
-                census.live_bytes += u64::from(entry.records_and_live().1);
+                census.live_bytes += u64::from(entry.live_bytes());
             }
         }
         census

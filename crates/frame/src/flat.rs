@@ -12,7 +12,9 @@
 //! | 18 | 2 | first unit of the records, which grow down from the frame's end |
 //! | 20 | 2 | units that nothing refers to any more |
 //! | 22 | 2 | records in the order arrays that were deleted since |
-//! | 24 | 40 | zero |
+//! | 24 | 2 | the longest key that was written since the frame was built |
+//! | 26 | 2 | 1 if an extent was written since then, else 0 |
+//! | 28 | 36 | zero |
 //! | 64 | 2 × slots | the hash table |
 //!
 //! A hash slot is 0 (never used), 7 (deleted), or a unit's number in the upper 13 bits and the hash's lowest 3 bits below.
@@ -46,11 +48,13 @@ pub(crate) const HEAD_AT: usize = 16;
 pub(crate) const TAIL_AT: usize = 18;
 pub(crate) const GARBAGE_AT: usize = 20;
 pub(crate) const DEAD_AT: usize = 22;
+pub(crate) const LONGEST_AT: usize = 24;
+pub(crate) const EXTENTS_AT: usize = 26;
 pub(crate) const HASH_AT: usize = 64;
 /// A hash slot whose record was deleted.
 pub(crate) const TOMBSTONE: u16 = 7;
 
-const _: () = assert!(HASH_AT == 64 && DEAD_AT + 2 == 24);
+const _: () = assert!(HASH_AT == 64 && DEAD_AT + 2 == 24 && EXTENTS_AT + 2 == 28);
 
 /// The hash of a key relative to its frame.
 pub(crate) fn hash_of(key: &[u8]) -> u64 {
@@ -181,6 +185,16 @@ impl<'a> FlatRef<'a> {
     /// Records in the frame.
     pub fn records(self) -> usize {
         usize::from(u16_at(self.frame, COUNT_AT))
+    }
+
+    /// No key in the frame is longer than this.
+    pub fn longest_key(self) -> usize {
+        usize::from(u16_at(self.frame, LONGEST_AT))
+    }
+
+    /// Whether a record's value may be an extent.
+    pub fn may_have_extents(self) -> bool {
+        u16_at(self.frame, EXTENTS_AT) != 0
     }
 
     pub(crate) fn head(self) -> usize {

@@ -34,8 +34,8 @@ pub use flat::{
 };
 pub use record::{Stored, Value};
 pub use trie::{
-    Crossing, NodePosition, Part, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit, copy_trie, push_down, sink_trie,
-    split_trie,
+    Crossing, Graft, NodePosition, Part, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit, Under, copy_subtree,
+    copy_trie, push_down, sink_trie, split_trie,
 };
 pub use validate::{Invalid, validate};
 

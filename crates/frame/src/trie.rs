@@ -15,6 +15,7 @@
 //! which kind of frame that is. The root node has no prefix; in all frames but a tree's topmost it has no value either.
 
 mod cross;
+mod graft;
 mod plan;
 mod remove;
 mod reshape;
@@ -30,6 +31,7 @@ use crate::{
     record::RecordRef,
 };
 
+pub use graft::{Graft, Under, copy_subtree};
 pub use plan::Part;
 pub use reshape::{TrieSplit, copy_trie, push_down, sink_trie, split_trie};
 pub use write::{Placed, TrieMut};

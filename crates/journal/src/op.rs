@@ -13,6 +13,9 @@ const KIND_DELETE: u8 = 2;
 const KIND_CREATE_TREE: u8 = 3;
 const KIND_RENAME: u8 = 4;
 const KIND_BATCH: u8 = 5;
+const KIND_MOVE_PREFIX: u8 = 6;
+const KIND_DELETE_PREFIX: u8 = 7;
+const KIND_DROP_TREE: u8 = 8;
 
 /// Bytes of a tree id, and of a key's length.
 const WORD_BYTES: usize = 4;
@@ -52,6 +55,29 @@ pub enum Op<'a> {
         /// The key that has it from now on.
         to: &'a [u8],
     },
+    /// Gives every key that starts with one prefix another in its place, which no key starts with.
+    MovePrefix {
+        /// The tree's id.
+        tree: u32,
+        /// What the keys start with.
+        from: &'a [u8],
+        /// What they start with from now on.
+        to: &'a [u8],
+    },
+    /// Removes every key that starts with a prefix.
+    DeletePrefix {
+        /// The tree's id.
+        tree: u32,
+        /// The prefix.
+        prefix: &'a [u8],
+    },
+    /// Removes a tree with all its keys, and its name.
+    DropTree {
+        /// The tree's id.
+        tree: u32,
+        /// Its name.
+        name: &'a [u8],
+    },
     /// Several operations as one.
     Batch(Batch<'a>),
 }
@@ -73,6 +99,9 @@ impl<'a> Op<'a> {
             Op::CreateTree { .. } => KIND_CREATE_TREE,
             Op::Rename { .. } => KIND_RENAME,
             Op::Batch(_) => KIND_BATCH,
+            Op::MovePrefix { .. } => KIND_MOVE_PREFIX,
+            Op::DeletePrefix { .. } => KIND_DELETE_PREFIX,
+            Op::DropTree { .. } => KIND_DROP_TREE,
         }
     }
 
@@ -81,8 +110,11 @@ impl<'a> Op<'a> {
         match self {
             Op::Put { key, value, .. } => (2 * WORD_BYTES).saturating_add(key.len()).saturating_add(value.len()),
             Op::Delete { key, .. } => WORD_BYTES.saturating_add(key.len()),
-            Op::CreateTree { name, .. } => WORD_BYTES.saturating_add(name.len()),
-            Op::Rename { from, to, .. } => (2 * WORD_BYTES).saturating_add(from.len()).saturating_add(to.len()),
+            Op::CreateTree { name, .. } | Op::DropTree { name, .. } => WORD_BYTES.saturating_add(name.len()),
+            Op::DeletePrefix { prefix, .. } => WORD_BYTES.saturating_add(prefix.len()),
+            Op::Rename { from, to, .. } | Op::MovePrefix { from, to, .. } => {
+                (2 * WORD_BYTES).saturating_add(from.len()).saturating_add(to.len())
+            }
             Op::Batch(batch) => batch.payload_bytes(),
         }
     }
@@ -96,15 +128,15 @@ impl<'a> Op<'a> {
                 into.extend_from_slice(key);
                 into.extend_from_slice(value);
             }
-            Op::Delete { tree, key } => {
+            Op::Delete { tree, key } | Op::DeletePrefix { tree, prefix: key } => {
                 into.extend_from_slice(&tree.to_le_bytes());
                 into.extend_from_slice(key);
             }
-            Op::CreateTree { tree, name } => {
+            Op::CreateTree { tree, name } | Op::DropTree { tree, name } => {
                 into.extend_from_slice(&tree.to_le_bytes());
                 into.extend_from_slice(name);
             }
-            Op::Rename { tree, from, to } => {
+            Op::Rename { tree, from, to } | Op::MovePrefix { tree, from, to } => {
                 into.extend_from_slice(&tree.to_le_bytes());
                 into.extend_from_slice(&(from.len() as u32).to_le_bytes());
                 into.extend_from_slice(from);
@@ -118,7 +150,7 @@ impl<'a> Op<'a> {
         if kind == KIND_BATCH {
             return Batch::decode(payload).map(Op::Batch);
         }
-        if !matches!(kind, KIND_PUT | KIND_DELETE | KIND_CREATE_TREE | KIND_RENAME) {
+        if !(KIND_PUT..=KIND_DROP_TREE).contains(&kind) {
             return Err(DecodeError::UnknownKind(kind));
         }
         let mut fields = Fields(payload);
@@ -134,7 +166,13 @@ impl<'a> Op<'a> {
                 let (from, to) = split_counted(fields)?;
                 Op::Rename { tree, from, to }
             }
+            KIND_MOVE_PREFIX => {
+                let (from, to) = split_counted(fields)?;
+                Op::MovePrefix { tree, from, to }
+            }
             KIND_DELETE => Op::Delete { tree, key: fields.0 },
+            KIND_DELETE_PREFIX => Op::DeletePrefix { tree, prefix: fields.0 },
+            KIND_DROP_TREE => Op::DropTree { tree, name: fields.0 },
             _ => Op::CreateTree { tree, name: fields.0 },
         })
     }

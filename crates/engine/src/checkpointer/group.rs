@@ -59,8 +59,8 @@ pub(super) fn commit_group(target: &dyn Target, epochs: &[Epoch]) -> GroupResult
     let writes = merged.writes.iter().map(|changed| BlobWrite {
         id: changed.blob,
         kind: changed.kind as u8,
-        records: changed.records,
-        live: changed.live_bytes,
+        records: changed.words.0,
+        live: changed.words.1,
         bytes: changed.buffer.bytes().get(..changed.bytes as usize).unwrap_or_default(),
     });
     let committed = target.commit(&StoreEpoch {

@@ -217,8 +217,7 @@ fn epoch(version: u64, writes: &[(u32, u8)], deletes: &[u32]) -> Epoch {
         blob,
         kind: BlobKind::Value,
         bytes: 8,
-        records: 0,
-        live_bytes: 8,
+        words: (0, 8),
         buffer: Buffer::of_value(&[byte; 8]),
     });
     Epoch {

@@ -16,17 +16,15 @@ use coppice_journal::{Batch, Op};
 use super::{
     Engine, State,
     read::{FullKey, check_tree},
+    subtree::{check_apart, plan_delete, plan_move},
     write::check_lengths,
 };
 use crate::{
-    error::{Error, ErrorCode},
-    forest::Forest,
+    error::{Error, ErrorCode, shown_key},
+    forest::{Forest, Subtree},
     operation::{MAX_BATCH_BYTES, Operation, Outcome},
     request::{Condition, TreeId},
 };
-
-/// A key in a message is cut off here.
-const SHOWN_KEY_BYTES: usize = 40;
 
 impl Engine {
     /// Does a batch, and in `'disk'` mode waits until it is on disk.
@@ -90,8 +88,9 @@ impl Engine {
                 };
                 match written {
                     Ok(()) => {
-                        attempt.free_replaced();
+                        let freed = attempt.free_replaced();
                         state.sequence = version;
+                        self.applied(freed)?;
                         return Ok(Outcome::Committed { version });
                     }
                     Err(error) => Err(error),
@@ -138,14 +137,26 @@ impl State<'_> {
                     to,
                     overwrite: true,
                 },
-                Op::CreateTree { .. } | Op::Batch(_) => return Err(wrong()),
+                Op::MovePrefix { tree, from, to } => Operation::MovePrefix {
+                    tree: TreeId(tree),
+                    from,
+                    to,
+                },
+                Op::DeletePrefix { tree, prefix } => Operation::DeletePrefix {
+                    tree: TreeId(tree),
+                    prefix,
+                },
+                Op::CreateTree { .. } | Op::DropTree { .. } | Op::Batch(_) => return Err(wrong()),
             };
             check(self, &operation).map_err(|_| wrong())?;
             let mut attempt = Attempt::new(&mut self.forest, version);
-            if !attempt.apply(&operation)? {
+            let applied = attempt
+                .apply(&operation)
+                .map_err(|error| if is_refusal(&error) { wrong() } else { error })?;
+            if !applied || attempt.changes.is_empty() {
                 return Err(wrong());
             }
-            attempt.free_replaced();
+            attempt.free_replaced()?;
         }
         Ok(())
     }
@@ -161,23 +172,29 @@ fn check(state: &State<'_>, operation: &Operation<'_>) -> Result<(), Error> {
             check_lengths(state, to, &[])
         }
         Operation::Delete { key, .. } | Operation::Assert { key, .. } => check_lengths(state, key, &[]),
-        Operation::AssertEmpty { prefix, .. } => check_lengths(state, prefix, &[]),
+        Operation::AssertEmpty { prefix, .. } | Operation::DeletePrefix { prefix, .. } => {
+            check_lengths(state, prefix, &[])
+        }
+        Operation::MovePrefix { from, to, .. } => {
+            check_lengths(state, from, &[])?;
+            check_lengths(state, to, &[])?;
+            check_apart(from, to)
+        }
     }
+}
+
+/// Whether an operation failed for what the operations before it did, or did not.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.code(), ErrorCode::NotEmpty | ErrorCode::KeyTooLarge)
 }
 
 fn name_operation(index: usize, operation: &Operation<'_>, error: &Error) -> Error {
     let key = match *operation {
         Operation::Put { key, .. } | Operation::Delete { key, .. } | Operation::Assert { key, .. } => key,
-        Operation::Rename { from, .. } => from,
-        Operation::AssertEmpty { prefix, .. } => prefix,
+        Operation::Rename { from, .. } | Operation::MovePrefix { from, .. } => from,
+        Operation::AssertEmpty { prefix, .. } | Operation::DeletePrefix { prefix, .. } => prefix,
     };
-    let (shown, rest) = key.split_at_checked(SHOWN_KEY_BYTES).unwrap_or((key, &[]));
-    let cut = if rest.is_empty() { "" } else { "…" };
-    let message = format!(
-        "operation {index}, on \"{}\"{cut}: {}",
-        shown.escape_ascii(),
-        error.message()
-    );
+    let message = format!("operation {index}, on {}: {}", shown_key(key), error.message());
     Error::new(error.code(), message)
 }
 
@@ -188,10 +205,26 @@ struct Attempt<'f, 't, 'o> {
     version: u64,
     /// What it has changed, for the journal.
     changes: Vec<Op<'o>>,
-    /// The records that it has changed, as they were, in the order of the changes.
-    before: Vec<Before<'o>>,
+    /// What takes its changes back, in the order of the changes.
+    undo: Vec<Undo<'o>>,
     /// Blobs whose values were replaced or removed.
     replaced: Vec<u32>,
+}
+
+/// How a change is taken back.
+enum Undo<'o> {
+    Record(Before<'o>),
+    Move {
+        tree: TreeId,
+        from: &'o [u8],
+        to: &'o [u8],
+    },
+    /// The subtree is hung in again; or laid to rest, when it is to stay deleted.
+    Deletion {
+        tree: TreeId,
+        prefix: &'o [u8],
+        subtree: Subtree,
+    },
 }
 
 /// A record as it was before a change.
@@ -250,7 +283,7 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
             forest,
             version,
             changes: Vec::new(),
-            before: Vec::new(),
+            undo: Vec::new(),
             replaced: Vec::new(),
         }
     }
@@ -258,7 +291,14 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
     /// Applies operations in order; the index of the first one that does not hold.
     fn apply_all(&mut self, operations: &[Operation<'o>]) -> Result<Option<usize>, Error> {
         for (index, operation) in operations.iter().enumerate() {
-            if !self.apply(operation)? {
+            let applied = self.apply(operation).map_err(|error| {
+                if is_refusal(&error) {
+                    name_operation(index, operation, &error)
+                } else {
+                    error
+                }
+            })?;
+            if !applied {
                 return Ok(Some(index));
             }
         }
@@ -320,6 +360,21 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
                     self.unset(tree, from, record)?;
                 }
             }
+            Operation::MovePrefix { tree, from, to } => {
+                if plan_move(self.forest, tree, from, to)? > 0 {
+                    self.changes.push(Op::MovePrefix { tree: tree.0, from, to });
+                    self.undo.push(Undo::Move { tree, from, to });
+                    let (from, to) = (FullKey::new(tree.0, from), FullKey::new(tree.0, to));
+                    self.forest.move_subtree(from.bytes(), to.bytes())?;
+                }
+            }
+            Operation::DeletePrefix { tree, prefix } => {
+                plan_delete(self.forest, tree, prefix, self.version)?;
+                if let Some(subtree) = self.forest.detach(FullKey::new(tree.0, prefix).bytes())? {
+                    self.changes.push(Op::DeletePrefix { tree: tree.0, prefix });
+                    self.undo.push(Undo::Deletion { tree, prefix, subtree });
+                }
+            }
             Operation::Assert { tree, key, condition } => {
                 let full = FullKey::new(tree.0, key);
                 let known = self.forest.look_up(full.bytes())?;
@@ -352,12 +407,12 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
             _ => None,
         };
         // Noted before it is done: what fails in the middle is taken back too.
-        self.before.push(Before {
+        self.undo.push(Undo::Record(Before {
             tree,
             key,
             record: there,
             made,
-        });
+        }));
         let stored = Stored {
             version: self.version,
             value,
@@ -367,41 +422,61 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
 
     /// Removes a record that is there, and keeps its blob.
     fn unset(&mut self, tree: TreeId, key: &'o [u8], record: Kept) -> Result<(), Error> {
-        self.before.push(Before {
+        self.undo.push(Undo::Record(Before {
             tree,
             key,
             record: Some(record),
             made: None,
-        });
+        }));
         self.forest.remove(FullKey::new(tree.0, key).bytes(), None)
     }
 
     /// Takes everything back, also what failed in the middle: each record is made what it was.
     fn take_back(&mut self) -> Result<(), Error> {
-        while let Some(before) = self.before.pop() {
-            let full = FullKey::new(before.tree.0, before.key);
-            match &before.record {
-                Some(record) => {
-                    let stored = Stored {
-                        version: record.version,
-                        value: record.value(),
-                    };
-                    self.forest.insert(full.bytes(), &stored)?;
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Record(before) => self.take_record_back(&before)?,
+                Undo::Move { tree, from, to } => {
+                    let (from, to) = (FullKey::new(tree.0, from), FullKey::new(tree.0, to));
+                    self.forest.move_subtree(to.bytes(), from.bytes())?;
                 }
-                None if self.forest.look_up(full.bytes())?.is_some() => self.forest.remove(full.bytes(), None)?,
-                None => {}
-            }
-            if let Some(blob) = before.made {
-                self.forest.table.remove(blob);
+                Undo::Deletion { tree, prefix, subtree } => {
+                    self.forest.attach(FullKey::new(tree.0, prefix).bytes(), &subtree)?;
+                }
             }
         }
         Ok(())
     }
 
+    fn take_record_back(&mut self, before: &Before<'_>) -> Result<(), Error> {
+        let full = FullKey::new(before.tree.0, before.key);
+        match &before.record {
+            Some(record) => {
+                let stored = Stored {
+                    version: record.version,
+                    value: record.value(),
+                };
+                self.forest.insert(full.bytes(), &stored)?;
+            }
+            None if self.forest.look_up(full.bytes())?.is_some() => self.forest.remove(full.bytes(), None)?,
+            None => {}
+        }
+        if let Some(blob) = before.made {
+            self.forest.table.remove(blob);
+        }
+        Ok(())
+    }
+
     /// Frees what nothing refers to any more, now that all of it is to stay.
-    fn free_replaced(self) {
+    fn free_replaced(self) -> Result<(), Error> {
         for blob in self.replaced {
             self.forest.table.remove(blob);
         }
+        for undo in self.undo {
+            if let Undo::Deletion { subtree, .. } = undo {
+                self.forest.inter(&subtree, self.version)?;
+            }
+        }
+        Ok(())
     }
 }

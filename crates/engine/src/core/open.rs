@@ -13,7 +13,7 @@ use coppice_journal::{Journal, JournalOptions, OpenError};
 use coppice_store::{Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
-use super::{Durable, Engine, State, checkpoint::store_error, write::journal_error};
+use super::{Dropped, Durable, Engine, State, checkpoint::store_error, write::journal_error};
 use crate::{
     checkpointer::{Checkpointer, Files, Settings},
     error::{Error, ErrorCode},
@@ -90,6 +90,7 @@ impl Engine {
             sequence: AtomicU64::new(sequence),
             order: Mutex::new(()),
             next_tree: AtomicU32::new(next_tree),
+            dropped: Dropped::default(),
             durable,
             options: options.clone(),
             closed: AtomicBool::new(false),
@@ -177,7 +178,7 @@ impl Engine {
                 );
                 return Err(Error::new(ErrorCode::Corrupt, message));
             }
-            table.enter(blob, kind, info.bytes, info.records, info.live)?;
+            table.enter(blob, kind, info.bytes, (info.records, info.live))?;
         }
         table.find_free_numbers();
         let cut = store.cut();
@@ -192,10 +193,13 @@ impl Engine {
         if fresh {
             forest.plant()?;
         }
+        // Of the trees that the journal drops nobody has a handle yet.
+        let nothing_dropped = Dropped::default();
         let mut state = State {
             forest,
             sequence: cut,
             next_tree: store.next_tree().max(1),
+            dropped: &nothing_dropped,
         };
         let mut apply = |sequence: u64, op: coppice_journal::Op<'_>| state.replay(sequence, &op);
         let opened = Journal::open(Arc::clone(&disk), journal_options, store.database_id(), cut, &mut apply);

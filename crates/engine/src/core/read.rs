@@ -63,7 +63,7 @@ pub(super) fn check_tree(state: &State<'_>, tree: TreeId) -> Result<(), Error> {
             format!("there is no tree of number {}", tree.0),
         ));
     }
-    Ok(())
+    state.dropped.check(tree)
 }
 
 /// Keys and prefixes that readers give may be too long to exist; what is asked then has an answer all the same.
@@ -84,13 +84,19 @@ impl Engine {
         check_tree(&state, tree)?;
         for _ in 0..ATTEMPTS {
             if let Some(found) = state.forest.get_unlocked(full.bytes()) {
-                return Ok(read(found?.map(Record::from)));
+                let found = found?;
+                if found.is_none() {
+                    // It may be gone because its tree is.
+                    state.dropped.check(tree)?;
+                }
+                return Ok(read(found.map(Record::from)));
             }
             std::hint::spin_loop();
         }
         drop(state);
         // Frames are being moved for longer than it is worth to watch.
         let state = self.shared();
+        state.dropped.check(tree)?;
         let found = state.forest.get(full.bytes())?;
         Ok(read(found.map(Record::from)))
     }

@@ -5,7 +5,7 @@ use coppice_frame::Kind;
 use super::{CATALOG, Engine};
 use crate::{
     error::Error,
-    forest::{Forest, ROOT},
+    forest::{Forest, GRAVE_BYTE, ROOT},
     stats::Stats,
 };
 
@@ -36,7 +36,8 @@ impl Engine {
         {
             let state = self.shared();
             let (all, names) = (state.forest.count(&[])?, state.forest.count(&CATALOG.to_be_bytes())?);
-            stats.keys = all.saturating_sub(names);
+            let buried = state.forest.count(&[GRAVE_BYTE])?;
+            stats.keys = all.saturating_sub(names).saturating_sub(buried);
             stats.trees = names;
             let (max, sum, flats) = depths(&state.forest)?;
             stats.depth_max = max;

@@ -42,7 +42,7 @@ pub(super) fn contents(engine: &Engine, tree: TreeId) -> Tree {
     found
 }
 
-fn assert_same(engine: &Engine, model: &BTreeMap<String, Tree>) {
+pub(super) fn assert_same(engine: &Engine, model: &BTreeMap<String, Tree>) {
     assert_eq!(engine.trees().unwrap(), model.keys().cloned().collect::<Vec<_>>());
     engine.shared().forest.assert_valid();
     let mut keys = 0;

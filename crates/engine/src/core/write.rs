@@ -7,7 +7,7 @@ use coppice_journal::{Error as JournalError, Op};
 use super::{CATALOG, Durable, Engine, Ordering, State, TREE_BYTES, read::FullKey, read::check_tree};
 use crate::{
     error::{Error, ErrorCode},
-    forest::Known,
+    forest::{FIRST_GRAVE, Known},
     options::{Durability, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION},
     request::{Condition, TreeId},
 };
@@ -147,7 +147,7 @@ impl Engine {
             return Ok(tree);
         }
         let tree = state.next_tree;
-        if tree == u32::MAX {
+        if tree >= FIRST_GRAVE {
             return Err(Error::new(
                 ErrorCode::Internal,
                 "the database has used up its tree numbers",
@@ -358,7 +358,13 @@ impl State<'_> {
                 }
                 self.create_tree(tree, name)
             }
-            Op::Rename { .. } => {
+            Op::DropTree { tree, name } => {
+                if !self.replay_drop_tree(tree, name)? {
+                    return Err(wrong("a tree that was never dropped"));
+                }
+                Ok(())
+            }
+            Op::Rename { .. } | Op::MovePrefix { .. } | Op::DeletePrefix { .. } => {
                 self.replay_together(sequence, std::iter::once(*op))?;
                 self.sequence = sequence;
                 Ok(())

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use coppice_frame::{Crossing, Kind, NodePosition, Step, TrieRef};
+use coppice_frame::{Kind, NodePosition, TrieRef, Under};
 
 use super::{Forest, MAX_FRAMES_ON_PATH, ROOT};
 use crate::error::Error;
@@ -17,43 +17,36 @@ impl Forest<'_> {
         let (mut blob, mut rest) = (ROOT, prefix);
         for _ in 0..MAX_FRAMES_ON_PATH {
             let trie = self.table.trie(blob)?;
-            let (mut node, mut depth) = (trie.root(), 0);
-            loop {
-                let node_prefix = trie.prefix(node);
-                let below = rest.get(depth..).unwrap_or(&[]);
-                if node_prefix.starts_with(below) {
-                    return self.count_below(trie, node);
+            match trie.under(rest) {
+                Under::Nothing => return Ok(0),
+                Under::Node { node, .. } => return self.count_below(trie, node),
+                Under::Record { .. } => return Ok(1),
+                Under::Below { crossing, depth } => {
+                    rest = rest.get(depth..).unwrap_or(&[]);
+                    if crossing.kind == Kind::Flat {
+                        return Ok(self.table.flat(crossing.child)?.count_prefix(rest) as u64);
+                    }
+                    blob = crossing.child;
                 }
-                if !below.starts_with(node_prefix) {
-                    return Ok(0);
-                }
-                depth += node_prefix.len();
-                let Some(&byte) = rest.get(depth) else {
-                    return self.count_below(trie, node);
-                };
-                match trie.child(node, byte, depth) {
-                    None => return Ok(0),
-                    Some(Step::Node(next)) => {
-                        node = next;
-                        depth += 1;
+            }
+        }
+        Err(self.lost("a path has no end"))
+    }
+
+    /// Whether no key starts with `prefix`. Reads the frames on the way there and nothing below.
+    pub(crate) fn is_empty(&self, prefix: &[u8]) -> Result<bool, Error> {
+        let (mut blob, mut rest) = (ROOT, prefix);
+        for _ in 0..MAX_FRAMES_ON_PATH {
+            let trie = self.table.trie(blob)?;
+            match trie.under(rest) {
+                Under::Nothing => return Ok(true),
+                Under::Node { .. } | Under::Record { .. } => return Ok(trie.is_empty()),
+                Under::Below { crossing, depth } => {
+                    rest = rest.get(depth..).unwrap_or(&[]);
+                    if crossing.kind == Kind::Flat {
+                        return Ok(self.table.flat(crossing.child)?.count_prefix(rest) == 0);
                     }
-                    Some(Step::Record { suffix, .. }) => {
-                        return Ok(u64::from(suffix.starts_with(rest.get(depth + 1..).unwrap_or(&[]))));
-                    }
-                    Some(Step::Cross(Crossing {
-                        child,
-                        kind: Kind::Flat,
-                    })) => {
-                        return Ok(self.table.flat(child)?.count_prefix(rest.get(depth..).unwrap_or(&[])) as u64);
-                    }
-                    Some(Step::Cross(Crossing {
-                        child,
-                        kind: Kind::Trie,
-                    })) => {
-                        blob = child;
-                        rest = rest.get(depth..).unwrap_or(&[]);
-                        break;
-                    }
+                    blob = crossing.child;
                 }
             }
         }

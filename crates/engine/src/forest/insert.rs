@@ -11,7 +11,7 @@ use crate::{
 
 /// How often one insert may find a frame full. Each time something is made smaller, so a few suffice; a frame can be
 /// narrowed byte by byte along a key at worst.
-const MAX_ATTEMPTS: usize = 1 << 15;
+pub(super) const MAX_ATTEMPTS: usize = 1 << 15;
 
 impl Forest<'_> {
     /// Inserts or replaces a record. The caller has checked the lengths, and has looked the key up: so the frames on its

@@ -8,6 +8,8 @@ mod trie;
 
 use coppice_frame::UNIT_BYTES;
 
+pub(super) use flat::Full;
+
 use super::{Forest, Level};
 use crate::{
     error::{Error, ErrorCode},
@@ -23,7 +25,7 @@ pub(super) struct Tried {
     moved: bool,
 }
 
-fn stuck(what: &str) -> Error {
+pub(super) fn stuck(what: &str) -> Error {
     Error::new(ErrorCode::Internal, format!("no room could be made in a frame: {what}"))
 }
 

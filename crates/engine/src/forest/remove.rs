@@ -44,7 +44,7 @@ impl Forest<'_> {
     }
 
     /// Drops the frames on the path that hold nothing any more, from the bottom up; joins one that holds little.
-    fn give_back(&mut self, key: &[u8], path: &[Level], mut kind: Kind) -> Result<(), Error> {
+    pub(super) fn give_back(&mut self, key: &[u8], path: &[Level], mut kind: Kind) -> Result<(), Error> {
         for pair in path.windows(2).rev() {
             let [parent, level] = pair else { continue };
             let empty = match kind {

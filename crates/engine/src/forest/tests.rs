@@ -1,5 +1,7 @@
 //! The forest against an ordered map: any bytes in keys, frames so small that everything splits and joins.
 
+mod subtrees;
+
 use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*};

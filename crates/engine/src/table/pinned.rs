@@ -292,7 +292,7 @@ impl<'t> Pinned<'t> {
                 None => numbers.end,
             }
         };
-        self.table.enter(blob, kind, bytes as u32, 0, 0)?;
+        self.table.enter(blob, kind, bytes as u32, (0, 0))?;
         self.replace(blob, buffer);
         Ok(blob)
     }

@@ -1,11 +1,11 @@
 //! Changes to a flat frame: each is published by one store of a hash slot.
 
 use super::{
-    COUNT_AT, DEAD_AT, FlatCursor, FlatRef, Found, GARBAGE_AT, HASH_AT, HASH_USED_AT, HEAD_AT, ORDER_AT, Order,
-    TAIL_AT, TOMBSTONE, hash_of, most_hashed, order_growth, tail_capacity,
+    COUNT_AT, DEAD_AT, EXTENTS_AT, FlatCursor, FlatRef, Found, GARBAGE_AT, HASH_AT, HASH_USED_AT, HEAD_AT, LONGEST_AT,
+    ORDER_AT, Order, TAIL_AT, TOMBSTONE, hash_of, most_hashed, order_growth, tail_capacity,
 };
 use crate::{
-    NoRoom, Stored, UNIT_BYTES,
+    NoRoom, Stored, UNIT_BYTES, Value,
     bytes::{FrameMut, narrow, put_u16, put_u64, u16_at, units_for},
     record::{DEAD, record_units, set_link, write_record},
 };
@@ -68,6 +68,12 @@ impl<'a> FlatMut<'a> {
             .tail()
             .saturating_sub(record_units(key.len(), stored.value.stored_len()));
         put_u16(self.frame, TAIL_AT, narrow(unit));
+        if key.len() > self.as_ref().longest_key() {
+            put_u16(self.frame, LONGEST_AT, narrow(key.len()));
+        }
+        if matches!(stored.value, Value::Extent { .. }) {
+            put_u16(self.frame, EXTENTS_AT, 1);
+        }
         write_record(self.frame, unit * UNIT_BYTES, key.len(), 0, key, stored);
         unit
     }

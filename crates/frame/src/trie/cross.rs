@@ -29,7 +29,7 @@ impl TrieMut<'_> {
     }
 
     /// Counts everything out that a reference led to.
-    fn drop_subtree(&mut self, reference: Ref) {
+    pub(super) fn drop_subtree(&mut self, reference: Ref) {
         let mut pending = vec![reference];
         while let Some(reference) = pending.pop() {
             if let Some(node) = NodeRef::new(self.frame, reference) {

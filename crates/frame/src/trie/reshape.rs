@@ -235,7 +235,7 @@ impl<'a> TrieRef<'a> {
 impl TrieMut<'_> {
     /// Copies a node, as this frame's root, with the entries that `keep` wants. `strip` bytes of the source's keys lead to
     /// the new base. The node's value comes along only if asked for; its prefix never does.
-    fn copy_root(
+    pub(super) fn copy_root(
         &mut self,
         source: TrieRef<'_>,
         node: NodeRef<'_>,
@@ -249,19 +249,26 @@ impl TrieMut<'_> {
         if !with_value {
             spec.value = Ref::NONE;
         }
+        self.copy_nodes(source, spec, ROOT_AT, strip, -(strip as isize))
+    }
+
+    /// Copies a node, taken apart, and all below it, and stores the reference to it at `slot`. `depth` bytes of the source's
+    /// keys lead to the node, prefix included; the copies' keys are longer than the source's by `shift`.
+    pub(super) fn copy_nodes(
+        &mut self,
+        source: TrieRef<'_>,
+        top: NodeSpec,
+        slot: usize,
+        depth: usize,
+        shift: isize,
+    ) -> Result<(), NoRoom> {
         // Where the reference to a node must be written, the node in the source, and the bytes that lead to it.
         let mut pending = Vec::new();
-        self.copy_node(source, spec, ROOT_AT, strip, strip, &mut pending)?;
+        self.copy_node(source, top, slot, depth, shift, &mut pending)?;
         while let Some((slot, reference, depth)) = pending.pop() {
             let node = source.node(reference).ok_or(NoRoom { units: usize::MAX })?;
-            self.copy_node(
-                source,
-                node.spec(),
-                slot,
-                depth + node.prefix_len(),
-                strip,
-                &mut pending,
-            )?;
+            let depth = depth + node.prefix_len();
+            self.copy_node(source, node.spec(), slot, depth, shift, &mut pending)?;
         }
         Ok(())
     }
@@ -274,7 +281,7 @@ impl TrieMut<'_> {
         mut spec: NodeSpec,
         slot: usize,
         depth: usize,
-        strip: usize,
+        shift: isize,
         pending: &mut Vec<(usize, Ref, usize)>,
     ) -> Result<(), NoRoom> {
         let below: Vec<(u8, Ref)> = spec
@@ -291,7 +298,7 @@ impl TrieMut<'_> {
         let node = self.write_node(&spec);
         debug_assert_eq!(written_at * UNIT_BYTES, node.offset());
         if let Some(record) = source.record(value) {
-            let copied = self.copy_record(record, depth, strip)?;
+            let copied = self.copy_record(record, depth, shift)?;
             self.set_ref(node.offset() + VALUE_AT, copied);
         }
         for (byte, entry) in &spec.entries {
@@ -299,7 +306,7 @@ impl TrieMut<'_> {
                 continue;
             };
             if let Some(record) = source.record(*entry) {
-                let copied = self.copy_record(record, depth + 1, strip)?;
+                let copied = self.copy_record(record, depth + 1, shift)?;
                 self.set_ref(entry_slot, copied);
             } else if let Some(crossing) = source.crossing(*entry) {
                 let known = crossings.iter().find(|(old, _)| old == entry).map(|(_, new)| *new);
@@ -324,11 +331,11 @@ impl TrieMut<'_> {
         Ok(())
     }
 
-    fn copy_record(&mut self, record: RecordRef<'_>, depth: usize, strip: usize) -> Result<Ref, NoRoom> {
+    fn copy_record(&mut self, record: RecordRef<'_>, depth: usize, shift: isize) -> Result<Ref, NoRoom> {
         let rest = record.key_len().saturating_sub(depth);
         self.need(record_units(rest, record.value_len()))?;
         Ok(self.write_leaf(
-            record.key_len().saturating_sub(strip),
+            record.key_len().saturating_add_signed(shift),
             record.suffix(rest),
             &record.trie_stored(),
         ))

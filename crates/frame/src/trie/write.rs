@@ -149,6 +149,11 @@ impl<'a> TrieMut<'a> {
     /// Puts a record where its key belongs. Where a node has no entry for the key's next byte but another of its entries
     /// leads to a flat frame, the byte joins that frame.
     pub fn place(&mut self, key: &[u8], stored: &Stored<'_>) -> Result<Placed, NoRoom> {
+        self.place_beside(key, stored, true)
+    }
+
+    /// The same; unless `joins`, a byte without an entry gets one of its own even beside a flat frame.
+    pub(super) fn place_beside(&mut self, key: &[u8], stored: &Stored<'_>, joins: bool) -> Result<Placed, NoRoom> {
         let value_len = stored.value.stored_len();
         let (mut slot, mut depth) = (ROOT_AT, 0);
         loop {
@@ -176,7 +181,7 @@ impl<'a> TrieMut<'a> {
             };
             let entry = node.find(byte);
             match entry.tag() {
-                None => return self.fill_gap(slot, reference, key, depth, stored),
+                None => return self.fill_gap(slot, reference, key, depth, stored, joins),
                 Some(Tag::Leaf) => {
                     let Some(entry_slot) = node.slot(byte) else {
                         return Err(NoRoom { units: usize::MAX });
@@ -247,6 +252,7 @@ impl<'a> TrieMut<'a> {
         key: &[u8],
         depth: usize,
         stored: &Stored<'_>,
+        joins: bool,
     ) -> Result<Placed, NoRoom> {
         let Some(node) = NodeRef::new(self.frame, reference) else {
             return Err(NoRoom { units: usize::MAX });
@@ -254,7 +260,7 @@ impl<'a> TrieMut<'a> {
         let Some(&byte) = key.get(depth) else {
             return Err(NoRoom { units: usize::MAX });
         };
-        let neighbour = neighbour_flat(node, byte);
+        let neighbour = neighbour_flat(node, byte).filter(|_| joins);
         let suffix = key.get(depth + 1..).unwrap_or(&[]);
         let record = if neighbour.is_none() {
             record_units(suffix.len(), stored.value.stored_len())
@@ -361,7 +367,7 @@ impl TrieRef<'_> {
 }
 
 /// The flat frame that a byte without an entry joins: the one that the nearest entry below leads to, else above.
-fn neighbour_flat(node: NodeRef<'_>, byte: u8) -> Option<Ref> {
+pub(super) fn neighbour_flat(node: NodeRef<'_>, byte: u8) -> Option<Ref> {
     let (mut below, mut above) = (None, None);
     for (entry_byte, entry) in node.entries().filter(|(_, entry)| entry.tag() == Some(Tag::Flat)) {
         if entry_byte < byte {

@@ -7,8 +7,8 @@ use crate::{
     UNIT_BYTES,
     bytes::{Frame, u16_at, units_for},
     flat::{
-        COUNT_AT, DEAD_AT, FlatRef, GARBAGE_AT, HASH_AT, HASH_BITS_AT, HASH_USED_AT, HEAD_AT, MAX_HASH_SLOTS,
-        MIN_HASH_SLOTS, ORDER_AT, TOMBSTONE, hash_of, most_hashed, order_growth, tail_capacity,
+        COUNT_AT, DEAD_AT, EXTENTS_AT, FlatRef, GARBAGE_AT, HASH_AT, HASH_BITS_AT, HASH_USED_AT, HEAD_AT,
+        MAX_HASH_SLOTS, MIN_HASH_SLOTS, ORDER_AT, TOMBSTONE, hash_of, most_hashed, order_growth, tail_capacity,
     },
     record::DEAD,
 };
@@ -64,6 +64,11 @@ pub(super) fn validate(frame: Frame<'_>) -> Checked {
         "no room for the order to grow",
         HEAD_AT,
     )?;
+    ensure(
+        u16_at(frame, EXTENTS_AT) <= 1,
+        "a mark that is neither set nor not",
+        EXTENTS_AT,
+    )?;
     check.order()
 }
 
@@ -82,6 +87,16 @@ impl Check<'_> {
         let record = self.flat.record(unit);
         ensure(record.key_len() > 0, "an empty key in a flat frame", at)?;
         check_record(self.frame, record, record.key_len(), at)?;
+        ensure(
+            record.key_len() <= self.flat.longest_key(),
+            "a key longer than the frame says",
+            at,
+        )?;
+        ensure(
+            !record.is_extent() || self.flat.may_have_extents(),
+            "an extent in a frame that says it has none",
+            at,
+        )?;
         self.units.claim(unit, record.flat_units(), self.records.clone())
     }
 

@@ -13,7 +13,7 @@ fn payload(op: &Op<'_>) -> Vec<u8> {
 proptest! {
     #[test]
     fn operations_come_back_as_they_were(
-        kind in 0..4,
+        kind in 0..7,
         tree: u32,
         key: Vec<u8>,
         value: Vec<u8>,
@@ -22,6 +22,9 @@ proptest! {
             0 => Op::Put { tree, key: &key, value: &value },
             1 => Op::Delete { tree, key: &key },
             2 => Op::Rename { tree, from: &key, to: &value },
+            3 => Op::MovePrefix { tree, from: &key, to: &value },
+            4 => Op::DeletePrefix { tree, prefix: &key },
+            5 => Op::DropTree { tree, name: &key },
             _ => Op::CreateTree { tree, name: &key },
         };
         let bytes = payload(&op);
@@ -33,10 +36,12 @@ proptest! {
     fn batches_come_back_as_they_were(members: Vec<(u8, u32, Vec<u8>, Vec<u8>)>) {
         let ops: Vec<Op<'_>> = members
             .iter()
-            .map(|(kind, tree, key, value)| match kind % 4 {
+            .map(|(kind, tree, key, value)| match kind % 6 {
                 0 => Op::Put { tree: *tree, key, value },
                 1 => Op::Delete { tree: *tree, key },
                 2 => Op::Rename { tree: *tree, from: key, to: value },
+                3 => Op::MovePrefix { tree: *tree, from: key, to: value },
+                4 => Op::DeletePrefix { tree: *tree, prefix: key },
                 _ => Op::CreateTree { tree: *tree, name: key },
             })
             .collect();
@@ -97,6 +102,16 @@ fn payloads_have_the_documented_layout() {
         (rename.kind(), payload(&rename)),
         (4, b"\x07\0\0\0\x01\0\0\0ft".to_vec())
     );
+    let moved = Op::MovePrefix {
+        tree: 7,
+        from: b"f",
+        to: b"t",
+    };
+    assert_eq!((moved.kind(), payload(&moved)), (6, b"\x07\0\0\0\x01\0\0\0ft".to_vec()));
+    let deleted = Op::DeletePrefix { tree: 7, prefix: b"p" };
+    assert_eq!((deleted.kind(), payload(&deleted)), (7, b"\x07\0\0\0p".to_vec()));
+    let dropped = Op::DropTree { tree: 7, name: b"n" };
+    assert_eq!((dropped.kind(), payload(&dropped)), (8, b"\x07\0\0\0n".to_vec()));
     let ops = [delete, create];
     let batch = Op::Batch(Batch::new(&ops));
     let members = b"\x05\0\0\0\x02\x07\0\0\0k\x05\0\0\0\x03\x07\0\0\0n";
@@ -105,7 +120,7 @@ fn payloads_have_the_documented_layout() {
 
 #[test]
 fn other_kinds_are_newer_not_damaged() {
-    for kind in [0, 6, 255] {
+    for kind in [0, 9, 255] {
         assert_eq!(Op::decode(kind, b"\0\0\0\0"), Err(DecodeError::UnknownKind(kind)));
         let member = [&4_u32.to_le_bytes()[..], &[kind], &[0; 4]].concat();
         assert_eq!(Op::decode(5, &member), Err(DecodeError::UnknownKind(kind)));

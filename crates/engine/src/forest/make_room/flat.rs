@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// A full frame: what it holds, and where it hangs.
-struct Full<'a> {
-    blob: u32,
-    items: &'a [Item<'a>],
-    parent: u32,
+pub(in crate::forest) struct Full<'a> {
+    pub(in crate::forest) blob: u32,
+    pub(in crate::forest) items: &'a [Item<'a>],
+    pub(in crate::forest) parent: u32,
     /// The bytes, relative to the frame above, that lead to the node whose entries lead here.
-    path: &'a [u8],
+    pub(in crate::forest) path: &'a [u8],
 }
 
 fn flat(child: u32) -> Crossing {
@@ -75,7 +75,7 @@ impl Forest<'_> {
     }
 
     /// A frame of these records, if they fit one.
-    pub(super) fn built(&self, items: &[Item<'_>], strip: usize) -> Option<Buffer> {
+    pub(in crate::forest) fn built(&self, items: &[Item<'_>], strip: usize) -> Option<Buffer> {
         let mut buffer = self.table.frame_buffer();
         build_flat(buffer.frame_mut(), items, strip).ok().map(|()| buffer)
     }
@@ -189,8 +189,15 @@ impl Forest<'_> {
         Ok(None)
     }
 
-    /// Gives the records of one first byte a node of their own and a frame below it.
-    fn carve(&mut self, full: &Full<'_>, first: usize, end: usize, prefix_len: usize) -> Result<Option<usize>, Error> {
+    /// Gives the records of one first byte a node of their own and a frame below it; `prefix_len` bytes, which all of them
+    /// share, lead to the node. None when that was done; else the units that the frame above lacks.
+    pub(in crate::forest) fn carve(
+        &mut self,
+        full: &Full<'_>,
+        first: usize,
+        end: usize,
+        prefix_len: usize,
+    ) -> Result<Option<usize>, Error> {
         let group = full.items.get(first..end).unwrap_or(&[]);
         let (own, group) = match group.split_first() {
             Some((own, others)) if own.key.len() == prefix_len => (Some(own.stored), others),

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use crate::{
-    Crossing, Item, Kind, NoRoom, Placed, Seek, Stored, TrieMut, TrieRef, build_flat,
+    Crossing, Graft, Item, Kind, NoRoom, Placed, Seek, Stored, TrieMut, TrieRef, Under, build_flat,
     bytes::common_prefix,
-    copy_trie, flat_bytes_needed, sink_trie,
+    copy_subtree, copy_trie, flat_bytes_needed, sink_trie,
     testing::{Content, Owned, Random, any_key, any_stored, assert_valid, flat_contents, inline, trie_contents},
 };
 
@@ -31,6 +31,12 @@ enum Op {
         bytes: Vec<u8>,
     },
     Detach(usize),
+    Move {
+        at: usize,
+        cut: usize,
+        to: Vec<u8>,
+        as_frame: bool,
+    },
     Compact,
 }
 
@@ -42,6 +48,7 @@ fn any_op(frame_bytes: usize) -> impl Strategy<Value = Op> {
         prop::option::of(any_stored(frame_bytes)),
         prop::collection::btree_set(any::<u8>(), 1..20),
     );
+    let moved = (any::<usize>(), any::<usize>(), any_key(frame_bytes), any::<bool>());
     prop_oneof![
         60 => (any_key(frame_bytes), any_stored(frame_bytes)).prop_map(|(key, stored)| Op::Place(key, stored)),
         5 => any_key(frame_bytes).prop_map(Op::Remove),
@@ -56,6 +63,7 @@ fn any_op(frame_bytes: usize) -> impl Strategy<Value = Op> {
             bytes: bytes.into_iter().collect(),
         }),
         2 => any::<usize>().prop_map(Op::Detach),
+        4 => moved.prop_map(|(at, cut, to, as_frame)| Op::Move { at, cut, to, as_frame }),
         1 => Just(Op::Compact),
     ]
 }
@@ -361,6 +369,105 @@ impl Model {
         self.contents.retain(|_, content| *content != Content::Cross(crossing));
     }
 
+    /// Cuts off what starts with a part of some path, and hangs it in elsewhere if that can be.
+    fn move_subtree(&mut self, at: usize, cut: usize, to: &[u8], as_frame: bool) {
+        let Some(path) = self.contents.keys().nth(at % self.contents.len().max(1)) else {
+            return;
+        };
+        let prefix = path[..cut % (path.len() + 1)].to_vec();
+        if prefix.is_empty() {
+            return;
+        }
+        let expected: Vec<(Vec<u8>, Content)> = self
+            .below(&prefix)
+            .map(|(path, content)| (path[prefix.len()..].to_vec(), content.clone()))
+            .collect();
+        let frame_bytes = self.frame.len();
+        let found = match TrieRef::new(&self.frame).under(&prefix) {
+            Under::Nothing => panic!("nothing under {prefix:?}"),
+            Under::Below { crossing, depth } => {
+                assert_eq!(self.crossed(&prefix), Some((crossing, depth)));
+                return;
+            }
+            Under::Record { suffix, stored } => {
+                assert_eq!(expected, [(suffix.to_vec(), Content::Record(Owned::of(&stored)))]);
+                None
+            }
+            Under::Node { node, lead } => {
+                let (depth, mut image) = (prefix.len() + lead.len(), vec![0x77; frame_bytes]);
+                copy_subtree(TrieRef::new(&self.frame), node, depth, &mut image).unwrap();
+                assert_valid(&image);
+                Some((lead.to_vec(), image))
+            }
+        };
+        assert!(TrieMut::new(&mut self.frame).prune(&prefix));
+        for (path, _) in &expected {
+            self.contents.remove(&[&prefix[..], path].concat());
+        }
+        self.check();
+        let Some((lead, image)) = found else { return };
+        let root = TrieRef::new(&image).root();
+        let contents = trie_contents(&image);
+        let stripped = expected
+            .iter()
+            .map(|(path, content)| (path[lead.len()..].to_vec(), content.clone()));
+        assert!(contents.iter().cloned().eq(stripped));
+        let records = contents.iter().filter(|entry| matches!(entry.1, Content::Record(_)));
+        let longest = records.map(|entry| entry.0.len()).max().unwrap_or(0);
+        assert_eq!(TrieRef::new(&image).longest_here(root, 0).0, longest);
+
+        let deepest = contents.iter().map(|entry| entry.0.len()).max().unwrap_or(0);
+        let crossed = self.crossed(to);
+        if to.is_empty()
+            || self.below(to).next().is_some()
+            || crossed.is_some_and(|(crossing, _)| crossing.kind == Kind::Trie)
+            || to.len() + lead.len() + deepest > crate::max_key_bytes(frame_bytes)
+        {
+            return;
+        }
+        let mut copy = vec![0x44; frame_bytes];
+        copy_trie(&self.frame, &mut copy).unwrap();
+        let bytes = TrieRef::new(&image).root_bytes();
+        let value = contents
+            .first()
+            .filter(|entry| entry.0.is_empty())
+            .map(|entry| entry.1.clone());
+        let owned = value.map(|content| match content {
+            Content::Record(owned) => owned,
+            Content::Cross(crossing) => panic!("{crossing:?} on an empty path"),
+        });
+        let crossing = self.new_child(Kind::Trie);
+        let as_frame = as_frame && !bytes.is_empty();
+        let graft = if as_frame {
+            let value = owned.as_ref().map(Owned::stored);
+            let bytes = &bytes;
+            Graft::Frame { value, bytes, crossing }
+        } else {
+            Graft::Nodes(TrieRef::new(&image))
+        };
+        if TrieMut::new(&mut copy).graft(to, &lead, &graft).is_err() {
+            return;
+        }
+        self.frame = copy;
+        if let Some((_, depth)) = crossed {
+            self.contents.remove(&to[..=depth]);
+        }
+        let node = [to, &lead].concat();
+        if as_frame {
+            for byte in bytes {
+                self.contents
+                    .insert([&node[..], &[byte]].concat(), Content::Cross(crossing));
+            }
+            if let Some(owned) = owned {
+                self.contents.insert(node, Content::Record(owned));
+            }
+        } else {
+            for (path, content) in contents {
+                self.contents.insert([&node[..], &path].concat(), content);
+            }
+        }
+    }
+
     fn apply(&mut self, op: &Op) {
         match op {
             Op::Place(key, stored) => {
@@ -382,6 +489,7 @@ impl Model {
                 bytes,
             } => self.carve(*at, prefix, value.as_ref(), bytes),
             Op::Detach(at) => self.detach(*at),
+            Op::Move { at, cut, to, as_frame } => self.move_subtree(*at, *cut, to, *as_frame),
             Op::Compact => self.compact(),
         }
     }

@@ -1,0 +1,187 @@
+//! Whole subtrees moved and deleted, and trees dropped: each one commit and one record of the journal, at a cost that does
+//! not grow with what is below.
+//!
+//! All that can refuse an operation, and every read that it needs, comes before the journal takes it. What a deletion
+//! leaves behind waits in the forest's graves; [`Engine::bury`] frees it, a few frames at a time, for the engine's thread.
+
+#[cfg(test)]
+mod tests;
+
+use coppice_journal::Op;
+
+use super::{
+    CATALOG, Engine, State, TREE_BYTES,
+    read::{FullKey, check_tree},
+};
+use crate::{
+    error::{Error, ErrorCode, shown_key},
+    forest::{Forest, Known},
+    options::MAX_KEY_BYTES,
+    request::TreeId,
+};
+
+/// Frames that are freed before others get their turn.
+const BURY_STEPS: usize = 8;
+
+/// Refuses a move into itself, or out of itself.
+pub(super) fn check_apart(from: &[u8], to: &[u8]) -> Result<(), Error> {
+    if from.starts_with(to) || to.starts_with(from) {
+        let message = format!("of {} and {} one contains the other", shown_key(from), shown_key(to));
+        return Err(Error::new(ErrorCode::InvalidArgument, message));
+    }
+    Ok(())
+}
+
+/// Checks a move, and reads in what it will touch. How many keys will move.
+pub(super) fn plan_move(forest: &Forest<'_>, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
+    check_apart(from, to)?;
+    let (full_from, full_to) = (FullKey::new(tree.0, from), FullKey::new(tree.0, to));
+    if !forest.is_empty(full_to.bytes())? {
+        let message = format!("there are keys under {}", shown_key(to));
+        return Err(Error::new(ErrorCode::NotEmpty, message));
+    }
+    let keys = forest.count(full_from.bytes())?;
+    if keys == 0 {
+        return Ok(0);
+    }
+    let limit = MAX_KEY_BYTES.min(forest.max_full_key_bytes() - TREE_BYTES);
+    let too_long = match limit.checked_sub(to.len()) {
+        Some(most) => to.len() > from.len() && forest.has_longer(full_from.bytes(), most)?,
+        None => true,
+    };
+    if too_long {
+        let message = format!(
+            "under {} a key would grow past the limit of {limit} bytes",
+            shown_key(to)
+        );
+        return Err(Error::new(ErrorCode::KeyTooLarge, message));
+    }
+    forest.read_in_beside(full_to.bytes())?;
+    Ok(keys)
+}
+
+/// Reads in what the deletion of a prefix will touch. How many keys will go.
+pub(super) fn plan_delete(forest: &Forest<'_>, tree: TreeId, prefix: &[u8], sequence: u64) -> Result<u64, Error> {
+    forest.read_in_grave(sequence)?;
+    forest.count(FullKey::new(tree.0, prefix).bytes())
+}
+
+fn number_of(forest: &Forest<'_>, name: &[u8]) -> Result<Option<(u32, Known)>, Error> {
+    let full = FullKey::new(CATALOG, name);
+    let Some(known) = forest.look_up(full.bytes())? else {
+        return Ok(None);
+    };
+    let bytes = forest.get(full.bytes())?.and_then(|found| found.value.try_into().ok());
+    let bytes = bytes.ok_or_else(|| Error::new(ErrorCode::Corrupt, "the catalog has a tree without a number"))?;
+    Ok(Some((u32::from_le_bytes(bytes), known)))
+}
+
+impl Engine {
+    /// Moves every key under `from` to under `to`. How many.
+    pub(crate) fn move_prefix(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
+        let mut state = self.exclusive();
+        self.check_writable()?;
+        check_tree(&state, tree)?;
+        let keys = plan_move(&state.forest, tree, from, to)?;
+        if keys == 0 {
+            return Ok(0);
+        }
+        let op = Op::MovePrefix { tree: tree.0, from, to };
+        self.append(state.sequence + 1, &[op])?;
+        self.applied(state.move_prefix(tree, from, to))?;
+        drop(state);
+        self.settle()?;
+        Ok(keys)
+    }
+
+    /// Removes every key under the prefix. How many.
+    pub(crate) fn delete_prefix(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
+        let mut state = self.exclusive();
+        self.check_writable()?;
+        check_tree(&state, tree)?;
+        let keys = plan_delete(&state.forest, tree, prefix, state.sequence + 1)?;
+        if keys == 0 {
+            return Ok(0);
+        }
+        self.append(state.sequence + 1, &[Op::DeletePrefix { tree: tree.0, prefix }])?;
+        self.applied(state.delete_prefix(tree, prefix))?;
+        drop(state);
+        self.settle()?;
+        Ok(keys)
+    }
+
+    /// Removes a tree and its name. False where there is none of that name.
+    pub(crate) fn drop_tree(&self, name: &str) -> Result<bool, Error> {
+        let mut state = self.exclusive();
+        self.check_writable()?;
+        let Some((tree, known)) = number_of(&state.forest, name.as_bytes())? else {
+            return Ok(false);
+        };
+        plan_delete(&state.forest, TreeId(tree), &[], state.sequence + 1)?;
+        let op = Op::DropTree {
+            tree,
+            name: name.as_bytes(),
+        };
+        self.append(state.sequence + 1, &[op])?;
+        // Before the keys go, so that nobody takes the tree for an empty one.
+        self.dropped.note(tree, name);
+        self.applied(state.drop_tree(tree, name.as_bytes(), known))?;
+        drop(state);
+        self.settle()?;
+        Ok(true)
+    }
+
+    /// Frees some of what deletions left behind. Whether there is more.
+    pub(crate) fn bury(&self) -> Result<bool, Error> {
+        self.check_writable()?;
+        // What must be read is read while others go on.
+        if !self.shared().forest.has_graves()? {
+            return Ok(false);
+        }
+        let mut state = self.exclusive();
+        self.check_writable()?;
+        let steps = if state.forest.table.is_all_resident() {
+            BURY_STEPS
+        } else {
+            1
+        };
+        for _ in 0..steps {
+            if !state.forest.bury()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What the journal's operations do to the state: the same when they are made and when they are replayed.
+impl State<'_> {
+    fn move_prefix(&mut self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<(), Error> {
+        self.sequence += 1;
+        let (from, to) = (FullKey::new(tree.0, from), FullKey::new(tree.0, to));
+        self.forest.table.repin();
+        self.forest.move_subtree(from.bytes(), to.bytes())
+    }
+
+    fn delete_prefix(&mut self, tree: TreeId, prefix: &[u8]) -> Result<(), Error> {
+        self.sequence += 1;
+        self.forest.table.repin();
+        match self.forest.detach(FullKey::new(tree.0, prefix).bytes())? {
+            Some(subtree) => self.forest.inter(&subtree, self.sequence),
+            None => Ok(()),
+        }
+    }
+
+    fn drop_tree(&mut self, tree: u32, name: &[u8], known: Known) -> Result<(), Error> {
+        self.forest.remove(FullKey::new(CATALOG, name).bytes(), known.extent)?;
+        self.delete_prefix(TreeId(tree), &[])
+    }
+
+    /// False where there is no such tree.
+    pub(super) fn replay_drop_tree(&mut self, tree: u32, name: &[u8]) -> Result<bool, Error> {
+        match number_of(&self.forest, name)? {
+            Some((known_tree, known)) if known_tree == tree => self.drop_tree(tree, name, known).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What became of deleted subtrees: they wait in graves until their frames and values have been freed, step by step.
+//!
+//! A grave is a tree of a number that no named tree gets; the first byte of its keys is [`GRAVE_BYTE`]. So what waits there
+//! is part of the forest, of every cut and of what recovery finds, and nothing else has to remember it. No key grows when
+//! its subtree is laid to rest: what was deleted had a tree's number in front of it before.
+
+use coppice_frame::{FlatRef, Item, Kind, Step, TrieMut, TrieRef, Under, Value};
+
+use super::{Forest, Level, MAX_FRAMES_ON_PATH, ROOT, Subtree, carve::records_under};
+use crate::{
+    error::{Error, ErrorCode},
+    table::BlobKind,
+};
+
+/// What the keys of graves start with. Tree numbers are big-endian.
+pub(crate) const GRAVE_BYTE: u8 = 0xFF;
+/// The first tree number of a grave.
+pub(crate) const FIRST_GRAVE: u32 = (GRAVE_BYTE as u32) << 24;
+
+/// The first thing in the graves: its key, or for a frame a part of one, and the frames on the way.
+struct Buried {
+    key: Vec<u8>,
+    path: Vec<Level>,
+    what: Remains,
+}
+
+enum Remains {
+    /// A record of the path's last frame, and the blob that its value has to itself.
+    Record(Option<u32>),
+    /// The path's last frame, a flat one, and whether it holds nothing that is not buried.
+    Records { all: bool },
+}
+
+impl Forest<'_> {
+    /// Frees what a detached subtree holds: at once if it leads to no frames, else it gets a grave. The commit's sequence
+    /// number says where to look for an empty one.
+    pub(crate) fn inter(&mut self, subtree: &Subtree, sequence: u64) -> Result<(), Error> {
+        match subtree {
+            Subtree::Records { frame, prefix } => {
+                let items = FlatRef::new(frame.frame()).items();
+                self.free_extents(records_under(&items, prefix).0);
+                Ok(())
+            }
+            Subtree::Nodes { image, .. } => {
+                let trie = TrieRef::new(image.frame());
+                if trie.crossings().is_empty() {
+                    let own = trie.value(trie.root()).map(|stored| (Vec::new(), stored));
+                    let others = trie.collect(&[], &trie.root_bytes());
+                    let items: Vec<Item<'_>> = (own.iter().chain(&others))
+                        .map(|(key, stored)| Item { key, stored: *stored })
+                        .collect();
+                    self.free_extents(&items);
+                    return Ok(());
+                }
+                let grave = self.empty_grave(sequence)?;
+                self.attach(&grave.to_be_bytes(), subtree)
+            }
+        }
+    }
+
+    /// Reads in what [`Forest::inter`] will touch.
+    pub(crate) fn read_in_grave(&self, sequence: u64) -> Result<(), Error> {
+        self.empty_grave(sequence).map(|_| ())
+    }
+
+    /// The tree number of a grave that holds nothing.
+    fn empty_grave(&self, sequence: u64) -> Result<u32, Error> {
+        for step in 0..=!FIRST_GRAVE {
+            let number = FIRST_GRAVE | (sequence as u32).wrapping_add(step);
+            if self.is_empty(&number.to_be_bytes())? {
+                return Ok(number);
+            }
+        }
+        Err(Error::new(ErrorCode::Internal, "there is no grave left"))
+    }
+
+    fn free_extents(&mut self, items: &[Item<'_>]) {
+        for item in items {
+            if let Value::Extent { blob, .. } = item.stored.value {
+                self.table.remove(blob);
+            }
+        }
+    }
+
+    /// Whether anything waits in a grave. Reads in what the next step of [`Forest::bury`] will touch.
+    pub(crate) fn has_graves(&self) -> Result<bool, Error> {
+        let Some(buried) = self.first_buried()? else {
+            return Ok(false);
+        };
+        if let (Remains::Records { all }, Some(level)) = (buried.what, buried.path.last())
+            && (!all || self.table.flat_may_have_extents(level.blob)?)
+        {
+            self.table.flat(level.blob)?;
+        }
+        Ok(true)
+    }
+
+    /// Frees a frame or a record, with its values. False when the graves are empty.
+    pub(crate) fn bury(&mut self) -> Result<bool, Error> {
+        let Some(Buried { key, path, what }) = self.first_buried()? else {
+            return Ok(false);
+        };
+        match (what, path.as_slice()) {
+            (Remains::Record(extent), _) => self.remove(&key, extent)?,
+            (Remains::Records { all: true }, [above @ .., parent, level]) => {
+                if self.table.flat_may_have_extents(level.blob)? {
+                    let frame = self.table.buffer(level.blob, BlobKind::Flat)?;
+                    self.free_extents(&FlatRef::new(frame.frame()).items());
+                }
+                self.table.begin_move();
+                let mut trie = TrieMut::new(self.table.frame_mut(parent.blob, BlobKind::Trie)?);
+                let rest = key.get(parent.base..).unwrap_or(&[]);
+                trie.detach(rest, level.base - parent.base, level.blob);
+                self.table.remove(level.blob);
+                self.mark_counts_stale(&path);
+                let upwards = [above, &[*parent]].concat();
+                let given = self.give_back(&key, &upwards, Kind::Trie);
+                self.table.end_move();
+                given?;
+            }
+            (Remains::Records { .. }, _) => {
+                if let Some(subtree) = self.detach(&[GRAVE_BYTE])? {
+                    self.inter(&subtree, 0)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn first_buried(&self) -> Result<Option<Buried>, Error> {
+        let (mut key, mut path) = (vec![GRAVE_BYTE], vec![Level { blob: ROOT, base: 0 }]);
+        // Whether all that the frame holds is buried: then its first entry is the one to take, whichever byte led here.
+        let mut all = false;
+        while let Some(&Level { blob, base }) = path.last() {
+            if path.len() > MAX_FRAMES_ON_PATH {
+                break;
+            }
+            let trie = self.table.trie(blob)?;
+            let rest = key.get(base..).unwrap_or(&[]);
+            let mut node = match trie.under(if all { &[] } else { rest }) {
+                Under::Nothing => return Ok(None),
+                Under::Node { node, lead } if all => {
+                    key.truncate(base);
+                    key.extend_from_slice(lead);
+                    node
+                }
+                Under::Node { node, lead } => {
+                    key.extend_from_slice(lead);
+                    all = true;
+                    node
+                }
+                Under::Record { suffix, stored } => {
+                    key.extend_from_slice(suffix);
+                    return Ok(Some(Buried {
+                        key,
+                        path,
+                        what: Remains::Record(extent_of(stored.value)),
+                    }));
+                }
+                Under::Below { crossing, depth } => {
+                    path.push(Level {
+                        blob: crossing.child,
+                        base: base + depth,
+                    });
+                    if crossing.kind == Kind::Flat {
+                        let found = self
+                            .table
+                            .flat(crossing.child)?
+                            .count_prefix(rest.get(depth..).unwrap_or(&[]))
+                            > 0;
+                        return Ok(found.then_some(Buried {
+                            key,
+                            path,
+                            what: Remains::Records { all: false },
+                        }));
+                    }
+                    continue;
+                }
+            };
+            loop {
+                if let Some(stored) = trie.value(node) {
+                    return Ok(Some(Buried {
+                        key,
+                        path,
+                        what: Remains::Record(extent_of(stored.value)),
+                    }));
+                }
+                let depth = key.len() - base;
+                let Some((byte, step)) = trie.next_child(node, 0, depth) else {
+                    return Err(self.lost("a node leads nowhere"));
+                };
+                key.push(byte);
+                match step {
+                    Step::Node(below) => {
+                        key.extend_from_slice(trie.prefix(below));
+                        node = below;
+                    }
+                    Step::Record { suffix, stored } => {
+                        key.extend_from_slice(suffix);
+                        return Ok(Some(Buried {
+                            key,
+                            path,
+                            what: Remains::Record(extent_of(stored.value)),
+                        }));
+                    }
+                    Step::Cross(crossing) => {
+                        path.push(Level {
+                            blob: crossing.child,
+                            base: base + depth,
+                        });
+                        if crossing.kind == Kind::Flat {
+                            return Ok(Some(Buried {
+                                key,
+                                path,
+                                what: Remains::Records { all: true },
+                            }));
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        Err(self.lost("a path has no end"))
+    }
+}
+
+fn extent_of(value: Value<'_>) -> Option<u32> {
+    match value {
+        Value::Extent { blob, .. } => Some(blob),
+        Value::Inline(_) => None,
+    }
+}
