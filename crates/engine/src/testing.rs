@@ -20,23 +20,34 @@ pub(crate) fn cases(usual: u32) -> Config {
     config
 }
 
-/// A disk in memory whose writes fail on demand. Clones share it.
+/// A disk in memory whose writes and syncs fail on demand. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FailingDisk {
     memory: MemoryDisk,
-    failure: Arc<Mutex<Option<io::ErrorKind>>>,
+    failures: Arc<Mutex<Failures>>,
 }
 
 #[derive(Debug)]
 struct FailingFile {
     memory: Arc<dyn DiskFile>,
-    failure: Arc<Mutex<Option<io::ErrorKind>>>,
+    failures: Arc<Mutex<Failures>>,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    writes: Option<io::ErrorKind>,
+    syncs: Option<io::ErrorKind>,
 }
 
 impl FailingDisk {
     /// From now on each write fails so, or none does.
     pub(crate) fn fail_writes(&self, kind: Option<io::ErrorKind>) {
-        *self.failure.lock() = kind;
+        self.failures.lock().writes = kind;
+    }
+
+    /// From now on each sync of a file fails so, or none does.
+    pub(crate) fn fail_syncs(&self, kind: Option<io::ErrorKind>) {
+        self.failures.lock().syncs = kind;
     }
 
     pub(crate) fn open_engine(&self, options: &Options) -> Engine {
@@ -46,7 +57,7 @@ impl FailingDisk {
     fn wrap(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
         Arc::new(FailingFile {
             memory: file,
-            failure: Arc::clone(&self.failure),
+            failures: Arc::clone(&self.failures),
         })
     }
 }
@@ -87,7 +98,7 @@ impl Disk for FailingDisk {
 
 impl FailingFile {
     fn check(&self) -> io::Result<()> {
-        self.failure.lock().map_or(Ok(()), |kind| Err(kind.into()))
+        self.failures.lock().writes.map_or(Ok(()), |kind| Err(kind.into()))
     }
 }
 
@@ -107,7 +118,10 @@ impl DiskFile for FailingFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.memory.sync_data()
+        match self.failures.lock().syncs {
+            Some(kind) => Err(kind.into()),
+            None => self.memory.sync_data(),
+        }
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -485,6 +485,19 @@ fn a_batch_is_on_disk_when_its_mode_says_so() {
 }
 
 #[test]
+fn a_sync_that_fails_leaves_the_outcome_of_a_visible_batch_open() {
+    let disk = FailingDisk::default();
+    let engine = disk.open_engine(&options(Durability::Process));
+    let tree = engine.tree("t").unwrap();
+    committed(&engine, &[put(tree, b"a", b"1"), put(tree, b"b", b"2")]);
+    disk.fail_syncs(Some(std::io::ErrorKind::Other));
+    assert_eq!(engine.persist().unwrap_err().code(), ErrorCode::OutcomeUnknown);
+    disk.fail_syncs(None);
+    assert_eq!(entries(&contents(&engine, tree)).len(), 2);
+    assert_eq!(engine.commit(&[]).unwrap_err().code(), ErrorCode::ReadOnly);
+}
+
+#[test]
 fn a_closed_database_takes_no_batch() {
     let (engine, tree) = volatile();
     engine.shut_down().unwrap();
