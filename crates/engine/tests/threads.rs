@@ -2,6 +2,11 @@
 //! checkpoints, all at once. Frames are small, so that all of it happens often.
 //!
 //! `COPPICE_STRESS_SECONDS` makes each test run longer than it does by default. A failure prints the seed of its thread.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the exemption of tests in clippy.toml does not reach the helpers of an integration test"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -149,7 +154,7 @@ fn each_writer_finds_what_it_wrote_and_readers_miss_nothing() {
                         assert!(key > last.as_slice(), "a scan went back");
                         let number = &key[key.len() - 10..key.len() - 5];
                         let number: u64 = std::str::from_utf8(number).unwrap().parse().unwrap();
-                        kept += u64::from(number % 2 == 0);
+                        kept += u64::from(number.is_multiple_of(2));
                         serial(record.value);
                         last = key.to_vec();
                         std::ops::ControlFlow::Continue(())
