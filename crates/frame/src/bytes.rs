@@ -258,7 +258,16 @@ pub(crate) const fn units_for(bytes: usize) -> usize {
 
 /// Length of the common prefix.
 pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+    let ((a_words, _), (b_words, _)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    for (at, (x, y)) in a_words.iter().zip(b_words).enumerate() {
+        let difference = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+        if difference != 0 {
+            return 8 * at + difference.trailing_zeros() as usize / 8;
+        }
+    }
+    let whole = 8 * a_words.len().min(b_words.len());
+    let rest = a.iter().zip(b).skip(whole);
+    whole + rest.take_while(|(x, y)| x == y).count()
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@
 
 mod build;
 mod cursor;
+mod longest;
+mod lookup;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -38,6 +40,7 @@ use crate::{
 
 pub use build::{FirstByteGroup, FlatSplit, Item, build_flat, first_byte_groups, flat_bytes_needed, plan_flat_split};
 pub use cursor::FlatCursor;
+pub use lookup::FlatLookup;
 pub use write::{FlatMut, Probe, Reserved};
 
 pub(crate) const HASH_BITS_AT: usize = 2;
@@ -72,9 +75,12 @@ pub(crate) const fn most_hashed(slots: usize) -> usize {
     slots - slots / 8
 }
 
+/// Records that the tail of the largest frame takes.
+pub(crate) const MAX_TAIL: usize = 64;
+
 /// How many records the tail takes before it is merged.
 pub(crate) fn tail_capacity(frame_bytes: usize) -> usize {
-    (frame_bytes / 512).clamp(8, 64)
+    (frame_bytes / 512).clamp(8, MAX_TAIL)
 }
 
 /// Units by which the sorted array grows when the tail's records join it. They are kept free, so that a rebuilt frame
@@ -261,6 +267,20 @@ impl<'a> FlatRef<'a> {
         while low < high {
             let middle = low + (high - low) / 2;
             if self.record(self.sorted_at(order, middle)).flat_key() < key {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// The first place of the sorted array's first `end` whose key is above `key`.
+    pub(crate) fn sorted_behind(self, order: Order, end: usize, key: &[u8]) -> usize {
+        let (mut low, mut high) = (0, end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.record(self.sorted_at(order, middle)).flat_key() <= key {
                 low = middle + 1;
             } else {
                 high = middle;

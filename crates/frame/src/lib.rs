@@ -29,13 +29,13 @@ mod validate;
 
 pub use bytes::{Frame, FrameMut};
 pub use flat::{
-    FirstByteGroup, FlatCursor, FlatMut, FlatRef, FlatSplit, Item, Probe, Reserved, build_flat, first_byte_groups,
-    flat_bytes_needed, plan_flat_split,
+    FirstByteGroup, FlatCursor, FlatLookup, FlatMut, FlatRef, FlatSplit, Item, Probe, Reserved, build_flat,
+    first_byte_groups, flat_bytes_needed, plan_flat_split,
 };
 pub use record::{Stored, Value};
 pub use trie::{
-    Crossing, Graft, NodePosition, Part, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit, Under, copy_subtree,
-    copy_trie, push_down, sink_trie, split_trie,
+    Crossing, Graft, LongestPrefix, NodePosition, Part, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit, Under,
+    copy_subtree, copy_trie, push_down, sink_trie, split_trie,
 };
 pub use validate::{Invalid, validate};
 

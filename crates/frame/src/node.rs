@@ -401,25 +401,49 @@ impl<'a> NodeRef<'a> {
         })
     }
 
+    fn reference(self, lane: usize) -> Ref {
+        Ref(field(self.body(), refs_at(self.tag) + 2 * lane))
+    }
+
+    /// The reference behind a number in a node of 48, if there is one.
+    fn numbered(self, number: u16) -> Option<Ref> {
+        let found = (1..=48)
+            .contains(&number)
+            .then(|| self.reference(usize::from(number) - 1))?;
+        (!found.is_none()).then_some(found)
+    }
+
     /// The first entry at or after byte `from` (0..=256) that leads somewhere.
     pub(crate) fn next_from(self, from: usize) -> Option<(u8, Ref)> {
-        let body = self.body();
-        let reference = |lane: usize| Ref(field(body, refs_at(self.tag) + 2 * lane));
         match self.tag {
             Tag::N4 | Tag::N16 => {
                 let bytes = self.branch_bytes();
                 let made = bytes.iter().enumerate().take(self.count().min(self.capacity()));
-                made.skip_while(|(_, byte)| usize::from(**byte) < from)
+                // Each is looked at: in a frame that is damaged they may not ascend.
+                made.filter(|(_, byte)| usize::from(**byte) >= from)
                     .find_map(|(lane, byte)| {
-                        let found = (*byte, reference(lane));
+                        let found = (*byte, self.reference(lane));
                         (!found.1.is_none()).then_some(found)
                     })
             }
-            Tag::N48 => next_lane(body, from, 8, KEYS_AT, |number| {
-                let found = (1..=48).contains(&number).then(|| reference(usize::from(number) - 1))?;
-                (!found.is_none()).then_some(found)
-            }),
-            _ => next_lane(body, from, 16, N256_REFS_AT, |entry| Some(Ref(entry))),
+            Tag::N48 => next_lane(self.body(), from, 8, KEYS_AT, |number| self.numbered(number)),
+            _ => next_lane(self.body(), from, 16, N256_REFS_AT, |entry| Some(Ref(entry))),
+        }
+    }
+
+    /// The last entry below byte `before` (0..=256) that leads somewhere.
+    pub(crate) fn last_before(self, before: usize) -> Option<(u8, Ref)> {
+        match self.tag {
+            Tag::N4 | Tag::N16 => {
+                let bytes = self.branch_bytes();
+                let made = bytes.get(..self.count().min(self.capacity())).unwrap_or_default();
+                made.iter().enumerate().rev().find_map(|(lane, byte)| {
+                    let found = (*byte, self.reference(lane));
+                    (usize::from(*byte) < before && !found.1.is_none()).then_some(found)
+                })
+            }
+            Tag::N48 => last_lane(self.body(), before, 8, KEYS_AT, |number| self.numbered(number)),
+            _ => last_lane(self.body(), before, 16, N256_REFS_AT, |entry| Some(Ref(entry))),
         }
     }
 
@@ -466,6 +490,35 @@ fn next_lane(
             return Some((lane as u8, found));
         }
         lane += 1;
+    }
+    None
+}
+
+/// The last of a node's 256 lanes below lane `before`, as [`next_lane`].
+fn last_lane(
+    body: &[AtomicU64],
+    before: usize,
+    bits: usize,
+    start: usize,
+    take: impl Fn(u16) -> Option<Ref>,
+) -> Option<(u8, Ref)> {
+    let lanes = 64 / bits;
+    let words = body.get(start / crate::UNIT_BYTES..)?.get(..256 / lanes)?;
+    let mut end = before;
+    while end > 0 {
+        let word = load(words.get((end - 1) / lanes)?);
+        let unwanted = bits * (lanes - 1 - (end - 1) % lanes);
+        let rest = word << unwanted;
+        if rest == 0 {
+            end = (end - 1) / lanes * lanes;
+            continue;
+        }
+        let lane = end - 1 - rest.leading_zeros() as usize / bits;
+        let value = word >> (bits * (lane % lanes)) & (u64::MAX >> (64 - bits));
+        if let Some(found) = take(value as u16) {
+            return Some((lane as u8, found));
+        }
+        end = lane;
     }
     None
 }

@@ -11,7 +11,10 @@
 //! A trie frame may store more of a key than the path above leaves over: a reader compares the last bytes that it still
 //! needs, and the total length. So records stay as they are when nodes above them split.
 
-use crate::bytes::{Frame, FrameMut, narrow, put_u16, put_u32, put_u64, u16_at, u64_at, units_for, write};
+use crate::{
+    UNIT_BYTES,
+    bytes::{Frame, FrameMut, narrow, put_u16, put_u32, put_u64, u16_at, u64_at, units_for, write},
+};
 
 pub(crate) const HEADER_BYTES: usize = 12;
 const EXTENT_FLAG: u16 = 1 << 15;
@@ -93,6 +96,24 @@ impl<'a> RecordRef<'a> {
     /// The whole relative key of a flat frame's record.
     pub(crate) fn flat_key(self) -> &'a [u8] {
         self.frame.text(self.at + HEADER_BYTES, self.key_len())
+    }
+
+    /// Eight bytes of a flat frame's key from `at` on, as a number that orders as they do; zeros behind the key's end.
+    #[inline(always)]
+    pub(crate) fn head_at(self, at: usize) -> u64 {
+        let left = self.key_len().saturating_sub(at).min(8);
+        if left == 0 {
+            return 0;
+        }
+        let (word, first) = {
+            let start = self.at + HEADER_BYTES + at;
+            (start - start % UNIT_BYTES, start % UNIT_BYTES)
+        };
+        let low = u64_at(self.frame, word) >> (8 * first);
+        let high = u64_at(self.frame, word + UNIT_BYTES)
+            .checked_shl(64 - 8 * first as u32)
+            .unwrap_or(0);
+        (low | high).swap_bytes() & u64::MAX << (64 - 8 * left)
     }
 
     /// The last `len` bytes of the key of a trie frame's record; empty where fewer are stored.

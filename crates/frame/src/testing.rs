@@ -182,6 +182,13 @@ pub(crate) fn trie_contents(frame: &[u8]) -> Vec<(Vec<u8>, Content)> {
                 let (mut from, first) = (0, pending.len());
                 while let Some((byte, step)) = trie.next_child(node, from, path.len()) {
                     assert_eq!(trie.child(node, byte, path.len()), Some(step));
+                    assert_eq!(
+                        trie.last_child(node, usize::from(byte) + 1, path.len()),
+                        Some((byte, step))
+                    );
+                    let before = trie.last_child(node, usize::from(byte), path.len());
+                    assert!(before.is_none_or(|(before, _)| usize::from(before) < from));
+                    assert_eq!(before.is_some(), from > 0);
                     from = usize::from(byte) + 1;
                     let below = [path.as_slice(), &[byte]].concat();
                     let visit = match step {

@@ -16,6 +16,7 @@
 
 mod cross;
 mod graft;
+mod longest;
 mod plan;
 mod remove;
 mod reshape;
@@ -32,6 +33,7 @@ use crate::{
 };
 
 pub use graft::{Graft, Under, copy_subtree};
+pub use longest::LongestPrefix;
 pub use plan::Part;
 pub use reshape::{TrieSplit, copy_trie, push_down, sink_trie, split_trie};
 pub use write::{Placed, TrieMut};
@@ -171,6 +173,12 @@ impl<'a> TrieRef<'a> {
     /// frame, lead to the node, its prefix included.
     pub fn next_child(self, node: NodePosition, from: usize, depth: usize) -> Option<(u8, Step<'a>)> {
         let (byte, reference) = self.node(node.0)?.next_from(from)?;
+        Some((byte, self.step(reference, depth)?))
+    }
+
+    /// The last entry of a node below byte `before` (0..=256), as [`TrieRef::next_child`].
+    pub fn last_child(self, node: NodePosition, before: usize, depth: usize) -> Option<(u8, Step<'a>)> {
+        let (byte, reference) = self.node(node.0)?.last_before(before)?;
         Some((byte, self.step(reference, depth)?))
     }
 

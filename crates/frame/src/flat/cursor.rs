@@ -1,95 +1,205 @@
-//! A flat frame's records in key order.
+//! A flat frame's records in key order, from either end.
+//!
+//! The sorted array is walked as it is. The tail is brought into order once, when the walk begins, and each of its records
+//! is told its place in the sorted array, so that a step compares numbers and not keys. Keys are compared by the eight
+//! bytes behind what all of them share, and by the whole only where those are equal.
 
-use super::{FlatRef, Order};
-use crate::Stored;
+use std::hint::black_box;
 
-/// Walks a flat frame in key order. Holds positions, not bytes: the frame is given at each step, and must be the same and
-/// unchanged.
+use super::{FlatRef, MAX_TAIL, Order};
+use crate::{Stored, bytes::common_prefix};
+
+/// A record of the tail that a walk has still to come to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Late {
+    unit: u16,
+    /// It stands in front of this place of the sorted array.
+    at: u16,
+}
+
+/// Walks the records of a flat frame whose keys lie within bounds, forwards, backwards, or both until the ends meet. Holds
+/// positions, not bytes: the frame is given at each step, and must be the same and unchanged.
 #[derive(Debug)]
 pub struct FlatCursor {
     order: Order,
-    /// Next place in the sorted array.
-    sorted: usize,
-    /// The tail's records at or after the start, sorted, the next one last.
-    tail: Vec<u16>,
+    /// The places of the sorted array that are left: `low..high`.
+    low: usize,
+    high: usize,
+    /// The tail's records within the bounds, ascending; `first..last` of them are left.
+    late: [Late; MAX_TAIL],
+    first: usize,
+    last: usize,
+    /// Bytes that all keys within the bounds share, and the unit of one of them.
+    shared: usize,
+    sample: u16,
+    /// The places whose records were touched ahead of the walk: those below one, and those from the other on.
+    touched_below: usize,
+    touched_from: usize,
+    /// How many the next touch reaches.
+    stride: usize,
 }
 
+/// Records are touched at most so many at a time, ahead of the walk.
+const MAX_STRIDE: usize = 16;
+
 impl FlatCursor {
-    /// A cursor before the first record whose key is at or after `from`.
+    /// A cursor over the records whose keys are at or after `from`.
     pub fn seek(frame: FlatRef<'_>, from: &[u8]) -> Self {
+        Self::within(frame, from, None)
+    }
+
+    /// A cursor over the records whose keys are at or after `from`, and before `to` where that is given.
+    pub fn within(frame: FlatRef<'_>, from: &[u8], to: Option<&[u8]>) -> Self {
         let order = frame.order();
-        let sorted = if from.is_empty() {
+        let len = usize::from(order.sorted_len);
+        let key = |index: usize| frame.record(frame.sorted_at(order, index)).flat_key();
+        // Most walks take the whole frame: the first and the last key tell.
+        let low = if len == 0 || key(0) >= from {
             0
         } else {
             frame.lower_bound(order, from)
         };
-        let mut tail: Vec<u16> = (0..usize::from(order.tail_len))
-            .map(|index| frame.tail_at(order, index) as u16)
-            .filter(|unit| frame.record(usize::from(*unit)).flat_key() >= from)
-            .collect();
-        tail.sort_unstable_by(|a, b| {
-            frame
-                .record(usize::from(*b))
-                .flat_key()
-                .cmp(frame.record(usize::from(*a)).flat_key())
-        });
-        Self { order, sorted, tail }
+        let high = match to {
+            Some(to) if len > 0 && key(len - 1) >= to => frame.lower_bound(order, to).max(low),
+            _ => len,
+        };
+        let mut cursor = Self {
+            order,
+            low,
+            high,
+            late: [Late::default(); MAX_TAIL],
+            first: 0,
+            last: 0,
+            shared: 0,
+            sample: 0,
+            touched_below: low,
+            touched_from: high,
+            stride: 2,
+        };
+        cursor.arrange_tail(frame, from, to);
+        cursor
     }
 
-    /// Skips records whose keys start with `prefix`; the cursor stands at or before the first of them.
+    /// Brings the tail's records within the bounds into order and finds their places.
+    fn arrange_tail(&mut self, frame: FlatRef<'_>, from: &[u8], to: Option<&[u8]>) {
+        let key = |unit: u16| frame.record(usize::from(unit)).flat_key();
+        let (mut sample, mut shared) = (0, 0);
+        if self.low < self.high {
+            sample = frame.sorted_at(self.order, self.low) as u16;
+            shared = common_prefix(key(sample), key(frame.sorted_at(self.order, self.high - 1) as u16));
+        }
+        let mut units = [0u16; MAX_TAIL];
+        let mut count = 0;
+        for index in 0..usize::from(self.order.tail_len).min(MAX_TAIL) {
+            let unit = frame.tail_at(self.order, index) as u16;
+            let found = key(unit);
+            if found < from || to.is_some_and(|to| found >= to) {
+                continue;
+            }
+            if sample == 0 {
+                (sample, shared) = (unit, found.len());
+            }
+            if found.get(..shared) != key(sample).get(..shared) {
+                shared = common_prefix(found, key(sample));
+            }
+            if let Some(slot) = units.get_mut(count) {
+                *slot = unit;
+                count += 1;
+            }
+        }
+        (self.sample, self.shared) = (sample, if sample == 0 { 0 } else { shared });
+        if count == 0 {
+            return;
+        }
+        let shared = self.shared;
+        let mut heads = [(0u64, 0u16); MAX_TAIL];
+        for (head, unit) in heads.iter_mut().zip(units).take(count) {
+            *head = (frame.record(usize::from(unit)).head_at(shared), unit);
+        }
+        let heads = heads.get_mut(..count).unwrap_or_default();
+        heads.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
+        let mut place = self.low;
+        for (late, (head, unit)) in self.late.iter_mut().zip(heads.iter()) {
+            place = gallop(place, self.high, |index| {
+                let record = frame.record(frame.sorted_at(self.order, index));
+                let other = record.head_at(shared);
+                other < *head || other == *head && record.flat_key() < key(*unit)
+            });
+            *late = Late {
+                unit: *unit,
+                at: place as u16,
+            };
+        }
+        self.last = count;
+    }
+
+    /// Skips records whose keys start with `prefix`; the cursor, which walks forwards, stands at or before the first.
     pub fn skip_prefix(&mut self, frame: FlatRef<'_>, prefix: &[u8]) {
-        let len = usize::from(self.order.sorted_len);
-        let within = |index: usize| {
-            index < len && {
-                let key = frame.record(frame.sorted_at(self.order, index)).flat_key();
-                key < prefix || key.starts_with(prefix)
+        let sample = frame.record(usize::from(self.sample)).flat_key();
+        let shared = sample.get(..self.shared).unwrap_or(sample);
+        let Some(rest) = prefix.get(self.shared..).filter(|_| prefix.starts_with(shared)) else {
+            // No key is told from another by the prefix.
+            if shared.get(..prefix.len()).unwrap_or(shared) <= prefix {
+                (self.low, self.first) = (self.high, self.last);
             }
+            return;
         };
-        // Gallop: double the stride while inside, then bisect the last one.
-        let (mut low, mut stride) = (self.sorted, 1);
-        while within(low + stride - 1) {
-            low += stride;
-            stride *= 2;
-        }
-        let mut high = (low + stride - 1).min(len);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if within(middle) {
-                low = middle + 1;
-            } else {
-                high = middle;
+        let wanted = head_of(rest);
+        let mask = match rest.len() {
+            0 => 0,
+            len @ 1..8 => !(u64::MAX >> (8 * len)),
+            _ => u64::MAX,
+        };
+        let shared = self.shared;
+        let within = |unit: usize| {
+            let record = frame.record(unit);
+            let head = record.head_at(shared) & mask;
+            if head != wanted || rest.len() <= 8 {
+                return head <= wanted;
             }
+            let key = record.flat_key();
+            key.get(..prefix.len()).unwrap_or(key) <= prefix
+        };
+        self.low = gallop(self.low, self.high, |index| within(frame.sorted_at(self.order, index)));
+        while self.first < self.last && within(usize::from(self.late(self.first).unit)) {
+            self.first += 1;
         }
-        self.sorted = low;
-        while let Some(unit) = self.tail.last() {
-            let key = frame.record(usize::from(*unit)).flat_key();
-            if key >= prefix && !key.starts_with(prefix) {
-                break;
-            }
-            self.tail.pop();
+        self.stride = 2;
+    }
+
+    #[inline(always)]
+    fn late(&self, index: usize) -> Late {
+        self.late.get(index).copied().unwrap_or_default()
+    }
+
+    /// Reads a word of each of the next records, so that the processor waits for all of them at once and not for one after
+    /// the other.
+    #[cold]
+    fn touch(&mut self, frame: FlatRef<'_>, places: std::ops::Range<usize>) {
+        let mut links = 0;
+        for index in places {
+            links |= frame.record(frame.sorted_at(self.order, index)).link();
         }
+        black_box(links);
+        self.stride = (2 * self.stride).min(MAX_STRIDE);
     }
 
     /// The next record's unit, deleted ones passed over.
+    #[inline]
     pub(crate) fn next_unit(&mut self, frame: FlatRef<'_>) -> Option<usize> {
         loop {
-            let sorted =
-                (self.sorted < usize::from(self.order.sorted_len)).then(|| frame.sorted_at(self.order, self.sorted));
-            let tail = self.tail.last().map(|unit| usize::from(*unit));
-            let unit = match (sorted, tail) {
-                (None, None) => return None,
-                (Some(sorted), Some(tail)) if frame.record(tail).flat_key() < frame.record(sorted).flat_key() => {
-                    self.tail.pop();
-                    tail
+            let unit = if self.first < self.last && usize::from(self.late(self.first).at) <= self.low {
+                self.first += 1;
+                usize::from(self.late(self.first - 1).unit)
+            } else if self.low < self.high {
+                if self.low >= self.touched_below {
+                    self.touched_below = (self.low + self.stride).min(self.high);
+                    self.touch(frame, self.low..self.touched_below);
                 }
-                (None, Some(tail)) => {
-                    self.tail.pop();
-                    tail
-                }
-                (Some(sorted), _) => {
-                    self.sorted += 1;
-                    sorted
-                }
+                self.low += 1;
+                frame.sorted_at(self.order, self.low - 1)
+            } else {
+                return None;
             };
             if let Some(newest) = frame.newest(unit) {
                 return Some(newest);
@@ -97,10 +207,74 @@ impl FlatCursor {
         }
     }
 
-    /// The next record: its key relative to the frame, its version and value.
+    /// The last record's unit, deleted ones passed over.
+    #[inline]
+    fn last_unit(&mut self, frame: FlatRef<'_>) -> Option<usize> {
+        loop {
+            let unit = if self.first < self.last && usize::from(self.late(self.last - 1).at) >= self.high {
+                self.last -= 1;
+                usize::from(self.late(self.last).unit)
+            } else if self.low < self.high {
+                if self.high <= self.touched_from {
+                    self.touched_from = self.high.saturating_sub(self.stride).max(self.low);
+                    self.touch(frame, self.touched_from..self.high);
+                }
+                self.high -= 1;
+                frame.sorted_at(self.order, self.high)
+            } else {
+                return None;
+            };
+            if let Some(newest) = frame.newest(unit) {
+                return Some(newest);
+            }
+        }
+    }
+
+    /// The first record that is left: its key relative to the frame, its version and value.
+    #[inline]
     pub fn next<'a>(&mut self, frame: FlatRef<'a>) -> Option<(&'a [u8], Stored<'a>)> {
-        let unit = self.next_unit(frame)?;
-        let record = frame.record(unit);
+        let record = frame.record(self.next_unit(frame)?);
         Some((record.flat_key(), record.flat_stored()))
     }
+
+    /// The last record that is left.
+    #[inline]
+    pub fn next_back<'a>(&mut self, frame: FlatRef<'a>) -> Option<(&'a [u8], Stored<'a>)> {
+        let record = frame.record(self.last_unit(frame)?);
+        Some((record.flat_key(), record.flat_stored()))
+    }
+}
+
+/// The first eight bytes as a number that orders as they do, zeros behind what is shorter.
+fn head_of(bytes: &[u8]) -> u64 {
+    let mut head = [0; 8];
+    for (byte, from) in head.iter_mut().zip(bytes) {
+        *byte = *from;
+    }
+    u64::from_be_bytes(head)
+}
+
+/// The first place of `low..high` that `passes` says no of, given that it says yes of all before. Doubles its stride while
+/// it passes, then bisects the last one.
+#[inline]
+fn gallop(mut low: usize, high: usize, passes: impl Fn(usize) -> bool) -> usize {
+    let mut stride = 1;
+    let mut end = high;
+    while low + stride <= high {
+        if !passes(low + stride - 1) {
+            end = low + stride - 1;
+            break;
+        }
+        low += stride;
+        stride *= 2;
+    }
+    while low < end {
+        let middle = low + (end - low) / 2;
+        if passes(middle) {
+            low = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    low
 }

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::{
-    Crossing, FlatCursor, FlatMut, FlatRef, FlatSplit, Item, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit,
-    build_flat,
+    Crossing, FlatCursor, FlatLookup, FlatMut, FlatRef, FlatSplit, Item, Placed, Seek, Step, TrieMut, TrieRef,
+    TrieSplit, build_flat,
     bytes::u16_at,
     copy_trie, flat_bytes_needed, max_inline_bytes, plan_flat_split, push_down, split_trie,
     testing::{Content, Random, assert_valid, flat_contents, inline, trie_contents},
@@ -245,14 +245,20 @@ fn read_unchecked(frame: &[u8], random: &mut Random) {
         let _seek = trie.seek(&key);
         let _stored = flat.get(&key);
         let _count = flat.count_prefix(&key);
-        let mut cursor = FlatCursor::seek(flat, &key);
+        let _longest = (flat.longest_prefix(&key), trie.longest_prefix(&key));
+        let probe = FlatLookup::new(flat, &key, flat.hash_bits());
+        let _probed = (probe.touch_record(probe.touch_slot()), probe.get());
+        let mut cursor = FlatCursor::within(flat, &key, Some(&random.key(2048)));
         cursor.skip_prefix(flat, &key);
-        let _next = cursor.next(flat);
+        let _ends = (cursor.next(flat), cursor.next_back(flat));
         // A walk of as many steps as the key has bytes.
         let (mut node, mut from) = (trie.root(), 0);
         for (depth, byte) in key.iter().enumerate() {
             let (_prefix, _value) = (trie.prefix(node), trie.value(node));
-            let _child = trie.child(node, *byte, depth);
+            let _child = (
+                trie.child(node, *byte, depth),
+                trie.last_child(node, usize::from(*byte), depth),
+            );
             match trie.next_child(node, from, depth) {
                 Some((_, Step::Node(below))) => (node, from) = (below, 0),
                 Some((byte, _)) => from = usize::from(byte) + 1,

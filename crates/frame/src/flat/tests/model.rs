@@ -6,7 +6,8 @@ use proptest::{collection::vec, prelude::*};
 
 use super::built;
 use crate::{
-    FlatCursor, FlatMut, FlatRef, FlatSplit, Item, NoRoom, build_flat, max_key_bytes, plan_flat_split,
+    FlatCursor, FlatLookup, FlatMut, FlatRef, FlatSplit, Item, NoRoom, Stored, build_flat, max_key_bytes,
+    plan_flat_split,
     testing::{Owned, Random, any_key, any_stored, assert_valid, flat_contents},
 };
 
@@ -17,6 +18,7 @@ enum Op {
     Remove(Vec<u8>),
     RemoveAt(usize),
     Skip { from: Vec<u8>, prefix_len: usize },
+    Within { from: Vec<u8>, to: Option<Vec<u8>> },
     Rebuild,
 }
 
@@ -31,6 +33,8 @@ fn any_op(frame_bytes: usize) -> impl Strategy<Value = Op> {
         3 => a_key(frame_bytes).prop_map(Op::Remove),
         15 => any::<usize>().prop_map(Op::RemoveAt),
         10 => (any_key(frame_bytes), 0..6usize).prop_map(|(from, prefix_len)| Op::Skip { from, prefix_len }),
+        5 => (any_key(frame_bytes), proptest::option::of(any_key(frame_bytes)))
+            .prop_map(|(from, to)| Op::Within { from, to }),
         1 => Just(Op::Rebuild),
     ]
 }
@@ -165,6 +169,36 @@ impl Model {
         assert_eq!(cursor.next(flat), None);
     }
 
+    fn longest_prefix(&self, key: &[u8]) -> Option<(usize, Stored<'_>)> {
+        let stored = |len: usize| Some((len, self.records.get(&key[..len])?.stored()));
+        (0..=key.len()).rev().find_map(stored)
+    }
+
+    /// A walk between bounds agrees with the map from either end, and from both at once.
+    fn within(&self, from: &[u8], to: Option<&[u8]>) {
+        let flat = FlatRef::new(&self.frame);
+        let expected: Vec<_> = self
+            .records
+            .range(from.to_vec()..)
+            .take_while(|(key, _)| to.is_none_or(|to| key.as_slice() < to))
+            .map(|(key, stored)| (key.as_slice(), stored.stored()))
+            .collect();
+        let mut cursor = FlatCursor::within(flat, from, to);
+        let forwards: Vec<_> = std::iter::from_fn(|| cursor.next(flat)).collect();
+        assert_eq!(forwards, expected);
+        let mut cursor = FlatCursor::within(flat, from, to);
+        let mut backwards: Vec<_> = std::iter::from_fn(|| cursor.next_back(flat)).collect();
+        backwards.reverse();
+        assert_eq!(backwards, expected);
+        let mut cursor = FlatCursor::within(flat, from, to);
+        let mut left = expected.iter();
+        while let Some(record) = left.next() {
+            assert_eq!(cursor.next(flat), Some(*record));
+            assert_eq!(cursor.next_back(flat), left.next_back().copied());
+        }
+        assert_eq!((cursor.next(flat), cursor.next_back(flat)), (None, None));
+    }
+
     fn apply(&mut self, op: &Op) {
         match op {
             Op::Put(key, stored) => self.put(key, stored),
@@ -180,6 +214,7 @@ impl Model {
                 }
             }
             Op::Skip { from, prefix_len } => self.skip(from, *prefix_len),
+            Op::Within { from, to } => self.within(from, to.as_deref()),
             Op::Rebuild => self.rebuild(),
         }
     }
@@ -196,8 +231,12 @@ impl Model {
         assert_eq!(flat.records(), self.records.len());
         for (key, stored) in &self.records {
             assert_eq!(flat.get(key), Some(stored.stored()));
+            let probe = FlatLookup::new(flat, key, flat.hash_bits());
+            probe.touch_record(probe.touch_slot());
+            assert_eq!(probe.get(), Some(stored.stored()));
             for absent in [&key[..key.len() - 1], &[key.as_slice(), b"\0"].concat()] {
                 assert_eq!(flat.get(absent), self.records.get(absent).map(Owned::stored));
+                assert_eq!(flat.longest_prefix(absent), self.longest_prefix(absent));
             }
         }
         for prefix in [
@@ -278,6 +317,10 @@ fn frames_that_fill_and_split_again_and_again_agree_with_a_map() {
             }
             if random.one_in(200) {
                 model.skip(&key, 1);
+                let other = random.key(frame_bytes);
+                model.within(&key, None);
+                model.within(&[], Some(&key));
+                model.within(&other, Some(&key));
             }
         }
         model.check();
