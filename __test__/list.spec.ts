@@ -1,21 +1,28 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { throwsCode, volatile } from './support/database.js'
-import { expectedItems, type Items, type ListingRequest, listAll } from './support/list-model.js'
+import { expectedItems, type Items, type ListingRequest, listAll, listPages } from './support/list-model.js'
 
 interface ListCases {
   name: string
   stored: string[]
-  cases: ({ request: ListingRequest } & Items)[]
+  /** What each request comes to over all its pages; with a limit, its pages too. */
+  cases: ({ request: ListingRequest & { limit?: number }; pages?: Items[] } & Items)[]
 }
 
 const table = JSON.parse(readFileSync(new URL('./fixtures/list-cases.json', import.meta.url), 'utf8')) as ListCases[]
+
+test('the table of listings has at least 80 cases', (t) => {
+  t.true(table.reduce((sum, { cases }) => sum + cases.length, 0) >= 80)
+})
 
 for (const { name, stored, cases } of table) {
   test(`list of ${name} answers as S3 does, whatever the page size`, (t) => {
     const tree = volatile(t).tree()
     for (const key of stored) tree.put(key, key)
-    for (const { request, keys, prefixes } of cases) {
+    for (const { request: whole, keys, prefixes, pages } of cases) {
+      const { limit: pageSize, ...request } = whole
+      if (pages) t.deepEqual(listPages(tree, request, pageSize as number), pages, JSON.stringify(whole))
       t.deepEqual(expectedItems(stored, request), { keys, prefixes }, `the table itself: ${JSON.stringify(request)}`)
       for (let limit = 1; limit <= keys.length + prefixes.length + 1; limit++) {
         t.deepEqual(listAll(tree, request, limit), { keys, prefixes }, `${JSON.stringify(request)}, limit ${limit}`)

@@ -28,19 +28,23 @@ export function expectedItems(keys: readonly string[], { prefix = '', delimiter,
   return items
 }
 
-/** Follows a listing to its end in pages of `limit`; refuses a page that is too long, or empty though more follow. */
-export function listAll(tree: Tree<unknown>, request: ListingRequest, limit: number): Items {
-  const items: Items = { keys: [], prefixes: [] }
+/** Follows a listing to its end in pages of `limit`; refuses a page that is too long, or short though more follow. */
+export function listPages(tree: Tree<unknown>, request: ListingRequest, limit: number): Items[] {
+  const pages: Items[] = []
   let token: string | undefined
   do {
-    const page = tree.list({ ...request, limit, ...(token !== undefined && { token }) })
+    const { next, ...page } = tree.list({ ...request, limit, ...(token !== undefined && { token }) })
     const size = page.keys.length + page.prefixes.length
     if (size > limit) throw new Error(`a page of ${size} items where ${limit} were asked for`)
-    if (size < limit && page.next !== undefined)
-      throw new Error(`a page of ${size} of ${limit} items that is not the last`)
-    items.keys.push(...page.keys)
-    items.prefixes.push(...page.prefixes)
-    token = page.next
+    if (size < limit && next !== undefined) throw new Error(`a page of ${size} of ${limit} items that is not the last`)
+    pages.push(page)
+    token = next
   } while (token !== undefined)
-  return items
+  return pages
+}
+
+/** The items of all pages. */
+export function listAll(tree: Tree<unknown>, request: ListingRequest, limit: number): Items {
+  const pages = listPages(tree, request, limit)
+  return { keys: pages.flatMap(({ keys }) => keys), prefixes: pages.flatMap(({ prefixes }) => prefixes) }
 }
