@@ -74,8 +74,8 @@ export interface Codec<V> {
   decode(bytes: Buffer): V
 }
 /**
- * Which keys to visit, in ascending byte order. Bounds combine: every one given must hold, and a range that nothing
- * satisfies is empty, not an error.
+ * Which keys to visit, in byte order. Bounds combine: every one given must hold, and a range that nothing satisfies is
+ * empty, not an error.
  */
 export interface Range {
   /** Only keys that start with this, the prefix itself included. */
@@ -88,7 +88,9 @@ export interface Range {
   lt?: Key
   /** Only keys less than or equal to this. */
   lte?: Key
-  /** At most so many entries; a whole number, 0 for none. Default: all. */
+  /** From the last key of the range to the first. Default false. */
+  reverse?: boolean
+  /** At most so many entries, the first ones in the order of the visit; a whole number, 0 for none. Default: all. */
   limit?: number
 }
 /** What a listing shows. */
@@ -160,7 +162,12 @@ export interface Reader<V, K = string> {
       }
     | undefined
   /**
-   * The keys of a range, in ascending byte order.
+   * The record whose key is the longest stored prefix of `key`, itself included: of the rules stored under path
+   * prefixes, the one that holds for a path. The empty key is a prefix of every key. Undefined where none is stored.
+   */
+  longestPrefix(key: Key): Entry<V, K> | undefined
+  /**
+   * The keys of a range, in ascending byte order, or descending with `reverse: true`.
    *
    * Iterators read ahead a page at a time, so that writes made while one is in use may or may not be seen by it, but no
    * key is ever seen twice, and every key that was there all the while is seen. The range is checked when the iterator
@@ -169,9 +176,9 @@ export interface Reader<V, K = string> {
   keys(range?: Range): IterableIterator<K>
   /** The values of a range, in the order of their keys. See {@link Reader.keys}. */
   values(range?: Range): IterableIterator<V>
-  /** The keys and values of a range, in ascending byte order of keys. See {@link Reader.keys}. */
+  /** The keys and values of a range, in the order of their keys. See {@link Reader.keys}. */
   entries(range?: Range): IterableIterator<[K, V]>
-  /** The records of a range, each with its version, in ascending byte order of keys. See {@link Reader.keys}. */
+  /** The records of a range, each with its version, in the order of their keys. See {@link Reader.keys}. */
   records(range?: Range): IterableIterator<Entry<V, K>>
   /**
    * A page of the keys under a prefix, rolled up at a delimiter: what S3's ListObjectsV2 answers. What is rolled up is

@@ -138,6 +138,7 @@ const uses: [string, (tree: Tree<string>) => unknown][] = [
   ['getMany of nothing', (tree) => tree.getMany([])],
   ['has', (tree) => tree.has('k')],
   ['record', (tree) => tree.record('k')],
+  ['longestPrefix', (tree) => tree.longestPrefix('k')],
   ['put', (tree) => tree.put('k', 'v')],
   ['put with a condition', (tree) => tree.put('k', 'v', { ifAbsent: true })],
   ['putMany', (tree) => tree.putMany([['k', 'v']])],

@@ -80,6 +80,60 @@ test('a prefix bounds a range like any other bound', (t) => {
   t.deepEqual([...tree.keys({ prefix: 'a/', lt: 'z', limit: 1 })], ['a/'])
 })
 
+test('every range is visited backwards too', (t) => {
+  const tree = volatile(t).tree()
+  for (const letter of letters) tree.put(letter, '')
+  for (const [{ limit, ...range }, forwards] of ranges) {
+    const backwards = limit === undefined ? [...forwards].reverse() : [...tree.keys(range)].reverse().slice(0, limit)
+    t.deepEqual([...tree.keys({ ...range, ...(limit !== undefined && { limit }), reverse: true })], backwards)
+    t.deepEqual([...tree.keys({ ...range, ...(limit !== undefined && { limit }), reverse: false })], forwards)
+  }
+})
+
+test('a key comes behind those that it is a prefix of, backwards', (t) => {
+  const tree = volatile(t).tree('t', { encoding: 'utf8' })
+  const keys = ['', '\0', 'a', 'a\0', 'a/', 'a/1', 'a/\u00ff', 'b']
+  const versions = keys.map((key) => tree.put(key, `=${key}`))
+  t.deepEqual([...tree.keys({ reverse: true })], [...keys].reverse())
+  t.deepEqual([...tree.keys({ reverse: true, prefix: 'a/' })], ['a/\u00ff', 'a/1', 'a/'])
+  t.deepEqual([...tree.keys({ reverse: true, gte: 'a', lt: 'a/1' })], ['a/', 'a\0', 'a'])
+  t.deepEqual([...tree.values({ reverse: true, limit: 2 })], ['=b', '=a/\u00ff'])
+  t.deepEqual([...tree.entries({ reverse: true, lte: 'a' })].at(0), ['a', '=a'])
+  t.deepEqual(
+    [...tree.records({ reverse: true, limit: 1 })],
+    [{ key: 'b', value: '=b', version: versions.at(-1) as number }],
+  )
+})
+
+test('a range of thousands is visited backwards, whatever the pages', (t) => {
+  const tree = volatile(t).tree()
+  const keys = Array.from({ length: 5000 }, (_, index) => `k${String(index).padStart(5, '0')}`)
+  // Scattered, so that frames hold keys that came late.
+  tree.putMany(keys.map((_, index) => keys[(index * 1237) % 5000] as string).map((key) => [key, key.repeat(30)]))
+  const backwards = [...keys].reverse()
+  t.deepEqual([...tree.keys({ reverse: true })], backwards)
+  t.true(
+    [...tree.entries({ reverse: true })].every(
+      ([key, value], at) => key === backwards[at] && `${value}` === key.repeat(30),
+    ),
+  )
+  for (const limit of [63, 64, 65, 320, 1343, 1344, 1345, 4999]) {
+    t.deepEqual([...tree.keys({ reverse: true, limit })], backwards.slice(0, limit))
+    const [low, high] = [keys[limit] as string, keys[4999 - (limit >> 2)] as string]
+    t.deepEqual(
+      [...tree.keys({ reverse: true, gt: low, lte: high })],
+      backwards.filter((key) => key > low && key <= high),
+    )
+  }
+})
+
+test('deleting all that is visited backwards', (t) => {
+  const tree = volatile(t).tree()
+  tree.putMany(Array.from({ length: 3000 }, (_, index) => [`k${index}`, '']))
+  for (const key of tree.keys({ reverse: true })) t.true(tree.delete(key))
+  t.is(tree.count(), 0)
+})
+
 test('a range of thousands is visited whole', (t) => {
   const tree = volatile(t).tree()
   const keys = Array.from({ length: 5000 }, (_, index) => `k${String(index).padStart(5, '0')}`)
@@ -170,7 +224,8 @@ test('a key put behind the page in hand is visited', (t) => {
 test('ranges that cannot be are refused when they are given, not when they are walked', (t) => {
   const tree = volatile(t).tree()
   const bad: [unknown, RegExp][] = [
-    [{ reverse: true }, /'reverse'/],
+    [{ reverse: 1 }, /reverse.*1/],
+    [{ backwards: true }, /'backwards'/],
     [{ limit: -1 }, /limit.*-1/],
     [{ limit: 0.5 }, /limit/],
     [{ limit: Number.POSITIVE_INFINITY }, /limit/],

@@ -100,7 +100,68 @@ test('getMany keeps the order of the keys', (t) => {
   t.deepEqual(tree.getMany(['b', 'none', 'a', Buffer.from('b')]), ['2', undefined, '1', '2'])
   t.deepEqual(tree.getMany([]), [])
   throwsCode(t, () => tree.getMany('ab' as never), 'ERR_COPPICE_INVALID_ARGUMENT', /keys must be an array/)
-  throwsCode(t, () => tree.getMany([1 as never]), 'ERR_COPPICE_INVALID_ARGUMENT', /key must/)
+  throwsCode(t, () => tree.getMany(['a', 1 as never]), 'ERR_COPPICE_INVALID_ARGUMENT', /keys\[1\] must/)
+  throwsCode(t, () => tree.getMany(new Array(1)), 'ERR_COPPICE_INVALID_ARGUMENT', /keys\[0\] must/)
+})
+
+test('getMany of thousands, with values of any size', (t) => {
+  const tree = volatile(t).tree()
+  const sizes = Array.from({ length: 6000 }, (_, index) => (index % 997 === 0 ? 70_000 : (index * 31) % 90))
+  tree.putMany(sizes.map((size, index) => [`k${index}`, Buffer.alloc(size, index)]))
+  const wanted = sizes.map((_, index) => (index * 1237) % 6000)
+  const values = tree.getMany(wanted.flatMap((index) => [`k${index}`, `none${index}`]))
+  t.is(values.length, 12_000)
+  wanted.forEach((index, at) => {
+    t.true(values[2 * at]?.equals(Buffer.alloc(sizes[index] as number, index)) && values[2 * at + 1] === undefined)
+  })
+})
+
+test('getMany with a codec that reads by getMany itself', (t) => {
+  const db = volatile(t)
+  const inner = db.tree('inner', { encoding: 'utf8' })
+  inner.put('a', '1')
+  inner.put('b', '2')
+  const decode = (bytes: Buffer) => inner.getMany([String(bytes), 'none', 'b']).join()
+  const outer = db.tree('outer', { encoding: { name: 'through', encode: (text: string) => text, decode } })
+  outer.putMany([
+    ['x', 'a'],
+    ['y', 'b'],
+    ['z', 'c'],
+  ])
+  t.deepEqual(outer.getMany(['z', 'x', 'none', 'y']), [',,2', '1,,2', undefined, '2,,2'])
+})
+
+test('longestPrefix finds the rule that holds for a path', (t) => {
+  const tree = volatile(t).tree('t', { encoding: 'utf8' })
+  t.is(tree.longestPrefix('a'), undefined)
+  const version = tree.put('/home/', 'home')
+  tree.put('/home/user/docs/', 'docs')
+  tree.put('/home/user/docs/a', 'a')
+  t.deepEqual(tree.longestPrefix('/home/user/music/x'), { key: '/home/', value: 'home', version })
+  t.is(tree.longestPrefix('/home/user/docs/b')?.key, '/home/user/docs/')
+  t.is(tree.longestPrefix('/home/user/docs/ab')?.key, '/home/user/docs/a')
+  t.is(tree.longestPrefix('/home/user/docs/a')?.key, '/home/user/docs/a')
+  t.is(tree.longestPrefix(Buffer.from('/home'))?.key, undefined)
+  tree.put('', 'root')
+  t.is(tree.longestPrefix('/home')?.value, 'root')
+  t.is(tree.longestPrefix('')?.key, '')
+  throwsCode(t, () => tree.longestPrefix(7 as never), 'ERR_COPPICE_INVALID_ARGUMENT', /key must/)
+})
+
+test('longestPrefix sees no other tree', (t) => {
+  const db = volatile(t)
+  db.tree('one').put('', 'x')
+  t.is(db.tree('two').longestPrefix('abc'), undefined)
+})
+
+test('longestPrefix cuts no character: keys that are no text need keys as bytes', (t) => {
+  const db = volatile(t)
+  const bytes = db.tree('t', { keys: 'buffer' })
+  bytes.put(Buffer.from([0xc3]), Buffer.alloc(100_000, 1))
+  const found = bytes.longestPrefix('\u00e9')
+  t.deepEqual(found?.key, Buffer.from([0xc3]))
+  t.deepEqual(found?.value, Buffer.alloc(100_000, 1))
+  throwsCode(t, () => db.tree('t').longestPrefix('\u00e9'), 'ERR_COPPICE_INVALID_ARGUMENT', /0xc3 is not valid UTF-8/)
 })
 
 test('putMany takes arrays, Maps and generators', (t) => {

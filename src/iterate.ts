@@ -3,15 +3,15 @@
  * for with the last key of this one, so there is nothing to release when a loop ends, throws or is forgotten.
  */
 
-import { checkInteger, checkOptions } from './check.js'
+import { checkBoolean, checkInteger, checkOptions } from './check.js'
 import type { Connection } from './connection.js'
 import { type Key, keptKey } from './key.js'
 import { type Argument, native, pageFlag } from './native/binding.js'
 import { PAGE_ENTRIES, type Page, type PageParts, requestPage } from './page.js'
 
 /**
- * Which keys to visit, in ascending byte order. Bounds combine: every one given must hold, and a range that nothing
- * satisfies is empty, not an error.
+ * Which keys to visit, in byte order. Bounds combine: every one given must hold, and a range that nothing satisfies is
+ * empty, not an error.
  */
 export interface Range {
   /** Only keys that start with this, the prefix itself included. */
@@ -24,11 +24,13 @@ export interface Range {
   lt?: Key
   /** Only keys less than or equal to this. */
   lte?: Key
-  /** At most so many entries; a whole number, 0 for none. Default: all. */
+  /** From the last key of the range to the first. Default false. */
+  reverse?: boolean
+  /** At most so many entries, the first ones in the order of the visit; a whole number, 0 for none. Default: all. */
   limit?: number
 }
 
-const RANGE_OPTIONS = ['prefix', 'gt', 'gte', 'lt', 'lte', 'limit'] as const
+const RANGE_OPTIONS = ['prefix', 'gt', 'gte', 'lt', 'lte', 'reverse', 'limit'] as const
 
 /** The first page is small, for loops that end early; pages grow to PAGE_ENTRIES. */
 const FIRST_PAGE_ENTRIES = 64
@@ -45,15 +47,16 @@ export class Cursor<K extends Argument> {
   readonly #tree: number
   readonly #parts: PageParts
   readonly #prefix: Argument
-  readonly #upper: Bound | undefined
+  readonly #reverse: boolean
   #lower: Bound | undefined
+  #upper: Bound | undefined
   #remaining: number
   #entries = FIRST_PAGE_ENTRIES
   #page: Page<K> | undefined
 
   /** Checks the range; asks for nothing yet. */
   constructor(connection: Connection, tree: number, parts: PageParts, range: Range | undefined) {
-    const { prefix, gt, gte, lt, lte, limit } = checkOptions('range', range, RANGE_OPTIONS)
+    const { prefix, gt, gte, lt, lte, reverse, limit } = checkOptions('range', range, RANGE_OPTIONS)
     connection.requireOpen()
     this.connection = connection
     this.#tree = tree
@@ -63,6 +66,7 @@ export class Cursor<K extends Argument> {
     const below = bound('lt', lt, true)
     this.#lower = tighter(above, bound('gte', gte, false), 1)
     this.#upper = tighter(below, bound('lte', lte, false), -1)
+    this.#reverse = checkBoolean('reverse', reverse, false)
     this.#remaining = checkInteger('limit', limit, 0, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY)
   }
 
@@ -70,7 +74,9 @@ export class Cursor<K extends Argument> {
   next(): Page<K> | undefined {
     if (this.#page !== undefined) {
       if (!this.#page.more || this.#remaining === 0) return undefined
-      this.#lower = { key: keptKey('key', this.#page.key), exclusive: true }
+      const last = { key: keptKey('key', this.#page.key), exclusive: true }
+      if (this.#reverse) this.#upper = last
+      else this.#lower = last
       this.#entries = Math.min(this.#entries * PAGE_GROWTH, PAGE_ENTRIES)
     } else if (this.#remaining === 0) {
       return undefined
@@ -94,6 +100,7 @@ export class Cursor<K extends Argument> {
   #flags(): number {
     let flags = this.#parts.values ? pageFlag.values : 0
     if (this.#parts.keysAsBytes) flags |= pageFlag.keysAsBytes
+    if (this.#reverse) flags |= pageFlag.reverse
     if (this.#lower !== undefined) flags |= this.#lower.exclusive ? pageFlag.lowerExclusive : pageFlag.lower
     if (this.#upper !== undefined) flags |= this.#upper.exclusive ? pageFlag.upperExclusive : pageFlag.upper
     return flags

@@ -37,7 +37,12 @@ export interface Reader<V, K = string> {
   /** The value with the version that conditional writes take; undefined where there is no record. */
   record(key: Key): { value: V; version: number } | undefined
   /**
-   * The keys of a range, in ascending byte order.
+   * The record whose key is the longest stored prefix of `key`, itself included: of the rules stored under path
+   * prefixes, the one that holds for a path. The empty key is a prefix of every key. Undefined where none is stored.
+   */
+  longestPrefix(key: Key): Entry<V, K> | undefined
+  /**
+   * The keys of a range, in ascending byte order, or descending with `reverse: true`.
    *
    * Iterators read ahead a page at a time, so that writes made while one is in use may or may not be seen by it, but no
    * key is ever seen twice, and every key that was there all the while is seen. The range is checked when the iterator
@@ -46,9 +51,9 @@ export interface Reader<V, K = string> {
   keys(range?: Range): IterableIterator<K>
   /** The values of a range, in the order of their keys. See {@link Reader.keys}. */
   values(range?: Range): IterableIterator<V>
-  /** The keys and values of a range, in ascending byte order of keys. See {@link Reader.keys}. */
+  /** The keys and values of a range, in the order of their keys. See {@link Reader.keys}. */
   entries(range?: Range): IterableIterator<[K, V]>
-  /** The records of a range, each with its version, in ascending byte order of keys. See {@link Reader.keys}. */
+  /** The records of a range, each with its version, in the order of their keys. See {@link Reader.keys}. */
   records(range?: Range): IterableIterator<Entry<V, K>>
   /**
    * A page of the keys under a prefix, rolled up at a delimiter: what S3's ListObjectsV2 answers. What is rolled up is

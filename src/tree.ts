@@ -8,6 +8,7 @@ import { invalid } from './errors.js'
 import { Cursor, iterate, type Range } from './iterate.js'
 import { type Key, keyBytes, valueBytes } from './key.js'
 import { type Listing, type ListOptions, list } from './list.js'
+import { getMany } from './many.js'
 import {
   ABSENT,
   type Argument,
@@ -76,6 +77,8 @@ const CONDITION_OPTIONS = ['ifVersion', 'ifAbsent'] as const
 
 /** `record` has the version (a little-endian double) in front of the value. */
 const VERSION_BYTES = 8
+/** `longestPrefix` has the version and the key's length (doubles) in front of the value, and the key behind it. */
+const PREFIX_HEADER_BYTES = 16
 
 /** At most so much is gathered before it is handed to the addon. */
 const BULK_ENTRIES = 4096
@@ -163,7 +166,7 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   getMany(keys: readonly Key[]): (V | undefined)[] {
     if (!Array.isArray(keys)) throw invalid(`keys must be an array, not ${describe(keys)}`)
     this.#connection.requireOpen()
-    return keys.map((key: Key) => this.get(key))
+    return getMany(this.#connection, this.#tree, this.#encoding, keys)
   }
 
   has(key: Key): boolean {
@@ -191,6 +194,22 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
     const { room, length } = found
     const version = room.double(room.offset)
     return { value: this.#take(room, VERSION_BYTES, length), version }
+  }
+
+  longestPrefix(key: Key): Entry<V, K> | undefined {
+    const keysAsBytes = this.#keysAsBytes
+    const call = (again: Argument, room: Slab) =>
+      native.longestPrefix(this.#database, this.#tree, keysAsBytes ? 1 : 0, again, room.memory, room.offset)
+    const found = this.#fetch(key, slab, call(key, slab), call)
+    if (found === undefined) return undefined
+    const { room, length } = found
+    const version = room.double(room.offset)
+    const keyStart = room.offset + PREFIX_HEADER_BYTES + length
+    const keyEnd = keyStart + room.double(room.offset + VERSION_BYTES)
+    const own = (keysAsBytes ? room.view(keyStart, keyEnd) : room.text(keyStart, keyEnd)) as K
+    const valueStart = room.offset + PREFIX_HEADER_BYTES
+    if (keysAsBytes || this.#encoding.keepsMemory) room.advance(keyEnd - room.offset)
+    return { key: own, value: this.#encoding.read(room, valueStart, keyStart), version }
   }
 
   keys(range?: Range): IterableIterator<K> {

@@ -83,12 +83,31 @@ interface Binding {
   // Hot functions.
   get(database: number, tree: number, key: Argument, slab: ArrayBuffer, offset: number): number
   record(database: number, tree: number, key: Argument, slab: ArrayBuffer, offset: number): number
+  longestPrefix(
+    database: number,
+    tree: number,
+    keysAsBytes: 0 | 1,
+    key: Argument,
+    slab: ArrayBuffer,
+    offset: number,
+  ): number
   has(database: number, tree: number, key: Argument): number
   put(database: number, tree: number, key: Argument, value: Argument, condition: ConditionKind, version: number): number
   delete(database: number, tree: number, key: Argument, condition: ConditionKind, version: number): number
   rename(database: number, tree: number, from: Argument, to: Argument, overwrite: number): number
   count(database: number, tree: number, prefix: Argument): number
   isEmpty(database: number, tree: number, prefix: Argument): number
+  /** How many of `count` keys from `start` on were answered; a length or -1 of each is in `lengths`. */
+  getMany(
+    database: number,
+    tree: number,
+    keys: readonly Argument[],
+    start: number,
+    count: number,
+    lengths: ArrayBuffer,
+    slab: ArrayBuffer,
+    offset: number,
+  ): number
   putMany(database: number, tree: number, keys: Argument[], values: Argument[], count: number): number
   /** A batch, encoded as src/operations.ts does: its version, or REFUSED and which operation did not hold. */
   commit(database: number, bytes: Uint8Array, length: number, count: number, settle: number): number
@@ -147,6 +166,7 @@ export const pageFlag = {
   after: 64,
   resumeKey: 128,
   resumePrefix: 256,
+  reverse: 512,
 } as const
 
 /** The addon. */

@@ -138,6 +138,7 @@ fn main() {
         prefix: b"",
         lower: Bound::Unbounded,
         upper: Bound::Unbounded,
+        reverse: false,
     };
     nanoseconds("scan, a record", keys, chase, || {
         let mut seen = 0;
@@ -157,6 +158,7 @@ fn main() {
                 prefix: b"",
                 lower: Bound::Included(gets[at]),
                 upper: Bound::Unbounded,
+                reverse: false,
             };
             let mut left = 100;
             database
@@ -183,7 +185,11 @@ fn main() {
                 limit: 1000,
             };
             let mut seen = 0;
-            database.list(tree, &request, &mut |_| seen += 1).unwrap();
+            let listed = database.list(tree, &request, &mut |_| {
+                seen += 1;
+                ControlFlow::Continue(())
+            });
+            listed.unwrap();
             assert_eq!(seen, 64.min(keys / 16));
         }
     });

@@ -22,7 +22,7 @@ use crate::{
     operation::{Operation, Outcome},
     options::Options,
     registry::{self, Place},
-    request::{Condition, ListItem, ListRequest, Range, Record, TreeId},
+    request::{Condition, ListItem, ListRequest, Range, Record, SplitKey, TreeId},
     stats::{CheckpointReport, Stats},
 };
 
@@ -108,6 +108,34 @@ impl Database {
     /// `Closed`, `Corrupt`, `Io`; `InvalidArgument` for a tree of another database.
     pub fn get<R>(&self, tree: TreeId, key: &[u8], read: impl FnOnce(Option<Record<'_>>) -> R) -> Result<R, Error> {
         self.engine()?.get(tree, key, read)
+    }
+
+    /// Calls `read` with the record of each key, in their order, until it breaks. Cheaper than as many [`Database::get`]s:
+    /// the keys wait for memory together. `read` must not call back into the database.
+    ///
+    /// # Errors
+    /// As [`Database::get`].
+    pub fn get_many(
+        &self,
+        tree: TreeId,
+        keys: &[&[u8]],
+        read: &mut dyn FnMut(Option<Record<'_>>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        self.engine()?.get_many(tree, keys, read)
+    }
+
+    /// Calls `read` with the record whose key is the longest stored prefix of `key`, itself included, and the length of its
+    /// key. `read` must not call back into the database.
+    ///
+    /// # Errors
+    /// As [`Database::get`].
+    pub fn longest_prefix<R>(
+        &self,
+        tree: TreeId,
+        key: &[u8],
+        read: impl FnOnce(Option<(usize, Record<'_>)>) -> R,
+    ) -> Result<R, Error> {
+        self.engine()?.longest_prefix(tree, key, read)
     }
 
     /// Inserts or replaces. The new version; `None` where the condition did not hold.
@@ -203,8 +231,8 @@ impl Database {
         self.engine()?.drop_tree(name)
     }
 
-    /// Visits records in key order until `visit` breaks. True when the range was exhausted. `visit` must not call back
-    /// into the database.
+    /// Visits records in key order, or against it, until `visit` breaks. True when the range was exhausted. `visit` must
+    /// not call back into the database.
     ///
     /// # Errors
     /// As [`Database::get`].
@@ -212,12 +240,13 @@ impl Database {
         &self,
         tree: TreeId,
         range: &Range<'_>,
-        visit: &mut dyn FnMut(&[u8], Record<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         self.engine()?.scan(tree, range, visit)
     }
 
-    /// Visits up to `request.limit` items; true when there are more. Subtrees that roll up are skipped, not scanned.
+    /// Visits up to `request.limit` items, or until `visit` breaks, which leaves the item that it broke at; true when there
+    /// are more. Subtrees that roll up are skipped, not scanned.
     /// `visit` must not call back into the database.
     ///
     /// # Errors
@@ -226,7 +255,7 @@ impl Database {
         &self,
         tree: TreeId,
         request: &ListRequest<'_>,
-        visit: &mut dyn FnMut(ListItem<'_>),
+        visit: &mut dyn FnMut(ListItem<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         self.engine()?.list(tree, request, visit)
     }

@@ -16,6 +16,7 @@ mod insert;
 mod list;
 mod longest;
 mod make_room;
+mod many;
 mod remove;
 #[cfg(test)]
 mod tests;
@@ -28,9 +29,11 @@ use crate::{
 };
 
 pub(crate) use carve::Subtree;
-pub(crate) use cursor::{Cursor, Event};
+pub(crate) use cursor::{Cursor, Span, successor};
 pub(crate) use graves::{FIRST_GRAVE, GRAVE_BYTE};
 pub(crate) use list::{Listed, list};
+use many::Descent;
+pub(crate) use many::GROUP;
 
 /// The topmost frame.
 pub(crate) const ROOT: u32 = 0;
@@ -119,6 +122,11 @@ impl<'t> Forest<'t> {
 
     /// Finds a key's record where it lies.
     fn find(&self, key: &[u8]) -> Result<Option<Stored<'_>>, Error> {
+        Ok(self.descend(key)?.finish())
+    }
+
+    /// Walks a lookup through the upper frames.
+    fn descend<'a, 'k>(&'a self, key: &'k [u8]) -> Result<Descent<'a, 'k>, Error> {
         let (mut crossing, mut rest) = (
             Crossing {
                 child: ROOT,
@@ -128,10 +136,10 @@ impl<'t> Forest<'t> {
         );
         for _ in 0..MAX_FRAMES_ON_PATH {
             match crossing.kind {
-                Kind::Flat => return self.table.flat_get(crossing.child, rest),
+                Kind::Flat => return Ok(Descent::Flat(self.table.flat_lookup(crossing.child, rest)?)),
                 Kind::Trie => match self.table.trie(crossing.child)?.seek(rest) {
-                    Seek::Found(stored) => return Ok(Some(stored)),
-                    Seek::Absent => return Ok(None),
+                    Seek::Found(stored) => return Ok(Descent::Ended(Some(stored))),
+                    Seek::Absent => return Ok(Descent::Ended(None)),
                     Seek::Below { crossing: below, depth } => {
                         crossing = below;
                         rest = rest.get(depth..).unwrap_or(&[]);
@@ -158,6 +166,36 @@ impl<'t> Forest<'t> {
                     version: stored.version,
                     value,
                 })
+            }
+        }
+    }
+
+    /// The value of a record that a walk came to, under the lock that keeps frames where they are; `key` tells its full key.
+    /// None where the record is gone by now.
+    #[inline]
+    pub(crate) fn resolve_at<'a>(
+        &'a self,
+        key: impl FnOnce() -> Vec<u8>,
+        stored: Stored<'a>,
+    ) -> Result<Option<Resolved<'a>>, Error> {
+        match stored.value {
+            Value::Inline(value) => Ok(Some(Resolved {
+                version: stored.version,
+                value,
+            })),
+            Value::Extent { .. } => self.resolve_extent_at(&key(), stored),
+        }
+    }
+
+    /// The number of a value's blob may be another's by now: not if the record is still there once the value was found.
+    #[cold]
+    fn resolve_extent_at<'a>(&'a self, key: &[u8], mut stored: Stored<'a>) -> Result<Option<Resolved<'a>>, Error> {
+        loop {
+            let resolved = self.resolve(stored);
+            match self.find(key)? {
+                Some(again) if again == stored => return resolved.map(Some),
+                Some(newer) => stored = newer,
+                None => return Ok(None),
             }
         }
     }

@@ -27,5 +27,5 @@ pub use operation::{MAX_BATCH_BYTES, OPERATION_BYTES, Operation, Outcome};
 pub use options::{
     DEFAULT_FRAME_BYTES, Durability, IoUring, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION, Options,
 };
-pub use request::{After, Condition, ListItem, ListRequest, Range, Record, TreeId};
+pub use request::{After, Condition, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
 pub use stats::{CheckpointReport, Stats};

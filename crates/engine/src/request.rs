@@ -39,6 +39,44 @@ impl Condition {
     }
 }
 
+/// A key in the two pieces in which the tree holds it: a scan puts none together that nobody asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct SplitKey<'a> {
+    /// The first piece; what neighbouring keys share, as a rule.
+    pub head: &'a [u8],
+    /// The rest.
+    pub tail: &'a [u8],
+}
+
+impl SplitKey<'_> {
+    /// Its length in bytes.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
+    /// Whether it is the empty key.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts it together behind what is there.
+    #[inline]
+    pub fn append_to(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.head);
+        bytes.extend_from_slice(self.tail);
+    }
+
+    /// Puts it together.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        [self.head, self.tail].concat()
+    }
+}
+
 /// Which keys a scan visits: all bounds given must hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Range<'a> {
@@ -48,6 +86,8 @@ pub struct Range<'a> {
     pub lower: Bound<&'a [u8]>,
     /// Keys are below this.
     pub upper: Bound<&'a [u8]>,
+    /// From the last key to the first.
+    pub reverse: bool,
 }
 
 /// Where a listing goes on.

@@ -59,6 +59,7 @@ fn all_under(prefix: &[u8]) -> Range<'_> {
         prefix,
         lower: Bound::Unbounded,
         upper: Bound::Unbounded,
+        reverse: false,
     }
 }
 
@@ -151,12 +152,13 @@ fn each_writer_finds_what_it_wrote_and_readers_miss_nothing() {
                 let mut kept = 0;
                 database
                     .scan(tree, &range, &mut |key, record| {
-                        assert!(key > last.as_slice(), "a scan went back");
+                        let key = key.to_vec();
+                        assert!(key > last, "a scan went back");
                         let number = &key[key.len() - 10..key.len() - 5];
                         let number: u64 = std::str::from_utf8(number).unwrap().parse().unwrap();
                         kept += u64::from(number.is_multiple_of(2));
                         serial(record.value);
-                        last = key.to_vec();
+                        last = key;
                         std::ops::ControlFlow::Continue(())
                     })
                     .unwrap();

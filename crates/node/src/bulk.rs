@@ -1,10 +1,72 @@
 //! Many records in one call.
 
-use std::ffi::CStr;
+use std::{ffi::CStr, ops::ControlFlow};
 
 use coppice_engine::TreeId;
 
 use crate::raw::{Call, Operation, Reply, Stop};
+
+/// `getMany(database, tree, keys, start, count, lengths, slab, offset)`: looks up `keys[start]` and the `count` − 1 behind
+/// it. Writes for each a 32-bit word, the value's length or −1 where there is no record, into `lengths`, and the values
+/// into the slab, the first at `offset` and each at a multiple of 8. Returns how many keys were answered: fewer where the
+/// slab, or `lengths`, has no room for more.
+pub(crate) struct GetMany;
+
+impl Operation for GetMany {
+    const NAME: &'static CStr = c"getMany";
+    const ARGUMENTS: usize = 8;
+
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        const ABSENT: u32 = u32::MAX;
+        const WORD_BYTES: usize = size_of::<u32>();
+        let mut scratch = call.instance.scratch()?;
+        let scratch = &mut *scratch;
+        let (start, count) = (call.integer(3)?, call.integer(4)?);
+        // Read together before anything else, because reading an element may run JavaScript.
+        let bytes = &mut scratch.page;
+        bytes.clear();
+        let mut lengths = Vec::with_capacity(count as usize);
+        for position in start..start.saturating_add(count) {
+            lengths.push(call.key_of_array(2, position, &mut scratch.key, bytes)?);
+        }
+        let mut rest = bytes.as_slice();
+        let keys: Vec<&[u8]> = lengths
+            .iter()
+            .filter_map(|&length| {
+                let (key, behind) = rest.split_at_checked(length)?;
+                rest = behind;
+                Some(key)
+            })
+            .collect();
+        let database = call.instance.borrow(call.integer(0)?)?;
+        let (words, slab, mut offset) = (call.target(5)?, call.target(6)?, call.integer(7)? as usize);
+        let (mut answered, mut needed) = (0u32, 0);
+        database.get_many(TreeId(call.integer(1)?), &keys, &mut |record| {
+            let at = WORD_BYTES * answered as usize;
+            if words.len() < at + WORD_BYTES {
+                return ControlFlow::Break(());
+            }
+            let length = match record {
+                None => ABSENT,
+                Some(record) if slab.write(offset, record.value) => {
+                    offset = (offset + record.value.len()).next_multiple_of(8);
+                    record.value.len() as u32
+                }
+                Some(record) => {
+                    needed = record.value.len();
+                    return ControlFlow::Break(());
+                }
+            };
+            words.write(at, &length.to_ne_bytes());
+            answered += 1;
+            ControlFlow::Continue(())
+        })?;
+        if answered == 0 && needed > 0 {
+            return Ok(Reply::TooSmall(needed));
+        }
+        Ok(Reply::Integer(answered))
+    }
+}
 
 /// `putMany(database, tree, keys, values, count)`: puts `keys[i]` = `values[i]` in order; how many. Nothing is put
 /// where one of them is doubtful.

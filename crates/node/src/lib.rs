@@ -36,12 +36,14 @@ pub fn initialize(exports: Object<'_>, env: Env) -> napi::Result<()> {
     let instance = Instance::install(&env)?;
     raw::export::<point::Get>(&env, &exports, &instance)?;
     raw::export::<point::Record>(&env, &exports, &instance)?;
+    raw::export::<point::LongestPrefix>(&env, &exports, &instance)?;
     raw::export::<point::Has>(&env, &exports, &instance)?;
     raw::export::<point::Put>(&env, &exports, &instance)?;
     raw::export::<point::Delete>(&env, &exports, &instance)?;
     raw::export::<point::Rename>(&env, &exports, &instance)?;
     raw::export::<point::Count>(&env, &exports, &instance)?;
     raw::export::<point::IsEmpty>(&env, &exports, &instance)?;
+    raw::export::<bulk::GetMany>(&env, &exports, &instance)?;
     raw::export::<bulk::PutMany>(&env, &exports, &instance)?;
     raw::export::<batch::Commit>(&env, &exports, &instance)?;
     raw::export::<page::Scan>(&env, &exports, &instance)?;

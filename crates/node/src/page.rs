@@ -23,7 +23,7 @@ use std::{
     ops::{Bound, ControlFlow},
 };
 
-use coppice_engine::{After, ListItem, ListRequest, Range, Record, TreeId};
+use coppice_engine::{After, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
 
 use crate::{
     failure::Failure,
@@ -46,10 +46,11 @@ mod flag {
     pub(super) const AFTER: u32 = 64;
     pub(super) const RESUME_KEY: u32 = 128;
     pub(super) const RESUME_PREFIX: u32 = 256;
+    pub(super) const REVERSE: u32 = 512;
 }
 
 /// `scan(database, tree, flags, limit, figures, slab, offset, prefix, lower, upper)`: the next records of a range, as a
-/// page; its string of keys (empty for keys as bytes).
+/// page; its string of keys (empty for keys as bytes). With [`flag::REVERSE`] from the last one backwards.
 pub(crate) struct Scan;
 
 impl Operation for Scan {
@@ -73,7 +74,12 @@ impl Operation for Scan {
         };
         let mut page = Page::open(call, flags, &mut scratch.page)?;
         let database = call.instance.borrow(call.integer(0)?)?;
-        let range = Range { prefix, lower, upper };
+        let range = Range {
+            prefix,
+            lower,
+            upper,
+            reverse: flags & flag::REVERSE != 0,
+        };
         let exhausted = database.scan(TreeId(call.integer(1)?), &range, &mut |key, record| match page
             .push(key, Some(record))
         {
@@ -116,18 +122,22 @@ impl Operation for List {
             limit: page.limit,
         };
         let database = call.instance.borrow(call.integer(0)?)?;
-        // What does not fit any more is left for the next page: the engine has no way to be stopped early.
-        let mut full = false;
         let more = database.list(TreeId(call.integer(1)?), &request, &mut |item| {
-            if !full {
-                full = match item {
-                    ListItem::Key(key, record) => page.push(key, Some(record)),
-                    ListItem::Prefix(prefix) => page.push(prefix, None),
-                } != Pushed::Taken;
+            let pushed = match item {
+                ListItem::Key(key, record) => page.push(whole(key), Some(record)),
+                ListItem::Prefix(prefix) => page.push(whole(prefix), None),
+            };
+            match pushed {
+                Pushed::Taken => ControlFlow::Continue(()),
+                Pushed::Full | Pushed::NotText => ControlFlow::Break(()),
             }
         })?;
-        page.finish(call, more || full)
+        page.finish(call, more)
     }
+}
+
+fn whole(key: &[u8]) -> SplitKey<'_> {
+    SplitKey { head: &[], tail: key }
 }
 
 /// A page in the making.
@@ -186,39 +196,41 @@ impl<'a> Page<'a> {
     }
 
     /// Adds a record, or a rolled-up prefix where there is none.
-    fn push(&mut self, key: &[u8], record: Option<Record<'_>>) -> Pushed {
+    fn push(&mut self, key: SplitKey<'_>, record: Option<Record<'_>>) -> Pushed {
         if self.count == self.limit {
             return Pushed::Full;
         }
-        let length = if self.keys_as_bytes {
-            key.len()
-        } else if let Some(units) = utf16_length(key) {
-            units
-        } else {
-            // The entries in front of it are handed out first.
-            if self.count == 0 {
-                self.not_text = Some(key.to_vec());
-            }
-            return Pushed::NotText;
-        };
-        let key_bytes = if self.keys_as_bytes { key } else { &[] };
         let value = record
             .filter(|_| self.with_values)
             .map_or(&[][..], |record| record.value);
-        let needed = key_bytes.len() + value.len();
+        let key_bytes = if self.keys_as_bytes { key.len() } else { 0 };
+        let needed = key_bytes + value.len();
         if self.slab_offset + needed > self.slab.len() {
             if self.count == 0 {
                 self.needed = needed;
             }
             return Pushed::Full;
         }
-        self.slab.write(self.slab_offset, key_bytes);
-        self.slab.write(self.slab_offset + key_bytes.len(), value);
+        let length = if self.keys_as_bytes {
+            self.slab.write(self.slab_offset, key.head);
+            self.slab.write(self.slab_offset + key.head.len(), key.tail);
+            key.len()
+        } else {
+            let start = self.text.len();
+            key.append_to(self.text);
+            let Some(units) = utf16_length(self.text.get(start..).unwrap_or_default()) else {
+                self.text.truncate(start);
+                // The entries in front of it are handed out first.
+                if self.count == 0 {
+                    self.not_text = Some(key.to_vec());
+                }
+                return Pushed::NotText;
+            };
+            self.all_ascii &= units == key.len();
+            units
+        };
+        self.slab.write(self.slab_offset + key_bytes, value);
         self.slab_offset += needed;
-        if !self.keys_as_bytes {
-            self.all_ascii &= length == key.len();
-            self.text.extend_from_slice(key);
-        }
         let kind = if record.is_some() { 0 } else { PREFIX_BIT };
         let version = record.map_or(0.0, |record| record.version as f64);
         let lengths = HEADER_BYTES + 8 * self.capacity;
@@ -261,7 +273,8 @@ fn utf16_length(bytes: &[u8]) -> Option<usize> {
     Some(std::str::from_utf8(bytes).ok()?.chars().map(char::len_utf16).sum())
 }
 
-fn not_text(key: &[u8]) -> Failure {
+/// What is said of a key that is no text where text was asked for.
+pub(crate) fn not_text(key: &[u8]) -> Failure {
     const SHOWN_BYTES: usize = 64;
     let mut hex = String::with_capacity(2 * SHOWN_BYTES);
     for byte in key.iter().take(SHOWN_BYTES) {

@@ -1,10 +1,13 @@
-//! Operations on one key: get, record, has, put, delete, rename; and the counts over a prefix.
+//! Operations on one key: get, record, longestPrefix, has, put, delete, rename; and the counts over a prefix.
 
 use std::ffi::CStr;
 
 use coppice_engine::{Condition, TreeId};
 
-use crate::raw::{Call, Operation, Reply, Stop};
+use crate::{
+    page::not_text,
+    raw::{Call, Operation, Reply, Stop},
+};
 
 /// `get(database, tree, key, slab, offset)`: writes the value at `offset` of the slab; its length.
 pub(crate) struct Get;
@@ -56,6 +59,44 @@ impl Operation for Record {
             }
         })?;
         Ok(reply)
+    }
+}
+
+/// `longestPrefix(database, tree, keysAsBytes, key, slab, offset)`: writes the version and the length of the key found
+/// (doubles), the value, and the key's bytes, of the record whose key is the longest stored prefix of `key`. The length is
+/// the value's. Fails for a key that is no text, unless keys go as bytes (1, else 0).
+pub(crate) struct LongestPrefix;
+
+impl Operation for LongestPrefix {
+    const NAME: &'static CStr = c"longestPrefix";
+    const ARGUMENTS: usize = 6;
+
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        const HEADER_BYTES: usize = 2 * size_of::<f64>();
+        let mut scratch = call.instance.scratch()?;
+        let key = call.key(3, &mut scratch.key)?;
+        let database = call.instance.borrow(call.integer(0)?)?;
+        let (tree, as_bytes) = (TreeId(call.integer(1)?), call.integer(2)? == 1);
+        let (slab, offset) = (call.target(4)?, call.integer(5)? as usize);
+        database.longest_prefix(tree, key, |found| {
+            let Some((len, record)) = found else {
+                return Ok(Reply::Absent);
+            };
+            let found = key.get(..len).unwrap_or(key);
+            if !as_bytes && std::str::from_utf8(found).is_err() {
+                return Err(Stop::Failed(not_text(found)));
+            }
+            let value = record.value.len();
+            let needed = HEADER_BYTES + value + found.len();
+            if slab.len().saturating_sub(offset) < needed {
+                return Ok(Reply::TooSmall(needed));
+            }
+            slab.write(offset, &(record.version as f64).to_le_bytes());
+            slab.write(offset + size_of::<f64>(), &(found.len() as f64).to_le_bytes());
+            slab.write(offset + HEADER_BYTES, record.value);
+            slab.write(offset + HEADER_BYTES + value, found);
+            Ok(Reply::Integer(value as u32))
+        })?
     }
 }
 

@@ -1,13 +1,13 @@
 //! Reads: each under the state's lock shared, each seeing all commits before it.
 
-use std::{borrow::Cow, ops::Bound, ops::ControlFlow};
+use std::ops::{Bound, ControlFlow};
 
 use super::{CATALOG, Engine, State, TREE_BYTES};
 use crate::{
     error::{Error, ErrorCode},
-    forest::{Cursor, Event, Listed, Resolved, list},
+    forest::{Cursor, GROUP, Listed, Resolved, Span, list, successor},
     options::MAX_KEY_BYTES,
-    request::{ListItem, ListRequest, Range, Record, TreeId},
+    request::{ListItem, ListRequest, Range, Record, SplitKey, TreeId},
 };
 
 /// Full keys up to this long are put together on the stack: most are.
@@ -71,6 +71,28 @@ fn clamp(key: &[u8]) -> &[u8] {
     key.get(..MAX_KEY_BYTES + 1).unwrap_or(key)
 }
 
+/// The full keys of a range: from the first, up to but without the second.
+fn ends(tree: TreeId, range: &Range<'_>) -> (Vec<u8>, Option<Vec<u8>>) {
+    let full = |key: &[u8], behind: &[u8]| [&tree.0.to_be_bytes(), clamp(key), behind].concat();
+    // What comes right behind a key is the key and a zero.
+    let (at, behind) = (&[][..], &[0][..]);
+    let mut from = full(range.prefix, at);
+    let mut to = successor(&from);
+    let lower = match range.lower {
+        Bound::Included(key) => Some(full(key, at)),
+        Bound::Excluded(key) => Some(full(key, behind)),
+        Bound::Unbounded => None,
+    };
+    let upper = match range.upper {
+        Bound::Included(key) => Some(full(key, behind)),
+        Bound::Excluded(key) => Some(full(key, at)),
+        Bound::Unbounded => None,
+    };
+    from = lower.into_iter().fold(from, Ord::max);
+    to = upper.into_iter().chain(to).min();
+    (from, to)
+}
+
 impl Engine {
     pub(crate) fn get<R>(
         &self,
@@ -101,57 +123,95 @@ impl Engine {
         Ok(read(found.map(Record::from)))
     }
 
+    pub(crate) fn get_many(
+        &self,
+        tree: TreeId,
+        keys: &[&[u8]],
+        read: &mut dyn FnMut(Option<Record<'_>>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        self.check_open()?;
+        let state = self.shared();
+        check_tree(&state, tree)?;
+        let mut bytes = Vec::with_capacity(GROUP * SHORT_BYTES);
+        for keys in keys.chunks(GROUP) {
+            bytes.clear();
+            let mut ends = [0; GROUP];
+            for (end, key) in ends.iter_mut().zip(keys) {
+                bytes.extend_from_slice(&tree.0.to_be_bytes());
+                bytes.extend_from_slice(key);
+                *end = bytes.len();
+            }
+            let mut full: [&[u8]; GROUP] = [&[]; GROUP];
+            let mut start = 0;
+            for (full, end) in full.iter_mut().zip(ends).take(keys.len()) {
+                *full = bytes.get(start..end).unwrap_or_default();
+                start = end;
+            }
+            let full = full.get(..keys.len()).unwrap_or_default();
+            let ended = state.forest.find_group(full, &mut |key, stored| {
+                let found = match stored {
+                    Some(stored) => state.forest.resolve_at(|| key.to_vec(), stored)?,
+                    None => None,
+                };
+                Ok(read(found.map(Record::from)))
+            })?;
+            if ended.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn longest_prefix<R>(
+        &self,
+        tree: TreeId,
+        key: &[u8],
+        read: impl FnOnce(Option<(usize, Record<'_>)>) -> R,
+    ) -> Result<R, Error> {
+        self.check_open()?;
+        let full = FullKey::new(tree.0, key);
+        let state = self.shared();
+        check_tree(&state, tree)?;
+        // A record that goes while it is looked at leaves the next shorter prefix.
+        while let Some((len, stored)) = state.forest.longest_prefix(full.bytes())? {
+            let found = full.bytes().get(..len).unwrap_or(full.bytes());
+            if let Some(record) = state.forest.resolve_at(|| found.to_vec(), stored)? {
+                return Ok(read(Some((len.saturating_sub(TREE_BYTES), record.into()))));
+            }
+        }
+        Ok(read(None))
+    }
+
     pub(crate) fn scan(
         &self,
         tree: TreeId,
         range: &Range<'_>,
-        visit: &mut dyn FnMut(&[u8], Record<'_>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         self.check_open()?;
-        let prefix = FullKey::new(tree.0, clamp(range.prefix));
-        let prefix = prefix.bytes();
-        let bound = |bound: Bound<&[u8]>| bound.map(|key| FullKey::new(tree.0, clamp(key)));
-        let (lower, upper) = (bound(range.lower), bound(range.upper));
-        let from = match &lower {
-            Bound::Included(key) | Bound::Excluded(key) => key.bytes().max(prefix),
-            Bound::Unbounded => prefix,
-        };
+        let (from, to) = ends(tree, range);
         let state = self.shared();
         check_tree(&state, tree)?;
-        let mut cursor = Cursor::seek(&state.forest, from, None)?;
-        while let Some(event) = cursor.next()? {
-            let Event::Record(stored) = event else { continue };
-            let key = cursor.key();
-            let below = match &upper {
-                Bound::Included(upper) => key <= upper.bytes(),
-                Bound::Excluded(upper) => key < upper.bytes(),
-                Bound::Unbounded => true,
-            };
-            if !key.starts_with(prefix) || !below {
-                return Ok(true);
+        let span = Span {
+            from: &from,
+            to: to.as_deref(),
+            reverse: range.reverse,
+        };
+        let mut cursor = Cursor::new(&state.forest, span, None)?;
+        cursor.for_each(TREE_BYTES, &mut |key, stored| {
+            let full = || [&tree.0.to_be_bytes(), key.head, key.tail].concat();
+            match state.forest.resolve_at(full, stored)? {
+                Some(found) => Ok(visit(key, found.into())),
+                None => Ok(ControlFlow::Continue(())),
             }
-            if let Bound::Excluded(lower) = &lower
-                && key == lower.bytes()
-            {
-                continue;
-            }
-            let found = state.forest.resolve(stored)?;
-            let record = Record {
-                value: found.value,
-                version: found.version,
-            };
-            if visit(key.get(TREE_BYTES..).unwrap_or(&[]), record).is_break() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        })
     }
 
     pub(crate) fn list(
         &self,
         tree: TreeId,
         request: &ListRequest<'_>,
-        visit: &mut dyn FnMut(ListItem<'_>),
+        visit: &mut dyn FnMut(ListItem<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         self.check_open()?;
         let state = self.shared();
@@ -161,15 +221,7 @@ impl Engine {
             &tree.0.to_be_bytes(),
             request,
             &mut |listed| match listed {
-                Listed::Key(key, found) => {
-                    visit(ListItem::Key(
-                        key,
-                        Record {
-                            value: found.value,
-                            version: found.version,
-                        },
-                    ));
-                }
+                Listed::Key(key, found) => visit(ListItem::Key(key, found.into())),
                 Listed::Prefix(prefix) => visit(ListItem::Prefix(prefix)),
             },
         )
@@ -196,16 +248,17 @@ impl Engine {
         self.check_open()?;
         let state = self.shared();
         let prefix = CATALOG.to_be_bytes();
-        let mut cursor = Cursor::seek(&state.forest, &prefix, None)?;
+        let to = successor(&prefix);
+        let span = Span {
+            from: &prefix,
+            to: to.as_deref(),
+            reverse: false,
+        };
         let mut names = Vec::new();
-        while cursor.next()?.is_some() && cursor.key().starts_with(&prefix) {
-            let name = cursor
-                .key()
-                .get(TREE_BYTES..)
-                .map(String::from_utf8_lossy)
-                .map(Cow::into_owned);
-            names.extend(name);
-        }
+        Cursor::new(&state.forest, span, None)?.for_each(TREE_BYTES, &mut |name, _| {
+            names.push(String::from_utf8_lossy(&name.to_vec()).into_owned());
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(names)
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn contents(engine: &Engine, tree: TreeId) -> Tree {
         prefix: &[],
         lower: Bound::Unbounded,
         upper: Bound::Unbounded,
+        reverse: false,
     };
     let mut found = Tree::new();
     let exhausted = engine.scan(tree, &range, &mut |key, record| {

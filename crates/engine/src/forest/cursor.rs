@@ -1,16 +1,23 @@
-//! A walk over records in key order, from frame to frame.
+//! A walk over records in key order, or against it, from frame to frame.
+//!
+//! A cursor walks a span of full keys. It carries the span's ends down the tree: as long as the path to a node is the
+//! beginning of an end, the node's entries are cut off there; whatever leaves that path lies inside the span as a whole,
+//! and is not compared any more.
+
+use std::ops::ControlFlow;
 
 use coppice_frame::{Crossing, FlatCursor, FlatRef, Kind, NodePosition, Step, Stored, TrieRef};
 
 use super::{Forest, ROOT};
-use crate::error::Error;
+use crate::{error::Error, request::SplitKey};
 
 /// What a cursor comes to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event<'a> {
     /// A record; its key is [`Cursor::key`].
     Record(Stored<'a>),
-    /// Keys that all start with the first so many bytes of [`Cursor::key`]: there is at least one, and none was visited.
+    /// Keys that all start with the first so many bytes of [`Cursor::key`]: there is at least one that was not visited. The
+    /// walk goes on among them unless it is told to skip.
     Group(usize),
 }
 
@@ -19,77 +26,129 @@ pub(crate) enum Event<'a> {
 pub(crate) struct Rollup<'a> {
     /// Bytes of a key that the delimiter is looked for behind.
     pub(crate) prefix_len: usize,
+    /// Empty: nothing is rolled up.
     pub(crate) delimiter: &'a [u8],
 }
 
 impl Rollup<'_> {
-    /// Length of what a key rolls up to, if it does.
-    pub(crate) fn group_len(&self, key: &[u8]) -> Option<usize> {
-        let rest = key.get(self.prefix_len..)?;
+    /// Length of what a key rolls up to, if it does; the delimiter is known not to start in front of `from`.
+    fn group_len(&self, key: &[u8], from: usize) -> Option<usize> {
+        let rest = key.get(from..)?;
         let at = match self.delimiter {
             [] => return None,
             [byte] => rest.iter().position(|b| b == byte)?,
             bytes => rest.windows(bytes.len()).position(|window| window == bytes)?,
         };
-        Some(self.prefix_len + at + self.delimiter.len())
+        Some(from + at + self.delimiter.len())
+    }
+
+    /// Where the delimiter may start in keys that begin with `path`, which was searched from `from` on.
+    fn searched(&self, path: &[u8], from: usize) -> usize {
+        match self.group_len(path, from) {
+            Some(_) => from,
+            None => from.max((path.len() + 1).saturating_sub(self.delimiter.len())),
+        }
     }
 }
 
-enum Level<'a> {
-    Node {
-        trie: TrieRef<'a>,
-        node: NodePosition,
-        /// The next byte to look at, and the first one not to.
-        next: usize,
-        stop: usize,
-        value: bool,
-        /// Bytes of a key, relative to the frame, that lead to the node, prefix included.
-        depth: usize,
-        /// Bytes of the full key that do.
-        path_len: usize,
-    },
-    Flat {
-        flat: FlatRef<'a>,
-        cursor: FlatCursor,
-        /// The first byte at which the frame's keys belong elsewhere in the order.
-        stop: usize,
-        path_len: usize,
-    },
+/// Told a record and its key; breaks to end the walk.
+pub(crate) type Visit<'v, 'a> = dyn FnMut(SplitKey<'_>, Stored<'a>) -> Result<ControlFlow<()>, Error> + 'v;
+
+/// Which keys a cursor walks, and which way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span<'a> {
+    /// The least full key.
+    pub(crate) from: &'a [u8],
+    /// What all full keys are below; none: there is no such end.
+    pub(crate) to: Option<&'a [u8]>,
+    pub(crate) reverse: bool,
 }
 
-/// Walks the records at and after a key, in order.
+/// The smallest byte string above all that start with `prefix`; none where there is no such.
+pub(crate) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte < 0xFF)?;
+    let mut above = prefix.get(..=last)?.to_vec();
+    if let Some(byte) = above.last_mut() {
+        *byte += 1;
+    }
+    Some(above)
+}
+
+/// A node on the way.
+struct Level<'a> {
+    trie: TrieRef<'a>,
+    node: NodePosition,
+    /// The bytes of entries that are left: `low..high`.
+    low: usize,
+    high: usize,
+    /// Whether the node's own record is left.
+    value: bool,
+    /// Whether the path here is the beginning of an end of the span, which goes on behind it.
+    on_from: bool,
+    on_to: bool,
+    /// Bytes of a key, relative to the frame, that lead to the node, prefix included.
+    depth: usize,
+    /// Bytes of the full key that do.
+    path_len: usize,
+    /// Where a delimiter may start in the keys below.
+    searched: usize,
+}
+
+struct FlatLevel<'a> {
+    flat: FlatRef<'a>,
+    cursor: FlatCursor,
+    /// Bytes of the full key that lead to the frame's base.
+    base_len: usize,
+}
+
+/// Walks the records of a span.
 pub(crate) struct Cursor<'a> {
     forest: &'a Forest<'a>,
-    levels: Vec<Level<'a>>,
-    key: Vec<u8>,
-    /// While the walk is still on the path to the start: the start.
-    from: &'a [u8],
+    span: Span<'a>,
     rollup: Option<Rollup<'a>>,
+    levels: Vec<Level<'a>>,
+    /// Below the last level, where the walk is in a flat frame.
+    flat: Option<FlatLevel<'a>>,
+    /// The full key of the last event is these two, one behind the other: what leads to the frame, and what the frame holds.
+    key: Vec<u8>,
+    tail: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
-    /// A cursor before the first record whose full key is at or after `from`. With `rollup`, whole groups are reported
-    /// where the tree shows that there is one; other keys of a group are reported as records.
-    pub(crate) fn seek(forest: &'a Forest<'a>, from: &'a [u8], rollup: Option<Rollup<'a>>) -> Result<Self, Error> {
+    /// A cursor before the first record of the span. With `rollup`, whole groups are reported where the tree shows that
+    /// there is one; other keys of a group are reported as records.
+    pub(crate) fn new(forest: &'a Forest<'a>, span: Span<'a>, rollup: Option<Rollup<'a>>) -> Result<Self, Error> {
         let trie = forest.table.trie(ROOT)?;
         let mut cursor = Self {
             forest,
-            levels: Vec::with_capacity(16),
-            key: Vec::with_capacity(128),
-            from,
+            span,
             rollup,
+            levels: Vec::with_capacity(16),
+            flat: None,
+            key: Vec::with_capacity(128),
+            tail: &[],
         };
-        // Down the path to `from`; each level is left pointing behind it.
-        let mut next = cursor.push_node(trie, trie.root(), 0, true)?;
-        while let Some((trie, step, byte, depth)) = next.take() {
-            next = cursor.push_step(trie, step, byte, depth, true)?;
-        }
+        let searched = rollup.map_or(0, |rollup| rollup.prefix_len);
+        cursor.enter_node(trie, trie.root(), 0, (true, span.to.is_some()), searched)?;
         Ok(cursor)
     }
 
     /// The full key of the last event.
-    pub(crate) fn key(&self) -> &[u8] {
+    pub(crate) fn key(&mut self) -> &[u8] {
+        self.key.extend_from_slice(std::mem::take(&mut self.tail));
         &self.key
+    }
+
+    /// The same behind its first `skipped` bytes, as it lies.
+    pub(crate) fn split_key(&self, skipped: usize) -> SplitKey<'_> {
+        split(&self.key, self.tail, skipped)
+    }
+
+    /// Length of what the last record rolls up to, if it does.
+    pub(crate) fn group_len(&mut self) -> Option<usize> {
+        let rollup = self.rollup?;
+        let from = self.levels.last().map_or(rollup.prefix_len, |level| level.searched);
+        rollup.group_len(self.key(), from)
     }
 
     fn check_size(&self) -> Result<(), Error> {
@@ -100,205 +159,221 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Enters a node whose path but for its prefix is in `key`. On the way to the start, returns the step that leads on.
-    #[allow(clippy::type_complexity)]
-    fn push_node(
+    /// Enters a node whose path but for its prefix is in `key`, where some of its keys may lie in the span. `ends` says
+    /// whether that path is the beginning of the span's ends.
+    fn enter_node(
         &mut self,
         trie: TrieRef<'a>,
         node: NodePosition,
         depth: usize,
-        seeking: bool,
-    ) -> Result<Option<(TrieRef<'a>, Step<'a>, u8, usize)>, Error> {
+        ends: (bool, bool),
+        searched: usize,
+    ) -> Result<(), Error> {
         let prefix = trie.prefix(node);
-        let wanted = if seeking {
-            self.from.get(self.key.len()..).unwrap_or(&[])
-        } else {
-            &[]
+        let at = self.key.len();
+        let mut level = Level {
+            trie,
+            node,
+            low: 0,
+            high: 256,
+            value: true,
+            on_from: false,
+            on_to: false,
+            depth: depth + prefix.len(),
+            path_len: at + prefix.len(),
+            searched,
         };
+        if ends.0 {
+            let rest = self.span.from.get(at..).unwrap_or(&[]);
+            if let Some((&byte, _)) = rest.strip_prefix(prefix).and_then(<[u8]>::split_first) {
+                (level.on_from, level.value, level.low) = (true, false, usize::from(byte));
+            } else if prefix < rest {
+                return Ok(());
+            }
+        }
+        if ends.1 {
+            let rest = self.span.to.and_then(|to| to.get(at..)).unwrap_or(&[]);
+            if let Some((&byte, _)) = rest.strip_prefix(prefix).and_then(<[u8]>::split_first) {
+                (level.on_to, level.high) = (true, usize::from(byte) + 1);
+            } else if prefix >= rest {
+                return Ok(());
+            }
+        }
         self.key.extend_from_slice(prefix);
         self.check_size()?;
-        let depth = depth + prefix.len();
-        let path_len = self.key.len();
-        let mut level = Level::Node {
-            trie,
-            node,
-            next: 0,
-            stop: 256,
-            value: true,
-            depth,
-            path_len,
-        };
-        let mut step = None;
-        if !prefix.starts_with(wanted) {
-            if !wanted.starts_with(prefix) {
-                if prefix < wanted {
-                    return Ok(None);
-                }
-            } else if let (Some(&byte), Level::Node { next, value, .. }) = (wanted.get(prefix.len()), &mut level) {
-                *value = false;
-                *next = usize::from(byte);
-                if let Some(child) = trie.child(node, byte, depth) {
-                    *next += 1;
-                    step = Some((trie, child, byte, depth));
-                }
-            }
-        }
-        self.levels.push(level);
-        Ok(step)
-    }
-
-    /// Enters what an entry leads to. A record ends the walk to the start: it is left to be found again by `next`.
-    #[allow(clippy::type_complexity)]
-    fn push_step(
-        &mut self,
-        trie: TrieRef<'a>,
-        step: Step<'a>,
-        byte: u8,
-        depth: usize,
-        seeking: bool,
-    ) -> Result<Option<(TrieRef<'a>, Step<'a>, u8, usize)>, Error> {
-        match step {
-            Step::Node(node) => {
-                self.key.push(byte);
-                self.push_node(trie, node, depth + 1, seeking)
-            }
-            Step::Record { suffix, .. } => {
-                let rest = self.from.get(self.key.len() + 1..).unwrap_or(&[]);
-                if suffix >= rest
-                    && let Some(Level::Node { next, .. }) = self.levels.last_mut()
-                {
-                    *next = usize::from(byte);
-                }
-                Ok(None)
-            }
-            Step::Cross(crossing) => {
-                self.push_crossing(crossing, byte, seeking)?;
-                Ok(match (seeking, self.levels.last_mut()) {
-                    (true, Some(Level::Node { trie, node, next, .. })) => {
-                        let found = trie.child(*node, byte, 0).map(|child| (*trie, child, byte, 0));
-                        *next += usize::from(found.is_some());
-                        found
-                    }
-                    _ => None,
-                })
-            }
-        }
-    }
-
-    /// Enters the frame that the entries from `byte` on lead to, as far as they lead to the same one.
-    fn push_crossing(&mut self, crossing: Crossing, byte: u8, seeking: bool) -> Result<(), Error> {
-        let path_len = self.key.len();
-        let mut run_end = 256;
-        if let Some(Level::Node {
-            trie,
-            node,
-            next,
-            stop,
-            depth,
-            ..
-        }) = self.levels.last_mut()
-        {
-            run_end = *stop;
-            *next = usize::from(byte) + 1;
-            while let Some((other, step)) = trie.next_child(*node, *next, *depth) {
-                if step != Step::Cross(crossing) {
-                    run_end = run_end.min(usize::from(other));
-                    break;
-                }
-                *next = usize::from(other) + 1;
-            }
-        }
-        self.check_size()?;
-        let level = match crossing.kind {
-            Kind::Trie => {
-                let trie = self.forest.table.trie(crossing.child)?;
-                let (next, node) = (usize::from(byte), trie.root());
-                Level::Node {
-                    trie,
-                    node,
-                    next,
-                    stop: run_end,
-                    value: false,
-                    depth: 0,
-                    path_len,
-                }
-            }
-            Kind::Flat => {
-                let flat = self.forest.table.flat(crossing.child)?;
-                let first = [byte];
-                let from = if seeking {
-                    self.from.get(path_len..).unwrap_or(&first)
-                } else {
-                    &first
-                };
-                Level::Flat {
-                    flat,
-                    cursor: FlatCursor::seek(flat, from),
-                    stop: run_end,
-                    path_len,
-                }
-            }
-        };
         self.levels.push(level);
         Ok(())
     }
 
-    /// The next record or group.
-    pub(crate) fn next(&mut self) -> Result<Option<Event<'a>>, Error> {
-        while let Some(level) = self.levels.last_mut() {
-            match level {
-                Level::Flat {
-                    flat,
-                    cursor,
-                    stop,
-                    path_len,
-                } => {
-                    self.key.truncate(*path_len);
-                    match cursor.next(*flat) {
-                        Some((key, stored)) if key.first().is_some_and(|byte| usize::from(*byte) < *stop) => {
-                            self.key.extend_from_slice(key);
-                            return Ok(Some(Event::Record(stored)));
-                        }
-                        _ => {
-                            self.levels.pop();
-                        }
-                    }
-                }
-                Level::Node {
+    /// Enters the frame that the last level's entry for `byte` leads to, by all entries next to that one which lead there.
+    fn enter_frame(&mut self, crossing: Crossing, byte: u8) -> Result<(), Error> {
+        let Some(level) = self.levels.last_mut() else {
+            return Ok(());
+        };
+        let (mut first, mut last) = (byte, byte);
+        if self.span.reverse {
+            while let Some((other, step)) = level.trie.last_child(level.node, usize::from(first), level.depth)
+                && usize::from(other) >= level.low
+                && step == Step::Cross(crossing)
+            {
+                first = other;
+            }
+            level.high = usize::from(first);
+        } else {
+            while let Some((other, step)) = level.trie.next_child(level.node, usize::from(last) + 1, level.depth)
+                && usize::from(other) < level.high
+                && step == Step::Cross(crossing)
+            {
+                last = other;
+            }
+            level.low = usize::from(last) + 1;
+        }
+        let path_len = level.path_len;
+        let (on_from, on_to, searched) = (level.on_from, level.on_to, level.searched);
+        match crossing.kind {
+            Kind::Trie => {
+                let trie = self.forest.table.trie(crossing.child)?;
+                self.levels.push(Level {
                     trie,
-                    node,
-                    next,
-                    stop,
-                    value,
-                    depth,
+                    node: trie.root(),
+                    low: usize::from(first),
+                    high: usize::from(last) + 1,
+                    value: false,
+                    on_from,
+                    on_to,
+                    depth: 0,
                     path_len,
-                } => {
-                    self.key.truncate(*path_len);
-                    if std::mem::take(value)
-                        && let Some(stored) = trie.value(*node)
-                    {
-                        return Ok(Some(Event::Record(stored)));
-                    }
-                    let (trie, depth) = (*trie, *depth);
-                    let Some((byte, step)) = trie
-                        .next_child(*node, *next, depth)
-                        .filter(|(b, _)| usize::from(*b) < *stop)
-                    else {
-                        self.levels.pop();
-                        continue;
-                    };
-                    *next = usize::from(byte) + 1;
-                    if let Step::Record { suffix, stored } = step {
+                    searched,
+                });
+                self.check_size()?;
+            }
+            Kind::Flat => {
+                let flat = self.forest.table.flat(crossing.child)?;
+                let from_first = [first];
+                let to_behind = last.checked_add(1).map(|byte| [byte]);
+                let from = self
+                    .span
+                    .from
+                    .get(path_len..)
+                    .filter(|rest| on_from && rest.first() == Some(&first));
+                let to = self.span.to.and_then(|to| to.get(path_len..));
+                let to = to.filter(|rest| on_to && rest.first() == Some(&last));
+                self.flat = Some(FlatLevel {
+                    flat,
+                    cursor: FlatCursor::within(
+                        flat,
+                        from.unwrap_or(&from_first),
+                        to.or(to_behind.as_ref().map(<[u8; 1]>::as_slice)),
+                    ),
+                    base_len: path_len,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The next record or group.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<Event<'a>>, Error> {
+        if let Some(level) = &mut self.flat {
+            self.key.truncate(level.base_len);
+            let found = if self.span.reverse {
+                level.cursor.next_back(level.flat)
+            } else {
+                level.cursor.next(level.flat)
+            };
+            if let Some((tail, stored)) = found {
+                self.tail = tail;
+                return Ok(Some(Event::Record(stored)));
+            }
+        }
+        self.next_above()
+    }
+
+    /// The next record or group that is not in the flat frame at hand.
+    fn next_above(&mut self) -> Result<Option<Event<'a>>, Error> {
+        self.flat = None;
+        self.tail = &[];
+        let reverse = self.span.reverse;
+        while let Some(level) = self.levels.last_mut() {
+            self.key.truncate(level.path_len);
+            if !reverse
+                && std::mem::take(&mut level.value)
+                && let Some(stored) = level.trie.value(level.node)
+            {
+                return Ok(Some(Event::Record(stored)));
+            }
+            let entry = if reverse {
+                let last = level.trie.last_child(level.node, level.high, level.depth);
+                last.filter(|(byte, _)| usize::from(*byte) >= level.low)
+            } else {
+                let next = level.trie.next_child(level.node, level.low, level.depth);
+                next.filter(|(byte, _)| usize::from(*byte) < level.high)
+            };
+            let Some((byte, step)) = entry else {
+                // Against the order of keys, a node's own record comes behind those below it.
+                let stored = level.value.then(|| level.trie.value(level.node)).flatten();
+                self.levels.pop();
+                match stored {
+                    Some(stored) => return Ok(Some(Event::Record(stored))),
+                    None => continue,
+                }
+            };
+            if reverse {
+                level.high = usize::from(byte);
+            } else {
+                level.low = usize::from(byte) + 1;
+            }
+            let from = self.span.from.get(level.path_len..).filter(|_| level.on_from);
+            let from = from.filter(|rest| rest.first() == Some(&byte));
+            let to = self
+                .span
+                .to
+                .and_then(|to| to.get(level.path_len..))
+                .filter(|_| level.on_to);
+            let to = to.filter(|rest| rest.first() == Some(&byte));
+            match step {
+                Step::Record { suffix, stored } => {
+                    let behind = |rest: &'a [u8]| rest.get(1..).unwrap_or(&[]);
+                    if from.is_none_or(|from| suffix >= behind(from)) && to.is_none_or(|to| suffix < behind(to)) {
                         self.key.push(byte);
                         self.key.extend_from_slice(suffix);
                         return Ok(Some(Event::Record(stored)));
                     }
-                    self.push_step(trie, step, byte, depth, false)?;
-                    if let (Step::Node(_), Some(rollup)) = (step, &self.rollup)
-                        && let Some(len) = rollup.group_len(&self.key)
-                    {
-                        self.skip(len);
-                        return Ok(Some(Event::Group(len)));
+                }
+                Step::Node(node) => {
+                    let (trie, depth, mut searched) = (level.trie, level.depth + 1, level.searched);
+                    self.key.push(byte);
+                    if let Some(rollup) = &self.rollup {
+                        let path_len = self.key.len();
+                        let prefix = trie.prefix(node);
+                        self.key.extend_from_slice(prefix);
+                        if from.is_none()
+                            && to.is_none()
+                            && let Some(len) = rollup.group_len(&self.key, searched)
+                        {
+                            return Ok(Some(Event::Group(len)));
+                        }
+                        searched = rollup.searched(&self.key, searched);
+                        self.key.truncate(path_len);
+                    }
+                    self.enter_node(trie, node, depth, (from.is_some(), to.is_some()), searched)?;
+                }
+                Step::Cross(crossing) => {
+                    self.enter_frame(crossing, byte)?;
+                    if let Some(level) = &mut self.flat {
+                        let found = if reverse {
+                            level.cursor.next_back(level.flat)
+                        } else {
+                            level.cursor.next(level.flat)
+                        };
+                        match found {
+                            Some((tail, stored)) => {
+                                self.tail = tail;
+                                return Ok(Some(Event::Record(stored)));
+                            }
+                            None => self.flat = None,
+                        }
                     }
                 }
             }
@@ -306,22 +381,71 @@ impl<'a> Cursor<'a> {
         Ok(None)
     }
 
-    /// Passes over every key that starts with the first `len` bytes of the last event's key.
-    pub(crate) fn skip(&mut self, len: usize) {
-        while let Some(level) = self.levels.last_mut() {
-            match level {
-                Level::Node { path_len, .. } | Level::Flat { path_len, .. } if *path_len >= len => {
-                    self.levels.pop();
-                }
-                Level::Flat {
-                    flat, cursor, path_len, ..
-                } => {
-                    let prefix = self.key.get(*path_len..len).unwrap_or(&[]);
-                    cursor.skip_prefix(*flat, prefix);
-                    return;
-                }
-                Level::Node { .. } => return,
+    /// Visits what is left of the span until `visit` breaks, with each record's key behind its first `skipped` bytes. True
+    /// when nothing is left.
+    pub(crate) fn for_each(&mut self, skipped: usize, visit: &mut Visit<'_, 'a>) -> Result<bool, Error> {
+        while let Some(event) = self.next()? {
+            let Event::Record(stored) = event else { continue };
+            if visit(self.split_key(skipped), stored)?.is_break() {
+                return Ok(false);
             }
+            // Most records lie in flat frames: those of one are visited without looking up from it.
+            let broken = if self.span.reverse {
+                self.visit_flat(skipped, visit, FlatCursor::next_back)?
+            } else {
+                self.visit_flat(skipped, visit, FlatCursor::next)?
+            };
+            if broken {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Visits what is left of the flat frame at hand, if there is one; true when `visit` broke.
+    #[inline(always)]
+    fn visit_flat(
+        &mut self,
+        skipped: usize,
+        visit: &mut Visit<'_, 'a>,
+        step: impl Fn(&mut FlatCursor, FlatRef<'a>) -> Option<(&'a [u8], Stored<'a>)>,
+    ) -> Result<bool, Error> {
+        let Some(FlatLevel { flat, cursor, .. }) = &mut self.flat else {
+            return Ok(false);
+        };
+        while let Some((tail, stored)) = step(cursor, *flat) {
+            if visit(split(&self.key, tail, skipped), stored)?.is_break() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Passes over every key that starts with the first `len` bytes of the last event's key. The walk goes forwards.
+    pub(crate) fn skip(&mut self, len: usize) {
+        self.key();
+        if let Some(level) = &mut self.flat {
+            if let Some(prefix) = self.key.get(level.base_len..len).filter(|prefix| !prefix.is_empty()) {
+                level.cursor.skip_prefix(level.flat, prefix);
+                return;
+            }
+            self.flat = None;
+        }
+        while self.levels.last().is_some_and(|level| level.path_len >= len) {
+            self.levels.pop();
         }
     }
 }
+
+fn split<'k>(head: &'k [u8], tail: &'k [u8], skipped: usize) -> SplitKey<'k> {
+    match head.get(skipped..) {
+        Some(head) => SplitKey { head, tail },
+        None => SplitKey {
+            head: &[],
+            tail: tail.get(skipped - head.len()..).unwrap_or(&[]),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{Cursor, Event, Forest, Listed, list};
+use std::ops::ControlFlow;
+
+use super::{Cursor, Forest, Listed, Span, cursor::Event, list};
 use crate::{
     request::{After, ListRequest},
     table::Table,
@@ -16,9 +18,17 @@ use crate::{
 /// None, one byte, several, and one that no UTF-8 has.
 const DELIMITERS: &[&[u8]] = &[b"", b"/", b"a", b"r0", b"\xFF"];
 
-type Model = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
+pub(super) type Model = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
 
-fn planted(frame_bytes: usize) -> Forest<'static> {
+pub(super) fn all_from(from: &[u8]) -> Span<'_> {
+    Span {
+        from,
+        to: None,
+        reverse: false,
+    }
+}
+
+pub(super) fn planted(frame_bytes: usize) -> Forest<'static> {
     let table = Box::leak(Box::new(Table::new(frame_bytes, None)));
     let mut forest = Forest::new(table);
     forest.plant().unwrap();
@@ -32,7 +42,7 @@ fn assert_same(forest: &Forest, model: &Model) {
         let found = forest.get(key).unwrap().unwrap_or_else(|| panic!("{key:?} is lost"));
         assert_eq!((found.version, found.value), (*version, &value[..]), "{key:?}");
     }
-    let mut cursor = Cursor::seek(forest, &[], None).unwrap();
+    let mut cursor = Cursor::new(forest, all_from(&[]), None).unwrap();
     let mut expected = model.iter();
     while let Some(event) = cursor.next().unwrap() {
         let Event::Record(stored) = event else {
@@ -53,7 +63,7 @@ fn count_of(model: &Model, prefix: &[u8]) -> u64 {
 }
 
 /// Keys that collide, nest and share long runs: short strings over few letters, repeated parts, and any bytes.
-fn key() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn key() -> impl Strategy<Value = Vec<u8>> {
     let path = vec(
         prop_oneof!["[ab/]{0,3}", "dir[0-9]/", "common-part-of-a-path/", "f[0-9]{1,3}"],
         0..5,
@@ -65,13 +75,13 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Put(Vec<u8>, usize),
     Remove(Vec<u8>),
     RemoveNth(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let size = prop_oneof![3 => 0usize..40, 1 => 0usize..400];
     prop_oneof![
         6 => (key(), size).prop_map(|(key, len)| Step::Put(key, len)),
@@ -80,7 +90,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn apply(forest: &mut Forest, model: &mut Model, version: u64, step: Step) {
+pub(super) fn apply(forest: &mut Forest, model: &mut Model, version: u64, step: Step) {
     match step {
         Step::Put(key, len) => {
             let value = vec![version as u8; len];
@@ -120,7 +130,7 @@ proptest! {
             for len in [key.len() / 2, key.len()] {
                 prop_assert_eq!(forest.count(&key[..len]).unwrap(), count_of(&model, &key[..len]));
             }
-            let mut cursor = Cursor::seek(&forest, key, None).unwrap();
+            let mut cursor = Cursor::new(&forest, all_from(key), None).unwrap();
             cursor.next().unwrap();
             prop_assert_eq!(cursor.key(), &key[..]);
             cursor.next().unwrap();
@@ -142,7 +152,7 @@ proptest! {
             apply(&mut forest, &mut model, index as u64 + 1, Step::Put(key, 20));
         }
         for probe in probes {
-            let mut cursor = Cursor::seek(&forest, &probe, None).unwrap();
+            let mut cursor = Cursor::new(&forest, all_from(&probe), None).unwrap();
             let found = cursor.next().unwrap().map(|_| cursor.key().to_vec());
             prop_assert_eq!(found.as_ref(), model.range(probe.clone()..).next().map(|entry| entry.0), "{:?}", probe);
             prop_assert_eq!(forest.get(&probe).unwrap().map(|found| found.version), model.get(&probe).map(|e| e.0));
@@ -191,10 +201,13 @@ proptest! {
                 let request =
                     ListRequest { prefix: &prefix, delimiter, after: after.as_deref(), resume, limit };
                 let before = listed.len();
-                let more = list(&forest, b"TREE", &request, &mut |item| listed.push(match item {
-                    Listed::Key(key, _) => (false, key.to_vec()),
-                    Listed::Prefix(group) => (true, group.to_vec()),
-                })).unwrap();
+                let more = list(&forest, b"TREE", &request, &mut |item| {
+                    listed.push(match item {
+                        Listed::Key(key, _) => (false, key.to_vec()),
+                        Listed::Prefix(group) => (true, group.to_vec()),
+                    });
+                    ControlFlow::Continue(())
+                }).unwrap();
                 prop_assert_eq!(more, listed.len() < expected.len());
                 prop_assert!(listed.len() - before <= limit);
                 if !more {

@@ -6,7 +6,7 @@ use std::sync::atomic::{
     fence,
 };
 
-use coppice_frame::{FlatMut, FlatRef, Frame, FrameMut, Stored, TrieRef, UNIT_BYTES, validate};
+use coppice_frame::{FlatLookup, FlatMut, FlatRef, Frame, FrameMut, TrieRef, UNIT_BYTES, validate};
 use crossbeam_epoch::Guard;
 use parking_lot::MutexGuard;
 
@@ -121,15 +121,19 @@ impl<'t> Pinned<'t> {
         Ok(FlatRef::new(self.frame(blob, BlobKind::Flat)?))
     }
 
-    /// Looks a key up in a flat frame.
+    /// A lookup of a key in a flat frame.
     #[inline]
-    pub(crate) fn flat_get(&self, blob: u32, key: &[u8]) -> Result<Option<Stored<'_>>, Error> {
+    pub(crate) fn flat_lookup<'p, 'k>(&'p self, blob: u32, key: &'k [u8]) -> Result<FlatLookup<'p, 'k>, Error> {
         let place = self.table.words.get(blob as usize).map(|word| word.load());
         match place {
             Some(place) if place.is(BlobKind::Flat) => {
-                Ok(FlatRef::new(self.frame_at(place.frame())).get_sized(key, place.hash_bits()))
+                let flat = FlatRef::new(self.frame_at(place.frame()));
+                Ok(FlatLookup::new(flat, key, place.hash_bits()))
             }
-            _ => Ok(self.flat(blob)?.get(key)),
+            _ => {
+                let flat = self.flat(blob)?;
+                Ok(FlatLookup::new(flat, key, flat.hash_bits()))
+            }
         }
     }
 
