@@ -18,6 +18,10 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_VALUE_TOO_LARGE'
   /** A batch of more than 64 MiB (67,108,864 bytes); nothing was done. */
   | 'ERR_COPPICE_BATCH_TOO_LARGE'
+  /** There are keys where a prefix was to be moved to; nothing was done. */
+  | 'ERR_COPPICE_NOT_EMPTY'
+  /** The tree was dropped, by this or another thread. `Database.tree` makes a new one of its name. */
+  | 'ERR_COPPICE_TREE_DROPPED'
   /** Each run of a transaction was in conflict with others' writes; nothing was done. */
   | 'ERR_COPPICE_CONFLICT'
   /** Bytes on disk fail their check. The message names the file and the place. */
@@ -235,6 +239,24 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
    * From a key to itself is a rename to a key that exists: false, or with `overwrite` true, with a new version.
    */
   rename(from: Key, to: Key, options?: RenameOptions): boolean
+  /**
+   * Moves every key that starts with `from` to the same key with `to` in place of that, atomically; returns how many. The
+   * key that equals the prefix is one of them. Records keep their versions: a move is one commit, however many it moves,
+   * and costs the way to the two places, not what lies below.
+   *
+   * Throws ERR_COPPICE_NOT_EMPTY where a key starts with `to`; ERR_COPPICE_INVALID_ARGUMENT where one prefix starts with
+   * the other, or equals it; ERR_COPPICE_KEY_TOO_LARGE where a key would grow past 8,192 bytes. Nothing was moved then.
+   *
+   * @example
+   * db.tree('files').movePrefix('projects/old/', 'archive/2024/')
+   */
+  movePrefix(from: Key, to: Key): number
+  /**
+   * Removes every key that starts with the prefix, atomically, at a cost that does not grow with their number; returns how
+   * many. Their space comes back in the background, in small steps, also after the database was closed and opened again;
+   * on disk it is free for other data from the next checkpoint after that. An empty prefix clears the tree.
+   */
+  deletePrefix(prefix: Key): number
 }
 /** How a record is renamed. */
 export interface RenameOptions {
@@ -283,6 +305,13 @@ export interface Batch {
   delete(tree: AnyTree, key: Key, condition?: Condition): this
   /** See {@link Tree.rename}. */
   rename(tree: AnyTree, from: Key, to: Key, options?: RenameOptions): this
+  /**
+   * See {@link Tree.movePrefix}. What that throws, `commit` throws then, with nothing done by the batch: whether there are
+   * keys in the way shows when the operations before it have been done.
+   */
+  movePrefix(tree: AnyTree, from: Key, to: Key): this
+  /** See {@link Tree.deletePrefix}. */
+  deletePrefix(tree: AnyTree, prefix: Key): this
   /** Fails the batch unless the record has exactly this version. */
   assertVersion(tree: AnyTree, key: Key, version: number): this
   /** Fails the batch where there is a record of this key. */
@@ -421,8 +450,8 @@ export interface Database extends Disposable, AsyncDisposable {
    * Opens a tree, creating it where there is none. Trees are apart from one another: each has its own keys. The name is
    * any text of up to 1,024 bytes; the default tree's is empty.
    *
-   * A handle is cheap, is good until the database is closed, and is the same object for the same name and options. One
-   * tree may be opened with different encodings at once: they are views of the same bytes.
+   * A handle is cheap, is good until the database is closed or the tree dropped, and is the same object for the same name
+   * and options. One tree may be opened with different encodings at once: they are views of the same bytes.
    *
    * Without options, values go in as bytes or text and come back as Buffers.
    */
@@ -484,6 +513,12 @@ export interface Database extends Disposable, AsyncDisposable {
   ): Tree<V, V, Buffer>
   /** The names of all trees, in byte order of their UTF-8. */
   trees(): string[]
+  /**
+   * Removes a tree with all its keys, at a cost that does not grow with their number. False where there is none of that
+   * name. Every handle of it, in all worker threads, fails with ERR_COPPICE_TREE_DROPPED from then on; a tree made by the
+   * same name later is a new one. Space comes back as after {@link Tree.deletePrefix}.
+   */
+  dropTree(name: string): boolean
   /** Begins a batch: changes across any trees of this database, all or nothing. See {@link Batch}. */
   batch(): Batch
   /**

@@ -62,6 +62,13 @@ export interface Batch {
   delete(tree: AnyTree, key: Key, condition?: Condition): this
   /** See {@link Tree.rename}. */
   rename(tree: AnyTree, from: Key, to: Key, options?: RenameOptions): this
+  /**
+   * See {@link Tree.movePrefix}. What that throws, `commit` throws then, with nothing done by the batch: whether there are
+   * keys in the way shows when the operations before it have been done.
+   */
+  movePrefix(tree: AnyTree, from: Key, to: Key): this
+  /** See {@link Tree.deletePrefix}. */
+  deletePrefix(tree: AnyTree, prefix: Key): this
   /** Fails the batch unless the record has exactly this version. */
   assertVersion(tree: AnyTree, key: Key, version: number): this
   /** Fails the batch where there is a record of this key. */
@@ -109,6 +116,18 @@ export class OpenBatch implements Batch {
     const { id } = this.#parts(tree)
     const overwrite = checkRename(options)
     this.#gathered().addRename(overwrite, id, from, to)
+    return this
+  }
+
+  movePrefix(tree: AnyTree, from: Key, to: Key): this {
+    const { id } = this.#parts(tree)
+    this.#gathered().addMovePrefix(id, from, to)
+    return this
+  }
+
+  deletePrefix(tree: AnyTree, prefix: Key): this {
+    const { id } = this.#parts(tree)
+    this.#gathered().add(operationKind.deletePrefix, 0, id, 0, prefix)
     return this
   }
 

@@ -114,8 +114,8 @@ export interface Database extends Disposable, AsyncDisposable {
    * Opens a tree, creating it where there is none. Trees are apart from one another: each has its own keys. The name is
    * any text of up to 1,024 bytes; the default tree's is empty.
    *
-   * A handle is cheap, is good until the database is closed, and is the same object for the same name and options. One
-   * tree may be opened with different encodings at once: they are views of the same bytes.
+   * A handle is cheap, is good until the database is closed or the tree dropped, and is the same object for the same name
+   * and options. One tree may be opened with different encodings at once: they are views of the same bytes.
    *
    * Without options, values go in as bytes or text and come back as Buffers.
    */
@@ -139,6 +139,12 @@ export interface Database extends Disposable, AsyncDisposable {
   tree<V>(name: string, options: { encoding: Codec<V>; keys: 'buffer' }): Tree<V, V, Buffer>
   /** The names of all trees, in byte order of their UTF-8. */
   trees(): string[]
+  /**
+   * Removes a tree with all its keys, at a cost that does not grow with their number. False where there is none of that
+   * name. Every handle of it, in all worker threads, fails with ERR_COPPICE_TREE_DROPPED from then on; a tree made by the
+   * same name later is a new one. Space comes back as after {@link Tree.deletePrefix}.
+   */
+  dropTree(name: string): boolean
   /** Begins a batch: changes across any trees of this database, all or nothing. See {@link Batch}. */
   batch(): Batch
   /**
@@ -203,8 +209,8 @@ interface TreeOptions {
 
 const TREE_OPTIONS = ['encoding', 'keys'] as const
 
-/** Tree handles by name. */
-type TreeCache = Map<string, object>
+/** Tree handles by name, each with the number of the tree that it was made for. */
+type TreeCache = Map<string, { id: number; tree: object }>
 
 export class OpenDatabase implements Database {
   readonly path: string
@@ -235,18 +241,26 @@ export class OpenDatabase implements Database {
     const keysAsBytes = keys === 'buffer'
     const cache = this.#cacheOf(encoding)
     const cacheKey = `${keysAsBytes ? 'b' : 's'}${name}`
-    let tree = cache.get(cacheKey)
-    if (tree === undefined) {
-      const id = this.#connection.resultOf(native.tree(this.#connection.handle, name))
-      tree = new StoredTree(this.#connection, id, name, encodingOf(encoding), keysAsBytes)
-      cache.set(cacheKey, tree)
+    // Asked each time: the tree that a handle was made for may have been dropped, in another thread too.
+    const id = this.#connection.resultOf(native.tree(this.#connection.handle, name))
+    let opened = cache.get(cacheKey)
+    if (opened?.id !== id) {
+      const tree = new StoredTree(this.#connection, id, name, encodingOf(encoding), keysAsBytes)
+      opened = { id, tree }
+      cache.set(cacheKey, opened)
     }
-    return tree as Tree<V, In, K> & Tree<Buffer, Bytes>
+    return opened.tree as Tree<V, In, K> & Tree<Buffer, Bytes>
   }
 
   #cacheOf(encoding: TreeOptions['encoding']): TreeCache {
     if (typeof encoding === 'object' && encoding !== null) return entryOf(this.#codecs, encoding)
     return entryOf(this.#namedEncodings, encoding)
+  }
+
+  dropTree(name: string): boolean {
+    this.#connection.requireOpen()
+    checkText('tree name', name)
+    return this.#connection.resultOf(native.dropTree(this.#connection.handle, name))
   }
 
   trees(): string[] {

@@ -18,6 +18,10 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_VALUE_TOO_LARGE'
   /** A batch of more than 64 MiB (67,108,864 bytes); nothing was done. */
   | 'ERR_COPPICE_BATCH_TOO_LARGE'
+  /** There are keys where a prefix was to be moved to; nothing was done. */
+  | 'ERR_COPPICE_NOT_EMPTY'
+  /** The tree was dropped, by this or another thread. `Database.tree` makes a new one of its name. */
+  | 'ERR_COPPICE_TREE_DROPPED'
   /** Each run of a transaction was in conflict with others' writes; nothing was done. */
   | 'ERR_COPPICE_CONFLICT'
   /** Bytes on disk fail their check. The message names the file and the place. */

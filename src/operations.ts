@@ -10,7 +10,15 @@ import { arePlainBytes, keyBytes, lengthOf, MAX_KEY_BYTES, MAX_VALUE_BYTES, valu
 import type { Argument } from './native/binding.js'
 
 /** What an operation does. */
-export const operationKind = { put: 0, delete: 1, rename: 2, assert: 3, assertEmpty: 4 } as const
+export const operationKind = {
+  put: 0,
+  delete: 1,
+  rename: 2,
+  assert: 3,
+  assertEmpty: 4,
+  movePrefix: 5,
+  deletePrefix: 6,
+} as const
 
 type OperationKind = (typeof operationKind)[keyof typeof operationKind]
 
@@ -73,6 +81,13 @@ export class Operations {
     const fromEnd = this.#writeKey('from', from, this.#length + HEADER_BYTES)
     const toEnd = this.#writeKey('to', to, fromEnd)
     this.#finish(operationKind.rename, overwrite ? 1 : 0, tree, 0, fromEnd, toEnd)
+  }
+
+  /** Adds a move of a prefix. */
+  addMovePrefix(tree: number, from: Argument, to: Argument): void {
+    const fromEnd = this.#writeKey('from', from, this.#length + HEADER_BYTES)
+    const toEnd = this.#writeKey('to', to, fromEnd)
+    this.#finish(operationKind.movePrefix, 0, tree, 0, fromEnd, toEnd)
   }
 
   /** The tree and the first key of an operation. */

@@ -64,6 +64,24 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
    * From a key to itself is a rename to a key that exists: false, or with `overwrite` true, with a new version.
    */
   rename(from: Key, to: Key, options?: RenameOptions): boolean
+  /**
+   * Moves every key that starts with `from` to the same key with `to` in place of that, atomically; returns how many. The
+   * key that equals the prefix is one of them. Records keep their versions: a move is one commit, however many it moves,
+   * and costs the way to the two places, not what lies below.
+   *
+   * Throws ERR_COPPICE_NOT_EMPTY where a key starts with `to`; ERR_COPPICE_INVALID_ARGUMENT where one prefix starts with
+   * the other, or equals it; ERR_COPPICE_KEY_TOO_LARGE where a key would grow past 8,192 bytes. Nothing was moved then.
+   *
+   * @example
+   * db.tree('files').movePrefix('projects/old/', 'archive/2024/')
+   */
+  movePrefix(from: Key, to: Key): number
+  /**
+   * Removes every key that starts with the prefix, atomically, at a cost that does not grow with their number; returns how
+   * many. Their space comes back in the background, in small steps, also after the database was closed and opened again;
+   * on disk it is free for other data from the next checkpoint after that. An empty prefix clears the tree.
+   */
+  deletePrefix(prefix: Key): number
 }
 
 /** How a record is renamed. */
@@ -331,6 +349,20 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
     }
     if (code < 0) throw this.#connection.failure(code)
     return code === 1
+  }
+
+  movePrefix(from: Key, to: Key): number {
+    let code = native.movePrefix(this.#database, this.#tree, from, to)
+    if (code === DOUBTFUL) {
+      code = native.movePrefix(this.#database, this.#tree, keyBytes('from', from), keyBytes('to', to))
+    }
+    if (code < 0) throw this.#connection.failure(code)
+    return code
+  }
+
+  deletePrefix(prefix: Key): number {
+    const removed = native.deletePrefix(this.#database, this.#tree, prefix)
+    return removed >= 0 ? removed : this.#withKey('prefix', prefix, removed, native.deletePrefix)
   }
 }
 

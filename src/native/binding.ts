@@ -70,6 +70,7 @@ interface Binding {
   open(folder: string, options: OpenData): number | FailureData
   openInMemory(): number | FailureData
   tree(database: number, name: string): number | FailureData
+  dropTree(database: number, name: string): boolean | FailureData
   trees(database: number): string[] | FailureData
   stats(database: number): StatsData | FailureData
   close(database: number): boolean | FailureData
@@ -95,6 +96,8 @@ interface Binding {
   put(database: number, tree: number, key: Argument, value: Argument, condition: ConditionKind, version: number): number
   delete(database: number, tree: number, key: Argument, condition: ConditionKind, version: number): number
   rename(database: number, tree: number, from: Argument, to: Argument, overwrite: number): number
+  movePrefix(database: number, tree: number, from: Argument, to: Argument): number
+  deletePrefix(database: number, tree: number, prefix: Argument): number
   count(database: number, tree: number, prefix: Argument): number
   isEmpty(database: number, tree: number, prefix: Argument): number
   /** How many of `count` keys from `start` on were answered; a length or -1 of each is in `lengths`. */

@@ -4,7 +4,7 @@
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 1 | kind: 0 put, 1 delete, 2 rename, 3 assert, 4 assert (not) empty |
+//! | 0 | 1 | kind: 0 put, 1 delete, 2 rename, 3 assert, 4 assert (not) empty, 5 move prefix, 6 delete prefix |
 //! | 1 | 1 | condition of a put, a delete, an assert: 0 none, 1 absent, 2 the version below, 3 present; of a rename 1: overwrite; of 4: 1 where there must be no key |
 //! | 2 | 2 | zero |
 //! | 4 | 4 | tree |
@@ -107,6 +107,12 @@ fn take<'b>(rest: &mut &'b [u8]) -> Option<BatchOperation<'b>> {
             prefix: first,
             empty: detail != 0,
         },
+        5 => BatchOperation::MovePrefix {
+            tree,
+            from: first,
+            to: second,
+        },
+        6 => BatchOperation::DeletePrefix { tree, prefix: first },
         _ => return None,
     })
 }
@@ -132,6 +138,8 @@ mod tests {
             encoded(2, 1, b"from", b"to"),
             encoded(3, 1, b"key", b""),
             encoded(4, 0, b"prefix", b""),
+            encoded(5, 0, b"from", b"to"),
+            encoded(6, 0, b"prefix", b""),
         ]
         .concat();
         let tree = TreeId(7);
@@ -163,8 +171,17 @@ mod tests {
                 prefix: b"prefix",
                 empty: false,
             },
+            BatchOperation::MovePrefix {
+                tree,
+                from: b"from",
+                to: b"to",
+            },
+            BatchOperation::DeletePrefix {
+                tree,
+                prefix: b"prefix",
+            },
         ];
-        assert_eq!(decode(&bytes, 5).as_deref(), Some(&expected[..]));
+        assert_eq!(decode(&bytes, 7).as_deref(), Some(&expected[..]));
         let counted: usize = expected.iter().map(BatchOperation::encoded_bytes).sum();
         assert_eq!(counted, bytes.len());
     }
@@ -179,7 +196,7 @@ mod tests {
         for len in 1..whole.len() {
             assert!(decode(whole.get(..len).unwrap_or_default(), 1).is_none(), "{len}");
         }
-        assert!(decode(&encoded(5, 0, b"", b""), 1).is_none());
+        assert!(decode(&encoded(7, 0, b"", b""), 1).is_none());
         assert!(decode(&encoded(0, 4, b"", b""), 1).is_none());
     }
 }

@@ -146,6 +146,12 @@ pub fn tree(env: Env, database: u32, name: String) -> Either<u32, FailureData> {
     answer(|| Ok(Instance::of(&env)?.database(database)?.tree(&name)?.0))
 }
 
+/// Removes a tree with all its keys; false where there is none of that name.
+#[napi(catch_unwind)]
+pub fn drop_tree(env: Env, database: u32, name: String) -> Either<bool, FailureData> {
+    answer(|| Ok(Instance::of(&env)?.database(database)?.drop_tree(&name)?))
+}
+
 /// The names of all trees, in byte order.
 #[napi(catch_unwind)]
 pub fn trees(env: Env, database: u32) -> Either<Vec<String>, FailureData> {

@@ -76,6 +76,8 @@ fn name(code: ErrorCode) -> &'static str {
         ErrorCode::KeyTooLarge => "ERR_COPPICE_KEY_TOO_LARGE",
         ErrorCode::ValueTooLarge => "ERR_COPPICE_VALUE_TOO_LARGE",
         ErrorCode::BatchTooLarge => "ERR_COPPICE_BATCH_TOO_LARGE",
+        ErrorCode::NotEmpty => "ERR_COPPICE_NOT_EMPTY",
+        ErrorCode::TreeDropped => "ERR_COPPICE_TREE_DROPPED",
         ErrorCode::Corrupt => "ERR_COPPICE_CORRUPT",
         ErrorCode::IncompatibleFormat => "ERR_COPPICE_INCOMPATIBLE_FORMAT",
         ErrorCode::Io => "ERR_COPPICE_IO",

@@ -6,7 +6,7 @@
 //! functions here are made.
 //!
 //! Two planes. The *control plane* (`control`: open, close, flush, stats, …) uses `#[napi]` and may allocate, lock and
-//! make promises. The *hot plane* (`point`, `page`, `bulk`, `batch`) is a few plain functions over raw Node-API (`raw`) with
+//! make promises. The *hot plane* (`point`, `page`, `bulk`, `batch`, `subtree`) is a few plain functions over raw Node-API (`raw`) with
 //! integer handles: one call per operation, no object made, nothing allocated on the way of a get.
 //!
 //! What every entry keeps:
@@ -24,6 +24,7 @@ mod open_database;
 mod page;
 mod point;
 mod raw;
+mod subtree;
 
 use napi::{Env, bindgen_prelude::Object};
 use napi_derive::napi;
@@ -46,6 +47,8 @@ pub fn initialize(exports: Object<'_>, env: Env) -> napi::Result<()> {
     raw::export::<bulk::GetMany>(&env, &exports, &instance)?;
     raw::export::<bulk::PutMany>(&env, &exports, &instance)?;
     raw::export::<batch::Commit>(&env, &exports, &instance)?;
+    raw::export::<subtree::MovePrefix>(&env, &exports, &instance)?;
+    raw::export::<subtree::DeletePrefix>(&env, &exports, &instance)?;
     raw::export::<page::Scan>(&env, &exports, &instance)?;
     raw::export::<page::List>(&env, &exports, &instance)?;
     Ok(())
