@@ -107,7 +107,7 @@ fn two_threads(label: &str, keys: &Keys, chase: f64, work: impl Fn(&[u8]) + Sync
     let half = left.len().min(right.len());
     let halves = [left, right].map(|keys| Keys::new(keys.into_iter().take(half)));
     let one = nanoseconds(&format!("{label}, one"), half, chase, || {
-        halves[0].iter().for_each(&work)
+        halves[0].iter().for_each(&work);
     });
     let both = nanoseconds(&format!("{label}, both"), 2 * half, chase, || {
         std::thread::scope(|scope| {

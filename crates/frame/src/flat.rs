@@ -225,6 +225,11 @@ impl<'a> FlatRef<'a> {
             .saturating_sub(garbage.saturating_sub(growth) * UNIT_BYTES)
     }
 
+    /// Bytes that nothing refers to any more.
+    pub fn garbage_bytes(self) -> usize {
+        usize::from(u16_at(self.frame, GARBAGE_AT)) * UNIT_BYTES
+    }
+
     pub(crate) fn order(self) -> Order {
         Order::read(self.frame)
     }

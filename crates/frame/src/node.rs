@@ -133,6 +133,32 @@ fn find_byte(word: u64, byte: u8) -> usize {
     zeros.trailing_zeros() as usize / 8
 }
 
+/// The number of the lowest byte of two words that equals `byte`; 16 or more where none does.
+#[cfg(not(target_arch = "x86_64"))]
+fn find_among_16(low: u64, high: u64, byte: u8) -> usize {
+    find_among_16_portably(low, high, byte)
+}
+
+/// The same, with the instructions that every x86-64 has.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[allow(unsafe_code)]
+fn find_among_16(low: u64, high: u64, byte: u8) -> usize {
+    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
+    // SAFETY: SSE2 belongs to the architecture, and these only compute.
+    let equal = unsafe {
+        let bytes = _mm_set_epi64x(high.cast_signed(), low.cast_signed());
+        _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte.cast_signed())))
+    };
+    equal.trailing_zeros() as usize
+}
+
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn find_among_16_portably(low: u64, high: u64, byte: u8) -> usize {
+    let lane = find_byte(low, byte);
+    if lane < 8 { lane } else { 8 + find_byte(high, byte) }
+}
+
 /// Where a lookup leaves the nodes.
 pub(crate) enum Left {
     /// By this reference, which is to no node, behind so many bytes of the key.
@@ -180,25 +206,32 @@ fn through<'k, const WORDS: usize>(
     }
 }
 
+/// [`through`] a node of 48 or 256.
+#[inline(never)]
+fn through_larger<'k>(frame: Frame<'_>, reference: u16, rest: &'k [u8]) -> Result<(u16, &'k [u8]), Left> {
+    if reference & 7 == Tag::N48 as u16 {
+        through::<N48_WORDS>(frame, reference, rest, find_in_48)
+    } else {
+        through::<N256_WORDS>(frame, reference, rest, find_in_256)
+    }
+}
+
 /// Walks the nodes from `root` on, as the key says. This is what lookups are made of, so each kind of node checks its
-/// bounds once, the kind that most are of is asked for first, and a lane without an entry, whose reference is zero, is not
+/// bounds once, the kinds that most are of are asked for first (a jump table cost more than it saved), and a lane without an entry, whose reference is zero, is not
 /// told from one with an entry until the walk is over.
 #[inline(always)]
 pub(crate) fn walk(frame: Frame<'_>, root: Ref, key: &[u8]) -> Left {
-    const N16: u16 = Tag::N16 as u16;
-    const N48: u16 = Tag::N48 as u16;
-    const N256: u16 = Tag::N256 as u16;
     let (mut reference, mut rest) = (root.0, key);
     loop {
-        let taken = if reference & 7 == Tag::N4 as u16 {
+        let tag = reference & 7;
+        let taken = if tag == Tag::N4 as u16 {
             through::<N4_WORDS>(frame, reference, rest, find_in_4)
+        } else if tag == Tag::N16 as u16 {
+            through::<N16_WORDS>(frame, reference, rest, find_in_16)
+        } else if Ref(reference).is_node() {
+            through_larger(frame, reference, rest)
         } else {
-            match reference & 7 {
-                N16 => through::<N16_WORDS>(frame, reference, rest, find_in_16),
-                N48 => through::<N48_WORDS>(frame, reference, rest, find_in_48),
-                N256 => through::<N256_WORDS>(frame, reference, rest, find_in_256),
-                _ => return Left::By(Ref(reference), key.len() - rest.len()),
-            }
+            return Left::By(Ref(reference), key.len() - rest.len());
         };
         match taken {
             Ok(next) => (reference, rest) = next,
@@ -231,12 +264,7 @@ fn find_in_4(node: &[AtomicU64; N4_WORDS], byte: u8) -> u16 {
 #[inline(always)]
 fn find_in_16(node: &[AtomicU64; N16_WORDS], byte: u8) -> u16 {
     let [_, first, second, ..] = node;
-    let low = find_byte(load(first), byte);
-    let lane = if low < 8 {
-        low
-    } else {
-        8 + find_byte(load(second), byte)
-    };
+    let lane = find_among_16(load(first), load(second), byte);
     if lane < 16 {
         field(node, N16_REFS_AT + 2 * lane)
     } else {
@@ -371,8 +399,7 @@ impl<'a> NodeRef<'a> {
                 (lane < 4).then_some(lane)
             }
             Tag::N16 => {
-                let low = find_byte(word(1), byte);
-                let lane = if low < 8 { low } else { 8 + find_byte(word(2), byte) };
+                let lane = find_among_16(word(1), word(2), byte);
                 (lane < 16).then_some(lane)
             }
             Tag::N48 => {

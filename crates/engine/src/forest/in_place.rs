@@ -1,7 +1,7 @@
 //! Changes that need nothing but one flat frame: several writers make them at once, each with its frame latched, while
 //! frames stay where they are.
 
-use coppice_frame::{Kind, Probe, Reserved, Seek, Stored, Value};
+use coppice_frame::{Kind, NoRoom, Probe, Reserved, Seek, Stored, UNIT_BYTES, Value};
 
 use super::{Forest, Known, ROOT};
 use crate::{error::Error, table::Latched};
@@ -10,6 +10,8 @@ use crate::{error::Error, table::Latched};
 const MAX_TRIES: usize = 8;
 /// What is left of a frame, as a part of it, below which a removal may have to join it with another.
 const SPARSE_PART: usize = 4;
+/// As a part of a frame, the garbage that makes it worth rebuilding.
+const WORTHWHILE_PART: usize = 16;
 
 /// Where a key is, or would be: in a flat frame that is latched.
 pub(crate) struct Place<'f, 'k> {
@@ -67,7 +69,25 @@ impl Place<'_, '_> {
         let rest = self.rest;
         let mut flat = self.latched.flat_mut()?;
         let probe = flat.as_ref().probe(rest);
-        Ok(flat.reserve(&probe, rest.len(), value.len()).ok())
+        match flat.reserve(&probe, rest.len(), value.len()) {
+            Ok(reserved) => Ok(Some(reserved)),
+            Err(full) if self.rebuild(full)? => self.reserve(value),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Rebuilds the frame, if that frees enough of it that it need not be done again soon.
+    fn rebuild(&mut self, full: NoRoom) -> Result<bool, Error> {
+        let flat = self.latched.flat();
+        let built = if flat.garbage_bytes() >= self.forest.frame_bytes() / WORTHWHILE_PART {
+            self.forest.rebuilt(&flat.items(), full.units * UNIT_BYTES)
+        } else {
+            None
+        };
+        match built {
+            Some(buffer) => self.latched.replace(buffer).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Puts what room was reserved for.

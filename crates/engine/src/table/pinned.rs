@@ -274,6 +274,12 @@ impl<'t> Pinned<'t> {
             return;
         };
         let Some(entry) = latch.as_mut() else { return };
+        self.put_in(blob, entry, buffer);
+        self.table.mark_count_stale(blob);
+    }
+
+    /// Makes the buffer the memory of a blob whose entry is latched.
+    fn put_in(&self, blob: u32, entry: &mut Entry, buffer: Buffer) {
         if let Some(word) = self.table.words.get(blob as usize) {
             word.publish(entry.kind, &buffer);
         }
@@ -284,7 +290,6 @@ impl<'t> Pinned<'t> {
             }
         }
         self.table.note_change(blob, entry);
-        self.table.mark_count_stale(blob);
     }
 
     /// Gives a new blob its number.
@@ -345,6 +350,13 @@ impl Latched<'_> {
     pub(crate) fn flat(&self) -> FlatRef<'_> {
         let buffer = self.latch.as_ref().and_then(|entry| entry.memory.as_ref());
         FlatRef::new(buffer.map_or(Frame::EMPTY, Buffer::frame))
+    }
+
+    /// Puts a rebuilt frame in place of this one.
+    pub(crate) fn replace(&mut self, buffer: Buffer) -> Result<(), Error> {
+        let entry = self.latch.as_mut().ok_or_else(|| vanished(self.blob))?;
+        self.pinned.put_in(self.blob, entry, buffer);
+        Ok(())
     }
 
     /// The frame, to be changed.

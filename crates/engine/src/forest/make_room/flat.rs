@@ -43,12 +43,10 @@ impl Forest<'_> {
         need: usize,
         tried: &mut Tried,
     ) -> Result<Option<usize>, Error> {
-        let frame_bytes = self.frame_bytes();
         let old = self.table.buffer(level.blob, BlobKind::Flat)?;
         let items = FlatRef::new(old.frame()).items();
         if !tried.compacted.contains(&level.blob)
-            && flat_bytes_needed(frame_bytes, &items) + need <= frame_bytes / 16 * 15
-            && let Some(buffer) = self.built(&items, 0)
+            && let Some(buffer) = self.rebuilt(&items, need)
         {
             tried.compacted.push(level.blob);
             self.table.replace(level.blob, buffer);
@@ -72,6 +70,13 @@ impl Forest<'_> {
             FlatSplit::Range { first } => self.split(&full, first),
             FlatSplit::Carve { first, end, prefix_len } => self.carve(&full, first, end, prefix_len),
         }
+    }
+
+    /// A frame of its records alone, if a worthwhile part of it is free then beside what is needed.
+    pub(in crate::forest) fn rebuilt(&self, items: &[Item<'_>], need: usize) -> Option<Buffer> {
+        let frame_bytes = self.frame_bytes();
+        let fits = flat_bytes_needed(frame_bytes, items).saturating_add(need) <= frame_bytes / 16 * 15;
+        fits.then(|| self.built(items, 0)).flatten()
     }
 
     /// A frame of these records, if they fit one.
