@@ -29,11 +29,11 @@ use crate::{
 /// A handle on an open database. Handles on the same folder share one engine; each is closed once. All methods may be
 /// called from several threads at once. A handle that is dropped without being closed leaves what a crash would leave.
 pub struct Database {
-    engine: Arc<Engine>,
-    place: Option<Place>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) place: Option<Place>,
     /// Of a volatile database; those in folders share one, which the registry keeps.
-    background: Mutex<Option<Background>>,
-    closed: AtomicBool,
+    pub(crate) background: Mutex<Option<Background>>,
+    pub(crate) closed: AtomicBool,
 }
 
 impl fmt::Debug for Database {
@@ -76,7 +76,7 @@ impl Database {
         })
     }
 
-    fn engine(&self) -> Result<&Engine, Error> {
+    pub(crate) fn engine(&self) -> Result<&Engine, Error> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(
                 ErrorCode::Closed,
@@ -313,8 +313,7 @@ impl Database {
             Some(place) => registry::release(place, true),
             None => {
                 drop(self.background.lock().take());
-                self.engine.abandon();
-                Ok(())
+                self.engine.shut_down()
             }
         }
     }

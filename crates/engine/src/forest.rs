@@ -7,6 +7,8 @@
 //! checkpoints; its callers hold the lock that makes a change one step.
 
 mod carve;
+#[cfg(feature = "simulation")]
+mod check;
 mod count;
 mod cursor;
 mod graft;

@@ -15,6 +15,8 @@ mod options;
 mod pool;
 mod registry;
 mod request;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod stats;
 mod table;
 #[cfg(test)]
@@ -28,4 +30,6 @@ pub use options::{
     DEFAULT_FRAME_BYTES, Durability, IoUring, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION, Options,
 };
 pub use request::{After, Condition, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
+#[cfg(feature = "simulation")]
+pub use simulation::World;
 pub use stats::{CheckpointReport, Stats};

@@ -117,12 +117,24 @@ impl Engine {
         // Only whole segments are trimmed: a few of them make up what starts a checkpoint.
         let largest = journal_options.segment_bytes;
         journal_options.segment_bytes = (options.journal_bytes / 4).clamp(SMALLEST_SEGMENT_BYTES, largest);
+        let database_id = u128::from_le_bytes(random()?);
+        Self::open_with(disk, lock, options, journal_options, database_id)
+    }
+
+    /// The same, with all that [`Engine::open`] decides by itself; `database_id` is that of the database if it is new.
+    pub(crate) fn open_with(
+        disk: Arc<dyn Disk>,
+        lock: Option<FolderLock>,
+        options: &Options,
+        journal_options: JournalOptions,
+        database_id: u128,
+    ) -> Result<Self, Error> {
         match Store::open(Arc::clone(&disk), options.io_uring) {
             Ok(store) => Self::recover(disk, lock, store, journal_options, options),
             Err(StoreError::NotADatabase { folder }) if !options.create => {
                 Err(Error::new(ErrorCode::NotFound, format!("{folder} holds no database")))
             }
-            Err(StoreError::NotADatabase { .. }) => Self::create(disk, lock, journal_options, options),
+            Err(StoreError::NotADatabase { .. }) => Self::create(disk, lock, journal_options, database_id, options),
             Err(error) => Err(store_error(error)),
         }
     }
@@ -131,9 +143,9 @@ impl Engine {
         disk: Arc<dyn Disk>,
         lock: Option<FolderLock>,
         journal_options: JournalOptions,
+        database_id: u128,
         options: &Options,
     ) -> Result<Self, Error> {
-        let database_id = u128::from_le_bytes(random()?);
         let journal = Journal::create(Arc::clone(&disk), journal_options, database_id)
             .map_err(|error| journal_error(&error, ErrorCode::Io))?;
         let store = Store::create(Arc::clone(&disk), database_id, options.frame_bytes, options.io_uring)

@@ -73,6 +73,12 @@ impl Engine {
         Ok(stats)
     }
 
+    /// See [`Forest::check`].
+    #[cfg(feature = "simulation")]
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.shared().forest.check()
+    }
+
     /// The folder's path, for messages.
     pub(crate) fn label(&self) -> String {
         self.durable

@@ -231,7 +231,9 @@ impl Engine {
             }
             if entry.is_none() {
                 self.check_open()?;
-                self.settle()?;
+                if total > 0 {
+                    self.settle()?;
+                }
                 return Ok(total);
             }
         }
