@@ -144,6 +144,9 @@ fn main() {
             }
         });
         println!("{:<38} {:>10.3}", "  fill", database.stats().unwrap().fill);
+        nanoseconds("delete of all keys by their prefix", 1, chase, || {
+            assert_eq!(database.delete_prefix(tree, b"bucket-").unwrap() as usize, keys);
+        });
     }
     random.shuffle(&mut all);
     let database = Database::in_memory().unwrap();
@@ -258,6 +261,18 @@ fn main() {
         for number in 0..10_000 {
             let prefix = format!("bucket-{:02}/", number % 16);
             assert!(database.count(tree, prefix.as_bytes()).unwrap() as usize >= keys / 16);
+        }
+    });
+    nanoseconds("move of all keys, there and back", 20, chase, || {
+        for _ in 0..10 {
+            assert_eq!(
+                database.move_prefix(tree, b"bucket-", b"moved/").unwrap() as usize,
+                keys
+            );
+            assert_eq!(
+                database.move_prefix(tree, b"moved/", b"bucket-").unwrap() as usize,
+                keys
+            );
         }
     });
     nanoseconds("delete", gets.len(), chase, || {
