@@ -71,6 +71,10 @@ export interface DatabaseStats {
     /** Appended since the database was opened. */
     appended: number
     syncs: number
+    /** Records appended for each sync, on average; the number of records where there was no sync. */
+    groupSize: number
+    /** How often a write waited, because the journal was past twice `checkpoint.journalBytes`. */
+    stalls: number
   }
   checkpoint: {
     /** Rounds of the checkpoint thread that succeeded. One round may serve several checkpoints. */
@@ -297,7 +301,13 @@ export class OpenDatabase implements Database {
         dirty: data.memoryDirty,
         misses: data.memoryMisses,
       },
-      journal: { bytes: data.journalBytes, appended: data.journalAppended, syncs: data.journalSyncs },
+      journal: {
+        bytes: data.journalBytes,
+        appended: data.journalAppended,
+        syncs: data.journalSyncs,
+        groupSize: data.journalGroupSize,
+        stalls: data.journalStalls,
+      },
       checkpoint: {
         rounds: data.checkpointRounds,
         failures: data.checkpointFailures,

@@ -52,6 +52,8 @@ export interface StatsData {
   journalBytes: number
   journalAppended: number
   journalSyncs: number
+  journalGroupSize: number
+  journalStalls: number
   checkpointRounds: number
   checkpointFailures: number
   checkpointBytesWritten: number

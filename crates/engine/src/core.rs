@@ -117,8 +117,8 @@ pub(crate) struct Engine {
     structure: RwLock<()>,
     /// The last commit.
     sequence: AtomicU64,
-    /// Held by who takes the next sequence number while others may: appends are in the order of these.
-    order: Mutex<()>,
+    /// How often a writer waited because the journal was past its limit.
+    stalls: AtomicU64,
     /// The first tree number that was never used.
     next_tree: AtomicU32,
     dropped: Dropped,

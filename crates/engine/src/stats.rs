@@ -50,6 +50,8 @@ pub struct Stats {
     pub journal_appended_bytes: u64,
     /// Syncs of the journal since the open.
     pub journal_syncs: u64,
+    /// How often a writer waited since the open, because the journal was past twice the size that starts a checkpoint.
+    pub journal_stalls: u64,
     /// Records appended since the open.
     pub journal_appended_records: u64,
     /// Rounds of the checkpoint thread, each for one cut or several, that succeeded since the open.

@@ -7,7 +7,6 @@
     clippy::indexing_slicing,
     reason = "the exemption of tests in clippy.toml does not reach the helpers of an integration test"
 )]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 use std::{
     collections::BTreeMap,

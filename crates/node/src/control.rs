@@ -107,6 +107,10 @@ pub struct StatsData {
     pub journal_appended: f64,
     /// Syncs of the journal.
     pub journal_syncs: f64,
+    /// Records appended for each sync.
+    pub journal_group_size: f64,
+    /// How often a writer waited for a checkpoint.
+    pub journal_stalls: f64,
     /// Checkpoints done.
     pub checkpoint_rounds: f64,
     /// Checkpoints that failed.
@@ -332,6 +336,8 @@ fn stats_data(stats: Stats) -> StatsData {
         journal_bytes: stats.journal_bytes as f64,
         journal_appended: stats.journal_appended_bytes as f64,
         journal_syncs: stats.journal_syncs as f64,
+        journal_group_size: stats.journal_appended_records as f64 / stats.journal_syncs.max(1) as f64,
+        journal_stalls: stats.journal_stalls as f64,
         checkpoint_rounds: stats.checkpoint_rounds as f64,
         checkpoint_failures: stats.checkpoint_failures as f64,
         checkpoint_bytes_written: stats.checkpoint_bytes_written as f64,

@@ -45,6 +45,7 @@ impl Engine {
             let message = format!("a batch of {bytes} bytes is over the limit of {MAX_BATCH_BYTES}");
             return Err(Error::new(ErrorCode::BatchTooLarge, message));
         }
+        self.make_way()?;
         let mut state = self.exclusive();
         self.check_writable()?;
         for (index, operation) in operations.iter().enumerate() {

@@ -88,7 +88,7 @@ impl Engine {
             table,
             structure: RwLock::new(()),
             sequence: AtomicU64::new(sequence),
-            order: Mutex::new(()),
+            stalls: AtomicU64::new(0),
             next_tree: AtomicU32::new(next_tree),
             dropped: Dropped::default(),
             durable,

@@ -2,7 +2,7 @@
 
 use coppice_frame::Kind;
 
-use super::{CATALOG, Engine};
+use super::{CATALOG, Engine, Ordering};
 use crate::{
     error::Error,
     forest::{Forest, GRAVE_BYTE, ROOT},
@@ -59,6 +59,7 @@ impl Engine {
             stats.journal_appended_bytes = journal.appended_bytes;
             stats.journal_appended_records = journal.appended_records;
             stats.journal_syncs = journal.syncs;
+            stats.journal_stalls = self.stalls.load(Ordering::Relaxed);
             let store = durable.store.stats();
             stats.disk_bytes = store.file_bytes + store.map_log_bytes + journal.file_bytes;
             stats.disk_free_bytes = store.free_bytes;

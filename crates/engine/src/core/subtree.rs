@@ -79,6 +79,7 @@ fn number_of(forest: &Forest<'_>, name: &[u8]) -> Result<Option<(u32, Known)>, E
 impl Engine {
     /// Moves every key under `from` to under `to`. How many.
     pub(crate) fn move_prefix(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
+        self.make_way()?;
         let mut state = self.exclusive();
         self.check_writable()?;
         check_tree(&state, tree)?;
@@ -96,6 +97,7 @@ impl Engine {
 
     /// Removes every key under the prefix. How many.
     pub(crate) fn delete_prefix(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
+        self.make_way()?;
         let mut state = self.exclusive();
         self.check_writable()?;
         check_tree(&state, tree)?;
@@ -112,6 +114,7 @@ impl Engine {
 
     /// Removes a tree and its name. False where there is none of that name.
     pub(crate) fn drop_tree(&self, name: &str) -> Result<bool, Error> {
+        self.make_way()?;
         let mut state = self.exclusive();
         self.check_writable()?;
         let Some((tree, known)) = number_of(&state.forest, name.as_bytes())? else {

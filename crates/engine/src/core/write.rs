@@ -1,8 +1,8 @@
 //! Writes: checked, journaled, applied, one at a time.
 
-use std::io::ErrorKind;
+use std::{io::ErrorKind, time::Duration};
 
-use coppice_journal::{Error as JournalError, Op};
+use coppice_journal::{Error as JournalError, Journal, Op, Room};
 
 use super::{CATALOG, Durable, Engine, Ordering, State, TREE_BYTES, read::FullKey, read::check_tree};
 use crate::{
@@ -15,6 +15,10 @@ use crate::{
 /// `put_many` appends to the journal each time this many entries, or bytes of them, have come together.
 const CHUNK_ENTRIES: usize = 1024;
 const CHUNK_BYTES: usize = 4 << 20;
+/// How long a writer waits for somebody else's checkpoint before it makes one itself.
+const STALL: Duration = Duration::from_millis(200);
+/// More threads than will ever write at once.
+const MAX_WRITERS: usize = 1 << 20;
 
 /// What a failure of the journal means; `io` is what one of the operating system does, to this caller.
 pub(crate) fn journal_error(error: &JournalError, io: ErrorCode) -> Error {
@@ -57,33 +61,67 @@ pub(super) fn check_lengths(state: &State<'_>, key: &[u8], value: &[u8]) -> Resu
 }
 
 impl Engine {
-    /// Appends one operation that the caller is about to apply to what it has latched; its sequence number.
+    /// The journal, where writes go to it.
+    fn journal(&self) -> Option<&Journal> {
+        match &self.durable {
+            Some(durable) if self.options.durability != Durability::None => Some(&durable.journal),
+            _ => None,
+        }
+    }
+
+    /// Before a write takes any lock: waits while the journal is past its limit, so that it does not grow without bound.
+    /// The background thread starts a checkpoint at half of that. A writer for whom none comes makes one itself, and is
+    /// told why it could not.
+    pub(super) fn make_way(&self) -> Result<(), Error> {
+        let Some(journal) = self.journal() else { return Ok(()) };
+        let limit = self.options.journal_bytes.saturating_mul(2);
+        if journal.bytes() < limit {
+            return Ok(());
+        }
+        self.stalls.fetch_add(1, Ordering::Relaxed);
+        match journal.wait_for_room(limit, STALL) {
+            // The failure is remembered: the write that follows is refused with it.
+            Ok(Room::Free | Room::Waited) | Err(_) => Ok(()),
+            Ok(Room::Full) => self.checkpoint().map(|_| ()),
+        }
+    }
+
+    fn check_versions(first: u64, count: usize) -> Result<(), Error> {
+        if first.saturating_add(count as u64) > MAX_VERSION + 1 {
+            return Err(Error::new(ErrorCode::Internal, "the database has used up its versions"));
+        }
+        Ok(())
+    }
+
+    fn append_failed(&self, error: &JournalError) -> Error {
+        let failure = journal_error(error, ErrorCode::OutcomeUnknown);
+        // Of any other failure it is known that nothing was written.
+        if matches!(error, JournalError::Io { .. } | JournalError::Poisoned { .. }) {
+            self.poison(&failure);
+        }
+        failure
+    }
+
+    /// Appends one operation that the caller is about to apply to what it has latched; its sequence number. The journal
+    /// gives it, so that several writers do this at once.
     pub(super) fn append_in_order(&self, op: &Op<'_>) -> Result<u64, Error> {
-        let _next = self.order.lock();
-        let sequence = self.sequence.load(Ordering::Acquire) + 1;
-        self.append(sequence, std::slice::from_ref(op))?;
-        self.sequence.store(sequence, Ordering::Release);
+        // Others may be taking numbers too, but not half of all there are.
+        Self::check_versions(self.sequence.load(Ordering::Acquire), MAX_WRITERS)?;
+        let Some(journal) = self.journal() else {
+            return Ok(self.sequence.fetch_add(1, Ordering::AcqRel) + 1);
+        };
+        let appended = journal.append_next(std::slice::from_ref(op));
+        let sequence = appended.map_err(|error| self.append_failed(&error))?;
+        self.sequence.fetch_max(sequence, Ordering::AcqRel);
         Ok(sequence)
     }
 
-    /// Appends operations to the journal, as the commits from `first` on, which must be the next.
+    /// Appends operations to the journal, as the commits from `first` on, which must be the next: the caller has the
+    /// structure alone.
     pub(super) fn append(&self, first: u64, ops: &[Op<'_>]) -> Result<(), Error> {
-        if first.saturating_add(ops.len() as u64) > MAX_VERSION + 1 {
-            return Err(Error::new(ErrorCode::Internal, "the database has used up its versions"));
-        }
-        match &self.durable {
-            Some(durable) if self.options.durability != Durability::None => {
-                durable.journal.append(first, ops).map_err(|error| {
-                    let failure = journal_error(&error, ErrorCode::OutcomeUnknown);
-                    // Of any other failure it is known that nothing was written.
-                    if matches!(error, JournalError::Io { .. } | JournalError::Poisoned { .. }) {
-                        self.poison(&failure);
-                    }
-                    failure
-                })
-            }
-            _ => Ok(()),
-        }
+        Self::check_versions(first, ops.len())?;
+        let Some(journal) = self.journal() else { return Ok(()) };
+        journal.append(first, ops).map_err(|error| self.append_failed(&error))
     }
 
     /// A change that the journal holds and memory could not take: only a reopen can bring the two together.
@@ -179,6 +217,7 @@ impl Engine {
         value: &[u8],
         condition: Condition,
     ) -> Result<Option<u64>, Error> {
+        self.make_way()?;
         if let Some(put) = self.put_in_place(tree, key, value, condition)? {
             if put.is_some() {
                 self.settle()?;
@@ -241,6 +280,7 @@ impl Engine {
 
     /// Journals and applies entries in order; what comes before one that is refused is kept.
     fn put_chunk(&self, tree: TreeId, chunk: &[(&[u8], &[u8])]) -> Result<(), Error> {
+        self.make_way()?;
         let mut state = self.exclusive();
         self.check_writable()?;
         check_tree(&state, tree)?;
@@ -279,6 +319,7 @@ impl Engine {
     }
 
     pub(crate) fn delete(&self, tree: TreeId, key: &[u8], condition: Condition) -> Result<bool, Error> {
+        self.make_way()?;
         if let Some(deleted) = self.delete_in_place(tree, key, condition)? {
             if deleted {
                 self.settle()?;

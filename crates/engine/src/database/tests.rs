@@ -216,3 +216,28 @@ fn counts_what_is_there_while_frames_split() {
         }
     }
 }
+
+#[test]
+fn keeps_the_journal_within_twice_its_size_however_fast_it_is_written_to() {
+    const JOURNAL_BYTES: u64 = 256 << 10;
+    let parent = tempfile::tempdir().unwrap();
+    let options = Options {
+        journal_bytes: JOURNAL_BYTES,
+        ..Options::default()
+    };
+    let database = Database::open(&parent.path().join("db"), &options).unwrap();
+    let tree = database.tree("t").unwrap();
+    let value = [7; 4000];
+    for number in 0..1500_u32 {
+        database
+            .put(tree, &number.to_be_bytes(), &value, Condition::Always)
+            .unwrap();
+        let bytes = database.stats().unwrap().journal_bytes;
+        assert!(
+            bytes <= 2 * JOURNAL_BYTES + 5000,
+            "{bytes} bytes of journal at put {number}"
+        );
+    }
+    assert!(database.stats().unwrap().journal_stalls > 0);
+    assert_eq!(database.count(tree, b"").unwrap(), 1500);
+}
