@@ -409,6 +409,10 @@ export interface DatabaseStats {
     /** Appended since the database was opened. */
     appended: number
     syncs: number
+    /** Records appended for each sync, on average; the number of records where there was no sync. */
+    groupSize: number
+    /** How often a write waited, because the journal was past twice `checkpoint.journalBytes`. */
+    stalls: number
   }
   checkpoint: {
     /** Rounds of the checkpoint thread that succeeded. One round may serve several checkpoints. */
