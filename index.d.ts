@@ -563,6 +563,11 @@ export interface Database extends Disposable, AsyncDisposable {
   checkpoint(): Promise<CheckpointReport>
   /** Counters and sizes, as of now. */
   stats(): DatabaseStats
+  /**
+   * The figures of `stats` in the text format of Prometheus, to be served to its scrapes as it is. Names begin with
+   * `coppice_` and end in the unit, those of counters in `_total`; the label `path` is the database's path.
+   */
+  metrics(): string
   /** The same as methods of one object that return promises. */
   readonly promises: DatabasePromises
   /**

@@ -14,6 +14,7 @@ import {
 import type { Connection } from './connection.js'
 import { invalid } from './errors.js'
 import type { Bytes } from './key.js'
+import { metricsText } from './metrics.js'
 import { native } from './native/binding.js'
 import { type Transaction, type TransactOptions, transact } from './transaction.js'
 import { StoredTree, type Tree } from './tree.js'
@@ -189,6 +190,11 @@ export interface Database extends Disposable, AsyncDisposable {
   checkpoint(): Promise<CheckpointReport>
   /** Counters and sizes, as of now. */
   stats(): DatabaseStats
+  /**
+   * The figures of `stats` in the text format of Prometheus, to be served to its scrapes as it is. Names begin with
+   * `coppice_` and end in the unit, those of counters in `_total`; the label `path` is the database's path.
+   */
+  metrics(): string
   /** The same as methods of one object that return promises. */
   readonly promises: DatabasePromises
   /**
@@ -318,6 +324,10 @@ export class OpenDatabase implements Database {
       },
       disk: { bytes: data.diskBytes, free: data.diskFree },
     }
+  }
+
+  metrics(): string {
+    return metricsText(this.path, this.stats())
   }
 
   close(): void {
