@@ -77,26 +77,6 @@ export interface Codec<V> {
    */
   decode(bytes: Buffer): V
 }
-/**
- * Which keys to visit, in byte order. Bounds combine: every one given must hold, and a range that nothing satisfies is
- * empty, not an error.
- */
-export interface Range {
-  /** Only keys that start with this, the prefix itself included. */
-  prefix?: Key
-  /** Only keys greater than this. */
-  gt?: Key
-  /** Only keys greater than or equal to this. */
-  gte?: Key
-  /** Only keys less than this. */
-  lt?: Key
-  /** Only keys less than or equal to this. */
-  lte?: Key
-  /** From the last key of the range to the first. Default false. */
-  reverse?: boolean
-  /** At most so many entries, the first ones in the order of the visit; a whole number, 0 for none. Default: all. */
-  limit?: number
-}
 /** What a listing shows. */
 export interface ListOptions {
   /** Only keys that start with this, the prefix itself included. Default: all. */
@@ -197,6 +177,104 @@ export interface Reader<V, K = string> {
   /** Whether no key starts with a prefix (by default: whether the tree is empty). */
   isEmpty(prefix?: Key): boolean
 }
+/**
+ * Which keys to visit, in byte order. Bounds combine: every one given must hold, and a range that nothing satisfies is
+ * empty, not an error.
+ */
+export interface Range {
+  /** Only keys that start with this, the prefix itself included. */
+  prefix?: Key
+  /** Only keys greater than this. */
+  gt?: Key
+  /** Only keys greater than or equal to this. */
+  gte?: Key
+  /** Only keys less than this. */
+  lt?: Key
+  /** Only keys less than or equal to this. */
+  lte?: Key
+  /** From the last key of the range to the first. Default false. */
+  reverse?: boolean
+  /** At most so many entries, the first ones in the order of the visit; a whole number, 0 for none. Default: all. */
+  limit?: number
+}
+/** The type of a function as it is when it returns a promise of what it returned; both overloads of one that has two. */
+export type Promised<F> = F extends {
+  (...args: infer A1): infer R1
+  (...args: infer A2): infer R2
+}
+  ? {
+      (...args: A1): Promise<R1>
+      (...args: A2): Promise<R2>
+    }
+  : F extends (...args: infer A) => infer R
+    ? (...args: A) => Promise<R>
+    : never
+/**
+ * The operations of a tree, with promises. Get it from {@link Tree.promises}.
+ *
+ * Everything happens during the call, in the order of the calls, and what it did is visible to all readers when the call
+ * returns. What the promise waits for is:
+ *
+ * - *Reads*: nothing. A record that has to be read from disk first is read during the call, as by the synchronous form.
+ * - *Writes*: the disk. A promise resolves when its write, with all that was written before it, survives a power cut,
+ *   whatever the database's `durability` is; at `'none'` and in a volatile database, where nothing is waited for, it resolves
+ *   soon. All writes that are made in one turn of the event loop wait for one sync of the journal, which happens off the
+ *   event loop, and those made while it is under way for the next one. So it pays to have many in flight, and costs little
+ *   more than a lone write. Promises of writes resolve in the order of the calls. One that changed nothing (its condition
+ *   did not hold) waits too: what it saw is on disk when it resolves.
+ *
+ * What the synchronous form throws is what the promise rejects with. Beyond that, a sync that fails rejects the promises of
+ * all writes that waited for it with ERR_COPPICE_OUTCOME_UNKNOWN: they are visible, but may not be on disk, and the database
+ * takes no more writes (ERR_COPPICE_READ_ONLY). Closing the database settles the promises in flight as if it went on.
+ */
+export interface TreePromises<V, In = V, K = string> {
+  /** See {@link Reader.get}. */
+  get(key: Key): Promise<V | undefined>
+  /** See {@link Reader.getMany}. */
+  getMany(keys: readonly Key[]): Promise<(V | undefined)[]>
+  /** See {@link Reader.has}. */
+  has(key: Key): Promise<boolean>
+  /** See {@link Reader.record}. */
+  record(key: Key): Promise<
+    | {
+        value: V
+        version: number
+      }
+    | undefined
+  >
+  /** See {@link Reader.longestPrefix}. */
+  longestPrefix(key: Key): Promise<Entry<V, K> | undefined>
+  /** See {@link Reader.list}. */
+  list(options?: ListOptions): Promise<Listing<V, K>>
+  /** See {@link Reader.count}. */
+  count(prefix?: Key): Promise<number>
+  /** See {@link Reader.isEmpty}. */
+  isEmpty(prefix?: Key): Promise<boolean>
+  /**
+   * As {@link Reader.keys}, leaving the event loop to others between one page, of at most 1,024 entries, and the next. A
+   * range that cannot be is refused by the call, not by the first step.
+   */
+  keys(range?: Range): AsyncIterableIterator<K>
+  /** As {@link Reader.values}; see {@link TreePromises.keys}. */
+  values(range?: Range): AsyncIterableIterator<V>
+  /** As {@link Reader.entries}; see {@link TreePromises.keys}. */
+  entries(range?: Range): AsyncIterableIterator<[K, V]>
+  /** As {@link Reader.records}; see {@link TreePromises.keys}. */
+  records(range?: Range): AsyncIterableIterator<Entry<V, K>>
+  /** See {@link Tree.put}. */
+  put(key: Key, value: In): Promise<number>
+  put(key: Key, value: In, condition: Condition): Promise<number | undefined>
+  /** See {@link Tree.putMany}. The iterable is read to its end during the call. */
+  putMany(entries: Iterable<readonly [Key, In]>): Promise<void>
+  /** See {@link Tree.delete}. */
+  delete(key: Key, condition?: Condition): Promise<boolean>
+  /** See {@link Tree.rename}. */
+  rename(from: Key, to: Key, options?: RenameOptions): Promise<boolean>
+  /** See {@link Tree.movePrefix}. */
+  movePrefix(from: Key, to: Key): Promise<number>
+  /** See {@link Tree.deletePrefix}. */
+  deletePrefix(prefix: Key): Promise<number>
+}
 /** When a write takes effect. An empty condition always holds; both at once is ERR_COPPICE_INVALID_ARGUMENT. */
 export interface Condition {
   /** Only where the record has exactly this version, as `put`, `record` and `records` gave it. */
@@ -257,6 +335,8 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
    * on disk it is free for other data from the next checkpoint after that. An empty prefix clears the tree.
    */
   deletePrefix(prefix: Key): number
+  /** The same operations with promises: those of writes resolve once the write is on disk. */
+  readonly promises: TreePromises<V, In, K>
 }
 /** How a record is renamed. */
 export interface RenameOptions {

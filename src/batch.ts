@@ -157,8 +157,7 @@ export class OpenBatch implements Batch {
 
   async commitDurable(): Promise<BatchResult> {
     const result = this.#commit(false)
-    if (result.committed) this.#connection.resultOf(await native.persist(this.#connection.handle))
-    return result
+    return result.committed ? this.#connection.durable.settled(result) : result
   }
 
   #commit(settle: boolean): BatchResult {
@@ -197,7 +196,7 @@ export function requireParts(connection: Connection, tree: unknown, what: string
 /** Does operations. With `settle`, waits for the disk where the database's durability says so. */
 export function commit(connection: Connection, operations: Operations, settle: boolean): BatchResult {
   const { bytes, length, count } = operations
-  const code = native.commit(connection.handle, bytes, length, count, settle ? 1 : 0)
+  const code = (settle ? native : native.unsettled).commit(connection.handle, bytes, length, count)
   if (code >= 0) return { committed: true, version: code }
   if (code <= REFUSED) return { committed: false, failed: REFUSED - code }
   throw connection.failure(code)

@@ -1,5 +1,6 @@
 /** An open database as its trees and iterators see it. */
 
+import { DurableWrites } from './durable.js'
 import { CoppiceError, errorOf } from './errors.js'
 import { DOUBTFUL, type FailureData, native } from './native/binding.js'
 
@@ -7,12 +8,22 @@ export class Connection {
   open = true
   /** Whether the function of a transaction is running. */
   transacting = false
+  /** Promises of writes. */
+  readonly durable: DurableWrites
 
   constructor(
     readonly path: string,
     /** Its handle in the addon, which answers ERR_COPPICE_CLOSED by itself once it is closed. */
     readonly handle: number,
-  ) {}
+  ) {
+    this.durable = new DurableWrites(async () => this.resultOf(await native.persist(handle)))
+  }
+
+  /** Closes it to new calls; the addon is to be asked to close it next, which waits for the promises of writes. */
+  end(): void {
+    this.open = false
+    this.durable.startNow()
+  }
 
   /** Throws where the database was closed. For what would not ask the addon anyway. */
   requireOpen(): void {

@@ -332,7 +332,7 @@ export class OpenDatabase implements Database {
 
   close(): void {
     if (!this.#connection.open) return
-    this.#connection.open = false
+    this.#connection.end()
     this.#connection.resultOf(native.close(this.#connection.handle))
   }
 
@@ -343,7 +343,7 @@ export class OpenDatabase implements Database {
 
   async #closeOnce(): Promise<void> {
     if (!this.#connection.open) return
-    this.#connection.open = false
+    this.#connection.end()
     this.#connection.resultOf(await native.closeAsync(this.#connection.handle))
   }
 

@@ -3,11 +3,14 @@
  * for with the last key of this one, so there is nothing to release when a loop ends, throws or is forgotten.
  */
 
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { checkBoolean, checkInteger, checkOptions } from './check.js'
+import type { Encoding } from './codec.js'
 import type { Connection } from './connection.js'
 import { type Key, keptKey } from './key.js'
 import { type Argument, native, pageFlag } from './native/binding.js'
 import { PAGE_ENTRIES, type Page, type PageParts, requestPage } from './page.js'
+import type { Entry } from './reader.js'
 
 /**
  * Which keys to visit, in byte order. Bounds combine: every one given must hold, and a range that nothing satisfies is
@@ -122,6 +125,41 @@ export function* iterate<K extends Argument, T>(
       page.release()
     }
   }
+}
+
+/** As `iterate`, leaving the event loop to others between one page and the next. */
+export async function* iterateInTurns<K extends Argument, T>(
+  cursor: Cursor<K>,
+  read: (page: Page<K>) => T,
+): AsyncGenerator<T, void, undefined> {
+  for (let page = cursor.next(); page !== undefined; page = cursor.next()) {
+    try {
+      while (page.next()) {
+        cursor.connection.requireOpen()
+        yield read(page)
+      }
+    } finally {
+      page.release()
+    }
+    await nextTurn()
+  }
+}
+
+/** What is read of each entry, for keys, values, entries and records. */
+export function readKey<K>(page: Page<K>): K {
+  return page.key as K
+}
+
+export function readValue<V>(encoding: Encoding<V, never>): (page: Page<unknown>) => V {
+  return (page) => page.value(encoding)
+}
+
+export function readEntry<K, V>(encoding: Encoding<V, never>): (page: Page<K>) => [K, V] {
+  return (page) => [page.key as K, page.value(encoding)]
+}
+
+export function readRecord<K, V>(encoding: Encoding<V, never>): (page: Page<K>) => Entry<V, K> {
+  return (page) => ({ key: page.key as K, value: page.value(encoding), version: page.version })
 }
 
 function bound(what: string, key: Key | undefined, exclusive: boolean): Bound | undefined {

@@ -5,7 +5,7 @@ import { checkBoolean, checkInteger, checkOptions, describe } from './check.js'
 import { bytesEncoding, type Encoding } from './codec.js'
 import type { Connection } from './connection.js'
 import { invalid } from './errors.js'
-import { Cursor, iterate, type Range } from './iterate.js'
+import { Cursor, iterate, type Range, readEntry, readKey, readRecord, readValue } from './iterate.js'
 import { type Key, keyBytes, valueBytes } from './key.js'
 import { type Listing, type ListOptions, list } from './list.js'
 import { getMany } from './many.js'
@@ -17,7 +17,9 @@ import {
   DOUBTFUL,
   native,
   TOO_SMALL,
+  type Writes,
 } from './native/binding.js'
+import { StoredTreePromises, type TreePromises } from './promises.js'
 import type { Entry, Reader } from './reader.js'
 import { roomFor, type Slab, slab } from './slab.js'
 
@@ -82,6 +84,8 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
    * on disk it is free for other data from the next checkpoint after that. An empty prefix clears the tree.
    */
   deletePrefix(prefix: Key): number
+  /** The same operations with promises: those of writes resolve once the write is on disk. */
+  readonly promises: TreePromises<V, In, K>
 }
 
 /** How a record is renamed. */
@@ -127,14 +131,24 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   readonly #encoding: Encoding<V, In>
   readonly #keysAsBytes: boolean
   readonly #parts: TreeParts
+  readonly #writes: Writes
+  #promises: TreePromises<V, In, K> | undefined
 
-  constructor(connection: Connection, tree: number, name: string, encoding: Encoding<V, In>, keysAsBytes: boolean) {
+  constructor(
+    connection: Connection,
+    tree: number,
+    name: string,
+    encoding: Encoding<V, In>,
+    keysAsBytes: boolean,
+    writes: Writes = native,
+  ) {
     this.name = name
     this.#connection = connection
     this.#database = connection.handle
     this.#tree = tree
     this.#encoding = encoding
     this.#keysAsBytes = keysAsBytes
+    this.#writes = writes
     this.#parts = { connection, id: tree, name, encoding: encoding as Encoding<unknown, unknown> }
   }
 
@@ -231,26 +245,19 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   }
 
   keys(range?: Range): IterableIterator<K> {
-    return iterate(this.#cursor(false, range), (page) => page.key as K)
+    return iterate(this.#cursor(false, range), readKey)
   }
 
   values(range?: Range): IterableIterator<V> {
-    const encoding = this.#encoding
-    return iterate(this.#cursor(true, range), (page) => page.value(encoding))
+    return iterate(this.#cursor(true, range), readValue(this.#encoding))
   }
 
   entries(range?: Range): IterableIterator<[K, V]> {
-    const encoding = this.#encoding
-    return iterate(this.#cursor(true, range), (page): [K, V] => [page.key as K, page.value(encoding)])
+    return iterate(this.#cursor(true, range), readEntry(this.#encoding))
   }
 
   records(range?: Range): IterableIterator<Entry<V, K>> {
-    const encoding = this.#encoding
-    return iterate(this.#cursor(true, range), (page) => ({
-      key: page.key as K,
-      value: page.value(encoding),
-      version: page.version,
-    }))
+    return iterate(this.#cursor(true, range), readRecord(this.#encoding))
   }
 
   #cursor(values: boolean, range: Range | undefined): Cursor<K> {
@@ -276,12 +283,12 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   put(key: Key, value: In, condition?: Condition): number | undefined {
     const bytes = this.#encoding.write(value)
     if (condition !== undefined) return this.#putWhere(key, bytes, checkCondition(condition))
-    const version = native.put(this.#database, this.#tree, key, bytes, conditionKind.always, 0)
+    const version = this.#writes.put(this.#database, this.#tree, key, bytes, conditionKind.always, 0)
     return version >= 0 ? version : this.#putAgain(key, bytes, { kind: conditionKind.always, version: 0 }, version)
   }
 
   #putWhere(key: Key, value: Argument, condition: CheckedCondition): number | undefined {
-    const version = native.put(this.#database, this.#tree, key, value, condition.kind, condition.version)
+    const version = this.#writes.put(this.#database, this.#tree, key, value, condition.kind, condition.version)
     return version >= 0 ? version : this.#putAgain(key, value, condition, version)
   }
 
@@ -289,7 +296,7 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
     let code = firstCode
     if (code === DOUBTFUL) {
       const plain = [keyBytes('key', key), valueBytes('value', value)] as const
-      code = native.put(this.#database, this.#tree, ...plain, condition.kind, condition.version)
+      code = this.#writes.put(this.#database, this.#tree, ...plain, condition.kind, condition.version)
     }
     if (code >= 0) return code
     if (code === ABSENT) return undefined
@@ -321,48 +328,58 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   #putBulk(bulk: Bulk, end: number): void {
     const { keys, values } = bulk.take()
     if (keys.length === 0) return
-    let code = native.putMany(this.#database, this.#tree, keys, values, keys.length)
+    let code = this.#writes.putMany(this.#database, this.#tree, keys, values, keys.length)
     if (code === DOUBTFUL) {
       const start = end - keys.length
       const plainKeys = keys.map((key, index) => keyBytes(`entries[${start + index}][0]`, key))
       const plainValues = values.map((value, index) => valueBytes(`entries[${start + index}][1]`, value))
-      code = native.putMany(this.#database, this.#tree, plainKeys, plainValues, keys.length)
+      code = this.#writes.putMany(this.#database, this.#tree, plainKeys, plainValues, keys.length)
     }
     if (code < 0) throw this.#connection.failure(code)
   }
 
   delete(key: Key, condition?: Condition): boolean {
     const { kind, version } = checkCondition(condition)
-    const removed = native.delete(this.#database, this.#tree, key, kind, version)
+    const removed = this.#writes.delete(this.#database, this.#tree, key, kind, version)
     if (removed >= 0) return removed === 1
     const again = (database: number, tree: number, bytes: Argument) =>
-      native.delete(database, tree, bytes, kind, version)
+      this.#writes.delete(database, tree, bytes, kind, version)
     return this.#withKey('key', key, removed, again) === 1
   }
 
   rename(from: Key, to: Key, options?: RenameOptions): boolean {
     const overwrite = checkRename(options) ? 1 : 0
-    let code = native.rename(this.#database, this.#tree, from, to, overwrite)
+    let code = this.#writes.rename(this.#database, this.#tree, from, to, overwrite)
     if (code === DOUBTFUL) {
       const plain = [keyBytes('from', from), keyBytes('to', to)] as const
-      code = native.rename(this.#database, this.#tree, ...plain, overwrite)
+      code = this.#writes.rename(this.#database, this.#tree, ...plain, overwrite)
     }
     if (code < 0) throw this.#connection.failure(code)
     return code === 1
   }
 
   movePrefix(from: Key, to: Key): number {
-    let code = native.movePrefix(this.#database, this.#tree, from, to)
+    let code = this.#writes.movePrefix(this.#database, this.#tree, from, to)
     if (code === DOUBTFUL) {
-      code = native.movePrefix(this.#database, this.#tree, keyBytes('from', from), keyBytes('to', to))
+      code = this.#writes.movePrefix(this.#database, this.#tree, keyBytes('from', from), keyBytes('to', to))
     }
     if (code < 0) throw this.#connection.failure(code)
     return code
   }
 
   deletePrefix(prefix: Key): number {
-    const removed = native.deletePrefix(this.#database, this.#tree, prefix)
-    return removed >= 0 ? removed : this.#withKey('prefix', prefix, removed, native.deletePrefix)
+    const removed = this.#writes.deletePrefix(this.#database, this.#tree, prefix)
+    return removed >= 0 ? removed : this.#withKey('prefix', prefix, removed, this.#writes.deletePrefix)
+  }
+
+  get promises(): TreePromises<V, In, K> {
+    this.#promises ??= new StoredTreePromises(
+      new StoredTree(this.#connection, this.#tree, this.name, this.#encoding, this.#keysAsBytes, native.unsettled),
+      this.#connection,
+      this.#encoding,
+      (values, range) => this.#cursor(values, range),
+    )
+    return this.#promises
   }
 }
 

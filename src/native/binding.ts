@@ -67,7 +67,19 @@ export interface StatsData {
 /** What a key or a value may be when it is handed over; the addon looks, and says DOUBTFUL of anything else. */
 export type Argument = string | Uint8Array
 
-interface Binding {
+/** The hot functions that write. */
+export interface Writes {
+  put(database: number, tree: number, key: Argument, value: Argument, condition: ConditionKind, version: number): number
+  delete(database: number, tree: number, key: Argument, condition: ConditionKind, version: number): number
+  rename(database: number, tree: number, from: Argument, to: Argument, overwrite: number): number
+  movePrefix(database: number, tree: number, from: Argument, to: Argument): number
+  deletePrefix(database: number, tree: number, prefix: Argument): number
+  putMany(database: number, tree: number, keys: Argument[], values: Argument[], count: number): number
+  /** A batch, encoded as src/operations.ts does: its version, or REFUSED and which operation did not hold. */
+  commit(database: number, bytes: Uint8Array, length: number, count: number): number
+}
+
+interface Binding extends Writes {
   // Control plane.
   open(folder: string, options: OpenData): number | FailureData
   openInMemory(): number | FailureData
@@ -83,6 +95,9 @@ interface Binding {
   closeAsync(database: number): Promise<boolean | FailureData>
   takeFailure(): FailureData | null
 
+  /** The writes, without waiting for the disk in any mode: `persist` does. */
+  readonly unsettled: Writes
+
   // Hot functions.
   get(database: number, tree: number, key: Argument, slab: ArrayBuffer, offset: number): number
   record(database: number, tree: number, key: Argument, slab: ArrayBuffer, offset: number): number
@@ -95,11 +110,6 @@ interface Binding {
     offset: number,
   ): number
   has(database: number, tree: number, key: Argument): number
-  put(database: number, tree: number, key: Argument, value: Argument, condition: ConditionKind, version: number): number
-  delete(database: number, tree: number, key: Argument, condition: ConditionKind, version: number): number
-  rename(database: number, tree: number, from: Argument, to: Argument, overwrite: number): number
-  movePrefix(database: number, tree: number, from: Argument, to: Argument): number
-  deletePrefix(database: number, tree: number, prefix: Argument): number
   count(database: number, tree: number, prefix: Argument): number
   isEmpty(database: number, tree: number, prefix: Argument): number
   /** How many of `count` keys from `start` on were answered; a length or -1 of each is in `lengths`. */
@@ -113,9 +123,6 @@ interface Binding {
     slab: ArrayBuffer,
     offset: number,
   ): number
-  putMany(database: number, tree: number, keys: Argument[], values: Argument[], count: number): number
-  /** A batch, encoded as src/operations.ts does: its version, or REFUSED and which operation did not hold. */
-  commit(database: number, bytes: Uint8Array, length: number, count: number, settle: number): number
   /** A page: its keys end to end; a code where it failed. */
   scan(
     database: number,

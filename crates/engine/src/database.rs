@@ -186,15 +186,6 @@ impl Database {
         self.engine()?.commit(operations)
     }
 
-    /// As [`Database::commit`], but without waiting for the disk at [`Durability::Disk`](crate::Durability::Disk):
-    /// [`Database::persist`] does.
-    ///
-    /// # Errors
-    /// As [`Database::commit`].
-    pub fn commit_unsettled(&self, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
-        self.engine()?.commit_unsettled(operations)
-    }
-
     /// Returns when what was written before the call is on disk; at [`Durability::None`](crate::Durability::None), at once.
     ///
     /// # Errors

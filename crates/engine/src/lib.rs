@@ -22,6 +22,7 @@ mod table;
 #[cfg(test)]
 mod testing;
 mod thread;
+mod unsettled;
 
 pub use database::Database;
 pub use error::{Error, ErrorCode};
@@ -33,3 +34,4 @@ pub use request::{After, Condition, ListItem, ListRequest, Range, Record, SplitK
 #[cfg(feature = "simulation")]
 pub use simulation::World;
 pub use stats::{CheckpointReport, Stats};
+pub use unsettled::unsettled;

@@ -24,13 +24,13 @@ use crate::{
     raw::{Call, Operation, Reply, Stop},
 };
 
-/// `commit(database, bytes, length, count, settle)`: does the batch that the first `length` of `bytes` hold, `count`
-/// operations; its version, or which one's condition did not hold. Without `settle`, the disk is not waited for in any mode.
+/// `commit(database, bytes, length, count)`: does the batch that the first `length` of `bytes` hold, `count` operations; its
+/// version, or which one's condition did not hold.
 pub(crate) struct Commit;
 
 impl Operation for Commit {
     const NAME: &'static CStr = c"commit";
-    const ARGUMENTS: usize = 5;
+    const ARGUMENTS: usize = 4;
 
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let bytes = call.bytes(1)?;
@@ -40,12 +40,7 @@ impl Operation for Commit {
             .and_then(|bytes| decode(bytes, call.integer(3).ok()? as usize))
             .ok_or_else(|| Failure::internal("the operations of a batch are not of the form they must be"))?;
         let database = call.instance.borrow(call.integer(0)?)?;
-        let outcome = if call.integer(4)? == 0 {
-            database.commit_unsettled(&operations)?
-        } else {
-            database.commit(&operations)?
-        };
-        Ok(match outcome {
+        Ok(match database.commit(&operations)? {
             Outcome::Committed { version } => Reply::Number(version),
             Outcome::Failed { index } => Reply::Refused(index),
         })

@@ -25,11 +25,18 @@ mod page;
 mod point;
 mod raw;
 mod subtree;
+mod unsettled;
 
-use napi::{Env, bindgen_prelude::Object};
+use std::rc::Rc;
+
+use napi::{
+    Env,
+    bindgen_prelude::{JsObjectValue, Object},
+};
 use napi_derive::napi;
 
 use instance::Instance;
+use unsettled::Unsettled;
 
 /// Gives each JavaScript environment (the main thread, each worker) its own instance and the hot functions bound to it.
 #[napi(module_exports)]
@@ -51,5 +58,18 @@ pub fn initialize(exports: Object<'_>, env: Env) -> napi::Result<()> {
     raw::export::<subtree::DeletePrefix>(&env, &exports, &instance)?;
     raw::export::<page::Scan>(&env, &exports, &instance)?;
     raw::export::<page::List>(&env, &exports, &instance)?;
-    Ok(())
+    export_unsettled(&env, exports, &instance)
+}
+
+/// The writes once more, as `unsettled`: these do not wait for the disk, which `persist` does for many of them at once.
+fn export_unsettled(env: &Env, mut exports: Object<'_>, instance: &Rc<Instance>) -> napi::Result<()> {
+    let writes = Object::new(env)?;
+    raw::export::<Unsettled<point::Put>>(env, &writes, instance)?;
+    raw::export::<Unsettled<point::Delete>>(env, &writes, instance)?;
+    raw::export::<Unsettled<point::Rename>>(env, &writes, instance)?;
+    raw::export::<Unsettled<bulk::PutMany>>(env, &writes, instance)?;
+    raw::export::<Unsettled<batch::Commit>>(env, &writes, instance)?;
+    raw::export::<Unsettled<subtree::MovePrefix>>(env, &writes, instance)?;
+    raw::export::<Unsettled<subtree::DeletePrefix>>(env, &writes, instance)?;
+    exports.set_named_property("unsettled", writes)
 }

@@ -29,15 +29,6 @@ use crate::{
 impl Engine {
     /// Does a batch, and in `'disk'` mode waits until it is on disk.
     pub(crate) fn commit(&self, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
-        let outcome = self.commit_unsettled(operations)?;
-        if let Outcome::Committed { .. } = outcome {
-            self.settle()?;
-        }
-        Ok(outcome)
-    }
-
-    /// Does a batch without waiting for the disk in any mode.
-    pub(crate) fn commit_unsettled(&self, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
         let bytes = operations
             .iter()
             .fold(0_usize, |sum, operation| sum.saturating_add(operation.encoded_bytes()));
@@ -51,7 +42,12 @@ impl Engine {
         for (index, operation) in operations.iter().enumerate() {
             check(&state, operation).map_err(|error| name_operation(index, operation, &error))?;
         }
-        self.apply_or_take_back(&mut state, operations)
+        let outcome = self.apply_or_take_back(&mut state, operations)?;
+        drop(state);
+        if let Outcome::Committed { .. } = outcome {
+            self.settle()?;
+        }
+        Ok(outcome)
     }
 
     /// Moves one record to another key. False where there is none, or one is in the way.

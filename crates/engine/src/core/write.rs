@@ -10,6 +10,7 @@ use crate::{
     forest::{FIRST_GRAVE, Known},
     options::{Durability, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION},
     request::{Condition, TreeId},
+    unsettled::is_unsettled,
 };
 
 /// `put_many` appends to the journal each time this many entries, or bytes of them, have come together.
@@ -129,11 +130,11 @@ impl Engine {
         result.inspect_err(|error| self.poison(error))
     }
 
-    /// In `'disk'` mode, waits until all that was appended is on disk.
+    /// In `'disk'` mode, waits until all that was appended is on disk, unless the caller said that it will.
     pub(super) fn settle(&self) -> Result<(), Error> {
         match self.options.durability {
-            Durability::Disk => self.persist(),
-            Durability::Process | Durability::None => Ok(()),
+            Durability::Disk if !is_unsettled() => self.persist(),
+            Durability::Disk | Durability::Process | Durability::None => Ok(()),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::{
     },
     table::BlobKind,
     testing::FailingDisk,
+    unsettled::unsettled,
 };
 
 /// A value too long for a frame.
@@ -476,7 +477,7 @@ fn a_batch_is_on_disk_when_its_mode_says_so() {
         let before = syncs(&engine);
         committed(&engine, &[put(tree, b"a", b"")]);
         assert_eq!(syncs(&engine) - before, settled);
-        engine.commit_unsettled(&[put(tree, b"b", b"")]).unwrap();
+        unsettled(|| committed(&engine, &[put(tree, b"b", b"")]));
         failed(&engine, &[assert(tree, b"a", Condition::IfAbsent)]);
         assert_eq!(syncs(&engine) - before, settled, "{durability:?}");
         engine.persist().unwrap();
