@@ -324,7 +324,11 @@ impl Forest<'_> {
             let (mut keys, crossings) = trie.count_here(trie.root());
             for crossing in crossings {
                 keys += match crossing.kind {
-                    Kind::Flat => self.table.flat(crossing.child).unwrap().records() as u64,
+                    Kind::Flat => {
+                        let records = self.table.flat(crossing.child).unwrap().records() as u64;
+                        assert_eq!(self.table.flat_records(crossing.child).unwrap(), records);
+                        records
+                    }
                     Kind::Trie => sums[&crossing.child],
                 };
             }

@@ -121,7 +121,7 @@ impl Entry {
 
 struct Slot {
     entry: Mutex<Option<Entry>>,
-    /// Keys below a trie frame, or [`STALE`], or the mark of a count that is being made.
+    /// Keys below a trie frame, or in a flat one; or [`STALE`], or the mark of a count that is being made.
     subtree_keys: AtomicU64,
     /// No key below a trie frame, relative to its base, is longer; or [`STALE_LENGTH`].
     subtree_longest: AtomicU32,
@@ -301,9 +301,16 @@ impl Table {
         .ok_or_else(|| self.corrupt(blob, "is referred to but is no flat frame"))
     }
 
-    /// Records of a flat frame, without reading it.
+    /// Records of a flat frame, without reading it, and without a look at its header where none came or went since the last
+    /// time: a count asks hundreds of frames, whose headers would be a cache miss each.
     pub(crate) fn flat_records(&self, blob: u32) -> Result<u64, Error> {
-        self.ask_flat(blob, |(word, _)| u64::from(word & RECORDS_MASK))
+        if let Some(records) = self.subtree_keys(blob) {
+            return Ok(records);
+        }
+        let mark = self.begin_count(blob);
+        let records = self.ask_flat(blob, |(word, _)| u64::from(word & RECORDS_MASK))?;
+        self.end_count(blob, mark, records);
+        Ok(records)
     }
 
     /// No key of a flat frame, relative to its base, is longer: without reading it.
@@ -321,13 +328,13 @@ impl Table {
         self.ask(blob, Entry::live_bytes).unwrap_or_default() as usize
     }
 
-    /// Keys below a trie frame, if they were counted since the last change below it.
+    /// Keys below a trie frame, or in a flat one, if they were counted since the last change there.
     pub(crate) fn subtree_keys(&self, blob: u32) -> Option<u64> {
         let keys = self.slots.get(blob as usize)?.subtree_keys.load(Relaxed);
         (keys & COUNTING == 0).then_some(keys)
     }
 
-    /// Keys below a trie frame are about to be counted: to be given to [`Table::end_count`].
+    /// The keys below or in a frame are about to be counted: to be given to [`Table::end_count`].
     pub(crate) fn begin_count(&self, blob: u32) -> u64 {
         let mark = COUNTING | self.counts.fetch_add(1, Relaxed) & !COUNTING;
         if let Some(slot) = self.slots.get(blob as usize) {

@@ -131,6 +131,7 @@ impl Place<'_, '_> {
     }
 
     fn mark_counts_stale(&self) {
+        self.latched.mark_count_stale();
         for blob in self.tries.iter().take(self.depth) {
             self.forest.table.mark_count_stale(*blob);
         }

@@ -359,6 +359,11 @@ impl Latched<'_> {
         Ok(())
     }
 
+    /// After a record came or went.
+    pub(crate) fn mark_count_stale(&self) {
+        self.pinned.mark_count_stale(self.blob);
+    }
+
     /// The frame, to be changed.
     pub(crate) fn flat_mut(&mut self) -> Result<FlatMut<'_>, Error> {
         let entry = self.latch.as_mut().ok_or_else(|| vanished(self.blob))?;
