@@ -40,6 +40,7 @@ test('metrics has the figures of stats', async (t) => {
     fill_ratio: stats.fill,
     memory_resident_bytes: stats.memory.resident,
     journal_appended_bytes_total: stats.journal.appended,
+    journal_stalls_total: stats.journal.stalls,
     checkpoint_rounds_total: stats.checkpoint.rounds,
     checkpoint_written_bytes_total: stats.checkpoint.bytesWritten,
     checkpoint_io_uring: Number(stats.checkpoint.ioUring),
@@ -48,7 +49,7 @@ test('metrics has the figures of stats', async (t) => {
   }
   for (const [name, figure] of Object.entries(figures)) t.is(metrics.get(`coppice_${name}`)?.value, figure, name)
   t.true((metrics.get('coppice_journal_syncs_total')?.value ?? 0) >= 1)
-  t.is(metrics.size, 19)
+  t.is(metrics.size, 21)
   for (const { value } of metrics.values()) t.true(Number.isFinite(value))
 })
 

@@ -20,6 +20,8 @@ const METRICS: readonly Metric[] = [
   ['journal_bytes', 'gauge', 'Bytes that a recovery would have to read.', (stats) => stats.journal.bytes],
   ['journal_appended_bytes_total', 'counter', 'Bytes appended to the journal.', (stats) => stats.journal.appended],
   ['journal_syncs_total', 'counter', 'Syncs of the journal.', (stats) => stats.journal.syncs],
+  ['journal_group_size', 'gauge', 'Records appended for each sync, on average.', (stats) => stats.journal.groupSize],
+  ['journal_stalls_total', 'counter', 'Writes that waited for a checkpoint.', (stats) => stats.journal.stalls],
   ['checkpoint_rounds_total', 'counter', 'Rounds of checkpoints that succeeded.', (stats) => stats.checkpoint.rounds],
   ['checkpoint_failures_total', 'counter', 'Rounds that failed.', (stats) => stats.checkpoint.failures],
   [
