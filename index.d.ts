@@ -34,6 +34,8 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_NO_SPACE'
   /** A write is visible, but whether it is durable is not known. */
   | 'ERR_COPPICE_OUTCOME_UNKNOWN'
+  /** The AbortSignal that was given said so; `cause` is its reason. */
+  | 'ERR_COPPICE_ABORTED'
   /** What was asked for is not available on this platform or file system; or there is no addon for the platform. */
   | 'ERR_COPPICE_UNSUPPORTED'
   /** A defect of this package. Please report it. */
@@ -221,7 +223,8 @@ export type Promised<F> = F extends {
  *   soon. All writes that are made in one turn of the event loop wait for one sync of the journal, which happens off the
  *   event loop, and those made while it is under way for the next one. So it pays to have many in flight, and costs little
  *   more than a lone write. Promises of writes resolve in the order of the calls. One that changed nothing (its condition
- *   did not hold) waits too: what it saw is on disk when it resolves.
+ *   did not hold) waits too: what it saw is on disk when it resolves. A call that finds the journal past twice
+ *   `checkpoint.journalBytes` waits for a checkpoint itself, as the synchronous form does.
  *
  * What the synchronous form throws is what the promise rejects with. Beyond that, a sync that fails rejects the promises of
  * all writes that waited for it with ERR_COPPICE_OUTCOME_UNKNOWN: they are visible, but may not be on disk, and the database
@@ -741,3 +744,20 @@ export interface OpenOptions {
  * tree.list({ prefix: 'photos/', delimiter: '/' }).prefixes // ['photos/2024/']
  */
 export declare function open(path: string, options?: OpenOptions): Database
+/** How to open a database off the event loop. */
+export interface OpenAsyncOptions extends OpenOptions {
+  /**
+   * Gives the opening up: the promise rejects at once with ERR_COPPICE_ABORTED, whose `cause` is the signal's reason. What
+   * is being opened by then is closed again in the background. A signal that comes later does nothing.
+   */
+  signal?: AbortSignal
+}
+/**
+ * As {@link open}, with the recovery off the event loop. Rejects with what `open` throws, and with ERR_COPPICE_ABORTED.
+ *
+ * Openings in one process take turns: an `open` meanwhile, of whatever path, waits for the end of this one.
+ *
+ * @example
+ * await using db = await openAsync('catalog.db', { signal: AbortSignal.timeout(10_000) })
+ */
+export declare function openAsync(path: string, options?: OpenAsyncOptions): Promise<Database>

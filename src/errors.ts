@@ -34,6 +34,8 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_NO_SPACE'
   /** A write is visible, but whether it is durable is not known. */
   | 'ERR_COPPICE_OUTCOME_UNKNOWN'
+  /** The AbortSignal that was given said so; `cause` is its reason. */
+  | 'ERR_COPPICE_ABORTED'
   /** What was asked for is not available on this platform or file system; or there is no addon for the platform. */
   | 'ERR_COPPICE_UNSUPPORTED'
   /** A defect of this package. Please report it. */

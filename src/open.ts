@@ -3,7 +3,7 @@
 import { checkBoolean, checkBytes, checkInteger, checkOneOf, checkOptions, checkText, describe } from './check.js'
 import { Connection, resultOf } from './connection.js'
 import { type Database, OpenDatabase } from './database.js'
-import { invalid } from './errors.js'
+import { CoppiceError, invalid } from './errors.js'
 import { native, type OpenData } from './native/binding.js'
 
 /** How to open a database. An option that is not listed here is ERR_COPPICE_INVALID_ARGUMENT. */
@@ -59,6 +59,7 @@ export interface OpenOptions {
 }
 
 const OPEN_OPTIONS = ['create', 'durability', 'syncInterval', 'checkpoint'] as const
+const OPEN_ASYNC_OPTIONS = [...OPEN_OPTIONS, 'signal'] as const
 const CHECKPOINT_OPTIONS = ['journalBytes', 'queueDepth', 'coalesce', 'ioUring'] as const
 const COALESCE_OPTIONS = ['epochs', 'windowMicros'] as const
 const DURABILITIES = ['process', 'disk', 'none'] as const
@@ -106,16 +107,70 @@ const IN_MEMORY = ':memory:'
  * tree.list({ prefix: 'photos/', delimiter: '/' }).prefixes // ['photos/2024/']
  */
 export function open(path: string, options?: OpenOptions): Database {
-  checkText('path', path)
-  if (path === '') throw invalid('path must not be empty')
-  if (path.includes('\0')) throw invalid('path must not contain a NUL character')
-  const data = checkOpenOptions(options)
+  checkPath(path)
+  const data = checkOpenOptions(checkOptions('open options', options, OPEN_OPTIONS))
   const handle = resultOf(path === IN_MEMORY ? native.openInMemory() : native.open(path, data), path)
   return new OpenDatabase(new Connection(path, handle))
 }
 
-function checkOpenOptions(options: OpenOptions | undefined): OpenData {
-  const { create, durability, syncInterval, checkpoint } = checkOptions('open options', options, OPEN_OPTIONS)
+/** How to open a database off the event loop. */
+export interface OpenAsyncOptions extends OpenOptions {
+  /**
+   * Gives the opening up: the promise rejects at once with ERR_COPPICE_ABORTED, whose `cause` is the signal's reason. What
+   * is being opened by then is closed again in the background. A signal that comes later does nothing.
+   */
+  signal?: AbortSignal
+}
+
+/**
+ * As {@link open}, with the recovery off the event loop. Rejects with what `open` throws, and with ERR_COPPICE_ABORTED.
+ *
+ * Openings in one process take turns: an `open` meanwhile, of whatever path, waits for the end of this one.
+ *
+ * @example
+ * await using db = await openAsync('catalog.db', { signal: AbortSignal.timeout(10_000) })
+ */
+export async function openAsync(path: string, options?: OpenAsyncOptions): Promise<Database> {
+  checkPath(path)
+  const { signal, ...own } = checkOptions('open options', options, OPEN_ASYNC_OPTIONS)
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw invalid(`signal must be an AbortSignal, not ${describe(signal)}`)
+  }
+  const data = checkOpenOptions(own)
+  if (signal?.aborted) throw aborted(path, signal)
+  if (path === IN_MEMORY) return open(path)
+  const opening = openOffLoop(path, data)
+  return signal === undefined ? opening : unlessAborted(path, opening, signal)
+}
+
+async function openOffLoop(path: string, data: OpenData): Promise<Database> {
+  return new OpenDatabase(new Connection(path, resultOf(await native.openAsync(path, data), path)))
+}
+
+function unlessAborted(path: string, opening: Promise<Database>, signal: AbortSignal): Promise<Database> {
+  return new Promise((resolve, reject) => {
+    const giveUp = () => {
+      reject(aborted(path, signal))
+      // Nobody is left to be told of a failure to open, or to close.
+      opening.then((database) => database.promises.close()).catch(() => undefined)
+    }
+    signal.addEventListener('abort', giveUp, { once: true })
+    opening.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp))
+  })
+}
+
+function aborted(path: string, signal: AbortSignal): CoppiceError {
+  return new CoppiceError('ERR_COPPICE_ABORTED', `Opening the database '${path}' was aborted`, { cause: signal.reason })
+}
+
+function checkPath(path: string): void {
+  checkText('path', path)
+  if (path === '') throw invalid('path must not be empty')
+  if (path.includes('\0')) throw invalid('path must not contain a NUL character')
+}
+
+function checkOpenOptions(options: OpenOptions): OpenData {
+  const { create, durability, syncInterval, checkpoint } = options
   const { journalBytes, queueDepth, coalesce, ioUring } = checkOptions('checkpoint', checkpoint, CHECKPOINT_OPTIONS)
   const { epochs, windowMicros } = checkOptions('checkpoint.coalesce', coalesce, COALESCE_OPTIONS)
   return {

@@ -82,6 +82,7 @@ export interface Writes {
 interface Binding extends Writes {
   // Control plane.
   open(folder: string, options: OpenData): number | FailureData
+  openAsync(folder: string, options: OpenData): Promise<number | FailureData>
   openInMemory(): number | FailureData
   tree(database: number, name: string): number | FailureData
   dropTree(database: number, name: string): boolean | FailureData
