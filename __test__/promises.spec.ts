@@ -2,8 +2,10 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { CoppiceError, open, type Promised, type Tree, type TreePromises } from 'coppice'
+import { run } from './support/command.js'
 import { rejectsCode, temporaryFolder, throwsCode, volatile } from './support/database.js'
 
 const acknowledger = fileURLToPath(new URL('./fixtures/acknowledger.mjs', import.meta.url))
@@ -149,6 +151,21 @@ for (const durability of ['process', 'disk'] as const) {
   })
 }
 
+test("a synchronous write waits for the disk at 'disk', also in a codec that a promise form runs", async (t) => {
+  using db = open(await temporaryFolder(t), { ...unhurried, durability: 'disk' })
+  const log = db.tree('log', { encoding: 'utf8' })
+  const syncs: number[] = []
+  const encode = (text: string) => {
+    const before = db.stats().journal.syncs
+    log.put(text, '')
+    syncs.push(db.stats().journal.syncs - before)
+    return text
+  }
+  const codec = { name: 'logged', encode, decode: String }
+  await db.tree('t', { encoding: codec }).promises.put('k', 'v')
+  t.deepEqual(syncs, [1])
+})
+
 test("at 'none' nothing is waited for", async (t) => {
   using db = open(await temporaryFolder(t), { durability: 'none' })
   const before = db.stats().journal.syncs
@@ -174,6 +191,27 @@ for (const close of ['close', 'promises.close'] as const) {
     t.deepEqual([...again.tree().keys()], ['a', 'b', 'c'])
   })
 }
+
+test('a worker that is terminated with promises in flight harms nobody', async (t) => {
+  const folder = await temporaryFolder(t)
+  using db = open(folder)
+  const worker = new Worker(acknowledger, { argv: [folder], execArgv: [] })
+  await once(worker, 'message')
+  await worker.terminate()
+  t.true(db.tree().count() >= 64)
+  t.true((await db.tree().promises.put('after', 'v')) > 64)
+})
+
+test('promises that nobody awaits keep the process until they settle', async (t) => {
+  const folder = await temporaryFolder(t)
+  const program = `
+    import { open } from 'coppice'
+    const { promises } = open(process.argv[1], { durability: 'disk' }).tree()
+    for (let n = 0; n < 10; n++) promises.put('k' + n, 'v').then(() => process.stdout.write(String(n)))
+  `
+  const outcome = await run(process.execPath, ['--input-type=module', '--eval', program, folder])
+  t.deepEqual(outcome, { code: 0, stdout: '0123456789', stderr: '' })
+})
 
 test('what was acknowledged is there after the process is killed', async (t) => {
   const folder = await temporaryFolder(t)
