@@ -17,6 +17,7 @@ mod report;
 mod subtree;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod write;
 
 pub(crate) use checkpoint::store_error;

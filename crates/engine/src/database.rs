@@ -24,6 +24,7 @@ use crate::{
     registry::{self, Place},
     request::{Condition, ListItem, ListRequest, Range, Record, SplitKey, TreeId},
     stats::{CheckpointReport, Stats},
+    verify::{OnProgress, VerifyReport},
 };
 
 /// A handle on an open database. Handles on the same folder share one engine; each is closed once. All methods may be
@@ -281,6 +282,15 @@ impl Database {
     /// `NoSpace`: nothing was lost, and a later one may succeed. `Io`: the database is read-only from then on.
     pub fn checkpoint(&self) -> Result<CheckpointReport, Error> {
         self.engine()?.checkpoint()
+    }
+
+    /// Reads everything that is on disk and checks it, and how the frames of the state as of now hang together. Changes
+    /// nothing; others read and write meanwhile. File space that checkpoints free is not used again before the end.
+    ///
+    /// # Errors
+    /// `Closed`; `Aborted` where `on_progress` breaks. What is wrong with the database is in the report.
+    pub fn verify(&self, on_progress: OnProgress<'_>) -> Result<VerifyReport, Error> {
+        self.engine()?.verify(on_progress)
     }
 
     /// Counters and sizes.

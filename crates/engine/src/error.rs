@@ -38,6 +38,8 @@ pub enum ErrorCode {
     OutcomeUnknown,
     /// What was asked for is not available on this platform or file system.
     Unsupported,
+    /// The caller gave up.
+    Aborted,
     /// A defect of the engine.
     Internal,
 }

@@ -23,6 +23,7 @@ mod table;
 mod testing;
 mod thread;
 mod unsettled;
+mod verify;
 
 pub use database::Database;
 pub use error::{Error, ErrorCode};
@@ -35,3 +36,4 @@ pub use request::{After, Condition, ListItem, ListRequest, Range, Record, SplitK
 pub use simulation::World;
 pub use stats::{CheckpointReport, Stats};
 pub use unsettled::unsettled;
+pub use verify::{OnProgress, Problem, VerifyReport};

@@ -17,7 +17,7 @@ use std::sync::{
     atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-use coppice_frame::{FlatRef, Kind, TrieRef};
+use coppice_frame::{FlatRef, Frame, Kind, TrieRef};
 use parking_lot::{Mutex, MutexGuard};
 
 use self::{buckets::Buckets, word::Word};
@@ -90,27 +90,32 @@ struct Entry {
     changed: bool,
 }
 
+/// What the slot map keeps of a blob for the engine: of a trie frame its own records and its live bytes; of a flat frame
+/// these and what is packed beside them; of a value, which has no frame to look at, its length.
+pub(crate) fn words_of(kind: BlobKind, frame: Frame<'_>, bytes: u32) -> (u32, u32) {
+    match kind {
+        BlobKind::Trie => {
+            let trie = TrieRef::new(frame);
+            (trie.records() as u32, trie.live_bytes() as u32)
+        }
+        BlobKind::Flat => {
+            let flat = FlatRef::new(frame);
+            let extents = if flat.may_have_extents() { EXTENTS_BIT } else { 0 };
+            (
+                flat.records() as u32 | (flat.longest_key() as u32) << LONGEST_SHIFT,
+                flat.live_bytes() as u32 | extents,
+            )
+        }
+        BlobKind::Value => (0, bytes),
+    }
+}
+
 impl Entry {
-    /// What the slot map keeps of a blob for the engine: of a trie frame its own records and its live bytes; of a flat
-    /// frame these and what is packed beside them.
+    /// What the slot map keeps of the blob for the engine.
     fn words(&self) -> (u32, u32) {
-        let Some(buffer) = &self.memory else {
-            return self.stored_words;
-        };
-        match self.kind {
-            BlobKind::Trie => {
-                let trie = TrieRef::new(buffer.frame());
-                (trie.records() as u32, trie.live_bytes() as u32)
-            }
-            BlobKind::Flat => {
-                let flat = FlatRef::new(buffer.frame());
-                let extents = if flat.may_have_extents() { EXTENTS_BIT } else { 0 };
-                (
-                    flat.records() as u32 | (flat.longest_key() as u32) << LONGEST_SHIFT,
-                    flat.live_bytes() as u32 | extents,
-                )
-            }
-            BlobKind::Value => (0, self.bytes),
+        match &self.memory {
+            Some(buffer) => words_of(self.kind, buffer.frame(), self.bytes),
+            None => self.stored_words,
         }
     }
 
@@ -179,6 +184,13 @@ pub(crate) struct Table {
     /// Blobs that are not in memory.
     absent: AtomicUsize,
     misses: AtomicU64,
+}
+
+/// What a blob is, and a hold on its bytes if it is a frame in memory: whoever writes to it next copies it first.
+pub(crate) struct Held {
+    pub(crate) kind: BlobKind,
+    pub(crate) bytes: u32,
+    pub(crate) frame: Option<Buffer>,
 }
 
 /// What [`Table::census`] finds.
@@ -430,6 +442,17 @@ impl Table {
             }
         }
         self.numbers.lock().freed.extend(&cut.freed);
+    }
+
+    /// Every blob as it is now, by number; nothing changes in what a cut is to make durable. The caller keeps all writers
+    /// out.
+    pub(crate) fn hold(&self) -> Vec<Option<Held>> {
+        let held = |entry: &Entry| Held {
+            kind: entry.kind,
+            bytes: entry.bytes,
+            frame: entry.memory.clone().filter(|_| entry.kind != BlobKind::Value),
+        };
+        (0..self.len() as u32).map(|blob| self.ask(blob, held)).collect()
     }
 
     /// Every blob: its number, kind, length in bytes, live bytes and whether it is in memory.

@@ -34,7 +34,7 @@ pub use flat::{
 };
 pub use record::{Stored, Value};
 pub use trie::{
-    Crossing, Graft, LongestPrefix, NodePosition, Part, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit, Under,
+    Crossing, Graft, LongestPrefix, Met, NodePosition, Part, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit, Under,
     copy_subtree, copy_trie, push_down, sink_trie, split_trie,
 };
 pub use validate::{Invalid, validate};

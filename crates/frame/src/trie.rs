@@ -21,6 +21,7 @@ mod plan;
 mod remove;
 mod reshape;
 mod summary;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -36,6 +37,7 @@ pub use graft::{Graft, Under, copy_subtree};
 pub use longest::LongestPrefix;
 pub use plan::Part;
 pub use reshape::{TrieSplit, copy_trie, push_down, sink_trie, split_trie};
+pub use survey::Met;
 pub use write::{Placed, TrieMut};
 
 pub(crate) const HEADER_UNITS: usize = 2;

@@ -122,6 +122,16 @@ impl SlotLog {
         log_name(self.header.generation)
     }
 
+    /// The folder it is in.
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        self.disk.as_ref()
+    }
+
+    /// Reads the log again and checks that it says what it did when it was opened and appended to.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        recovery::check(self)
+    }
+
     /// Bytes of the file.
     pub(crate) fn bytes(&self) -> u64 {
         self.tail

@@ -7,6 +7,7 @@
 //! there is one at a time; the slot map's lock; the mutex of the space. The latter two are never held over I/O.
 
 mod commit;
+mod image;
 mod lifecycle;
 mod relocate;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 pub use commit::{BlobWrite, CommitReport, Epoch};
+pub use image::Image;
 pub use lifecycle::is_leftover;
 pub use relocate::Relocation;
 
@@ -29,6 +31,7 @@ use crate::{
     digest::blob_digest,
     error::StoreError,
     extent::PAGE_BYTES,
+    header::Header,
     slot_log::{Point, SlotLog},
     slot_map::{MapEntry, SlotMap},
     space::Space,
@@ -85,6 +88,14 @@ impl Store {
     /// The size of the database's frames, bytes: a constant of the database. The store itself takes blobs of any size.
     pub fn frame_bytes(&self) -> u32 {
         self.frame_bytes
+    }
+
+    fn header(&self) -> Header {
+        Header {
+            database_id: self.database_id,
+            frame_bytes: self.frame_bytes,
+            generation: 0,
+        }
     }
 
     /// The commit sequence number that the blobs are the durable state of. 0 in a new store.

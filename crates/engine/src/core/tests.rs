@@ -46,6 +46,9 @@ pub(super) fn contents(engine: &Engine, tree: TreeId) -> Tree {
 pub(super) fn assert_same(engine: &Engine, model: &BTreeMap<String, Tree>) {
     assert_eq!(engine.trees().unwrap(), model.keys().cloned().collect::<Vec<_>>());
     engine.shared().forest.assert_valid();
+    let report = engine.verify(&mut |_, _| ControlFlow::Continue(())).unwrap();
+    assert_eq!(report.problems, []);
+    assert_eq!(report.trees, model.len() as u64);
     let mut keys = 0;
     for (name, tree) in model {
         let id = engine.tree(name).unwrap();
@@ -55,6 +58,7 @@ pub(super) fn assert_same(engine: &Engine, model: &BTreeMap<String, Tree>) {
         keys += tree.len() as u64;
     }
     assert_eq!(engine.stats().unwrap().keys, keys);
+    assert_eq!(report.keys, keys);
 }
 
 #[derive(Clone, Debug)]

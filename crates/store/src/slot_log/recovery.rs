@@ -84,6 +84,24 @@ pub(super) fn open(
     Ok((slot_log, recovered))
 }
 
+/// See [`SlotLog::check`].
+pub(super) fn check(log: &SlotLog) -> Result<(), StoreError> {
+    let name = log.name();
+    let mut reader = Reader {
+        file: log.file.as_ref(),
+        name: &name,
+        len: log.tail,
+        header: log.header,
+        piece: vec![0; PIECE_BYTES],
+    };
+    let chain = reader.check_file_header()?;
+    let replay = reader.replay(chain)?;
+    if replay.tail != log.tail || replay.chain != log.chain {
+        return Err(reader.corrupt(replay.tail, "a record that was durable is not there"));
+    }
+    Ok(())
+}
+
 fn is_leftover(name: &str, newest: u64) -> bool {
     let log = name.strip_suffix(TEMPORARY_SUFFIX);
     log.and_then(generation_of).is_some() || generation_of(name).is_some_and(|generation| generation < newest)

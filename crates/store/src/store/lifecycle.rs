@@ -205,7 +205,19 @@ fn write_first_page(blobs: &FileStore, header: Header) -> std::io::Result<()> {
     blobs.write_batch(&[(page, &header.encode(FileKind::Blobs))])
 }
 
-fn check_first_page(blobs: &dyn BlobStore, expected: Header) -> Result<(), StoreError> {
+/// Reads the superblock once more.
+pub(super) fn check_superblock(disk: &dyn Disk, expected: Header) -> Result<(), StoreError> {
+    if superblock::read(disk)? != expected {
+        return Err(StoreError::corrupt(
+            SUPERBLOCK_NAME,
+            0,
+            "it belongs to another database",
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn check_first_page(blobs: &dyn BlobStore, expected: Header) -> Result<(), StoreError> {
     let corrupt = |what: &str| StoreError::corrupt(BLOBS_NAME, 0, what);
     let mut bytes = [0; HEADER_BYTES];
     let pages = blobs

@@ -1,0 +1,461 @@
+//! The check of everything: what lies on disk, and how the frames of the state as of now hang together.
+//!
+//! What is looked at is fixed in one moment, with the structure held alone: an image of the store, which keeps every blob
+//! of the last commit where it is, and a hold on every frame in memory. Then no lock is held, and whoever writes to a frame
+//! that was not looked at yet copies it first. Nothing is changed; blobs are read past the table, one at a time.
+//!
+//! Every blob of the store is read from disk and checked against its digest and, if it is a frame, by
+//! [`coppice_frame::validate`] and against the slot map's figures. The frames as of now are then walked from the topmost
+//! down: what the table holds, or else what was read.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coppice_frame::{FlatRef, Kind, Met, Stored, TrieRef, Value, validate};
+use coppice_store::{BlobId, Image, StoreError};
+
+use super::{CATALOG, Engine, TREE_BYTES};
+use crate::{
+    buffer::Buffer,
+    error::{Error, ErrorCode},
+    forest::{FIRST_GRAVE, Forest, ROOT},
+    table::{BlobKind, Held, Table, words_of},
+    verify::{OnProgress, Problem, VerifyReport},
+};
+
+/// What a problem's place is called that is in no file.
+const MEMORY: &str = "memory";
+
+/// Where a frame was found.
+#[derive(Clone, Copy)]
+enum Place {
+    Disk,
+    Memory,
+}
+
+/// The first bytes of a path from the forest's root: which tree it leads into.
+type Start = Vec<u8>;
+
+/// A frame that something leads to.
+struct Below {
+    blob: BlobId,
+    kind: Kind,
+    /// Length of the path to its base, and how that begins.
+    base: usize,
+    start: Start,
+    /// What keys there may begin with.
+    bytes: Vec<u8>,
+    /// The frame that leads to it.
+    from: BlobId,
+}
+
+struct Check<'e, 'p> {
+    table: &'e Table,
+    image: Option<Image<'e>>,
+    now: Vec<Option<Held>>,
+    /// Blobs that something leads to.
+    reached: Vec<bool>,
+    /// Blobs that were read from disk.
+    read: Vec<bool>,
+    pending: Vec<Below>,
+    next_tree: u32,
+    /// Trees that the catalog names, and those that have keys, each with a frame where one is.
+    named: BTreeSet<u32>,
+    with_keys: BTreeMap<u32, BlobId>,
+    /// Whether part of the forest cannot be seen.
+    hidden: bool,
+    report: VerifyReport,
+    done: u64,
+    total: u64,
+    on_progress: OnProgress<'p>,
+}
+
+impl Engine {
+    /// Checks everything and changes nothing.
+    pub(crate) fn verify(&self, on_progress: OnProgress<'_>) -> Result<VerifyReport, Error> {
+        self.check_open()?;
+        let mut problems = Vec::new();
+        if let Some(durable) = &self.durable {
+            problems.extend(durable.store.check_files().iter().map(problem_of));
+        }
+        let (image, now, version, next_tree) = {
+            let state = self.exclusive();
+            let image = self.durable.as_ref().map(|durable| durable.store.image());
+            (image, self.table.hold(), state.sequence, state.next_tree)
+        };
+        let ids = image
+            .iter()
+            .flat_map(Image::blobs)
+            .map(|(blob, _)| blob as usize + 1)
+            .max();
+        let len = ids.unwrap_or(0).max(now.len());
+        let mut check = Check {
+            table: &self.table,
+            reached: vec![false; len],
+            read: vec![false; len],
+            pending: Vec::new(),
+            next_tree,
+            named: BTreeSet::new(),
+            with_keys: BTreeMap::new(),
+            hidden: false,
+            report: VerifyReport {
+                version,
+                problems,
+                ..VerifyReport::default()
+            },
+            done: 0,
+            total: 0,
+            on_progress,
+            image,
+            now,
+        };
+        check.total = (0..len as u32).filter(|blob| check.exists(*blob)).count() as u64;
+        check.forest()?;
+        check.rest()?;
+        check.trees();
+        Ok(check.report)
+    }
+}
+
+fn in_memory(blob: BlobId, at: usize, what: &str) -> Problem {
+    Problem {
+        file: MEMORY.to_owned(),
+        offset: at as u64,
+        what: format!("blob {blob}: {what}"),
+    }
+}
+
+fn problem_of(error: &StoreError) -> Problem {
+    let what = error.to_string();
+    match error {
+        StoreError::Corrupt { file, offset, .. } => Problem {
+            file: file.clone(),
+            offset: *offset,
+            what,
+        },
+        StoreError::Incompatible { file, .. } => Problem {
+            file: file.clone(),
+            offset: 0,
+            what,
+        },
+        _ => Problem {
+            file: String::new(),
+            offset: 0,
+            what,
+        },
+    }
+}
+
+impl Check<'_, '_> {
+    fn exists(&self, blob: BlobId) -> bool {
+        self.held(blob).is_some() || self.image.as_ref().is_some_and(|image| image.info(blob).is_some())
+    }
+
+    fn held(&self, blob: BlobId) -> Option<&Held> {
+        self.now.get(blob as usize)?.as_ref()
+    }
+
+    /// Notes what is wrong with a blob, at a byte of it.
+    fn problem(&mut self, blob: BlobId, at: usize, what: &str) {
+        let place = self.image.as_ref().and_then(|image| image.place(blob));
+        self.report.problems.push(match place {
+            Some((file, start)) => Problem {
+                file: file.to_owned(),
+                offset: start + at as u64,
+                what: format!("blob {blob}: {what}"),
+            },
+            None => in_memory(blob, at, what),
+        });
+    }
+
+    fn count_done(&mut self) -> Result<(), Error> {
+        self.done += 1;
+        if (self.on_progress)(self.done, self.total).is_break() {
+            return Err(Error::new(ErrorCode::Aborted, "the verification was aborted"));
+        }
+        Ok(())
+    }
+
+    /// Reads a blob from disk and checks it by itself. Its bytes if they are sound; None where they are not, or where it is
+    /// not on disk.
+    fn read_from_disk(&mut self, blob: BlobId) -> Option<Buffer> {
+        if let Some(read) = self.read.get_mut(blob as usize) {
+            *read = true;
+        }
+        let (found, info) = {
+            let image = self.image.as_ref()?;
+            let info = image.info(blob)?;
+            let len = info.bytes as usize;
+            let mut buffer = if len == self.table.frame_bytes() {
+                self.table.frame_buffer()
+            } else {
+                Buffer::zeroed(len)
+            };
+            let room = buffer.bytes_mut().get_mut(..len).unwrap_or_default();
+            let found = image.read(blob, room).map(|()| buffer);
+            (found, info)
+        };
+        let buffer = match found {
+            Ok(buffer) => buffer,
+            Err(error @ StoreError::Corrupt { .. }) => {
+                self.report.problems.push(problem_of(&error));
+                return None;
+            }
+            Err(error) => {
+                self.problem(blob, 0, &error.to_string());
+                return None;
+            }
+        };
+        let Some(kind) = BlobKind::from_byte(info.kind) else {
+            self.problem(blob, 0, "it is of a kind that is not known");
+            return None;
+        };
+        if kind != BlobKind::Value {
+            if info.bytes as usize != self.table.frame_bytes() {
+                self.problem(blob, 0, "it is a frame of the wrong length");
+                return None;
+            }
+            if !self.check_frame(blob, kind, Place::Disk, &buffer) {
+                return None;
+            }
+        }
+        if (info.records, info.live) != words_of(kind, buffer.frame(), info.bytes) {
+            self.problem(blob, 0, "the slot map's figures are not the frame's");
+        }
+        Some(buffer)
+    }
+
+    /// Whether what was found `inside` memory or the disk is a frame of this kind.
+    fn check_frame(&mut self, blob: BlobId, kind: BlobKind, inside: Place, buffer: &Buffer) -> bool {
+        let (at, what) = match validate(buffer.frame()) {
+            Ok(found) if BlobKind::from(found) == kind => return true,
+            Ok(_) => (0, "it holds a frame of another kind"),
+            Err(invalid) => (invalid.offset, invalid.what),
+        };
+        match inside {
+            Place::Disk => self.problem(blob, at, what),
+            Place::Memory => self.report.problems.push(in_memory(blob, at, what)),
+        }
+        false
+    }
+
+    /// Walks all frames from the topmost down.
+    fn forest(&mut self) -> Result<(), Error> {
+        self.pending.push(Below {
+            blob: ROOT,
+            kind: Kind::Trie,
+            base: 0,
+            start: Vec::new(),
+            bytes: (0..=u8::MAX).collect(),
+            from: ROOT,
+        });
+        while let Some(below) = self.pending.pop() {
+            if self.may_enter(&below) {
+                match self.frame_now(&below)? {
+                    Some(buffer) => self.frame(&below, &buffer),
+                    None => self.hidden = true,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a frame is what leads to it says, and was not reached before.
+    fn may_enter(&mut self, below: &Below) -> bool {
+        let kind = self.held(below.blob).map(|held| held.kind);
+        let Some(kind) = kind else {
+            let what = format!("it leads to blob {}, which does not exist", below.blob);
+            self.problem(below.from, 0, &what);
+            self.hidden = true;
+            return false;
+        };
+        if kind != BlobKind::from(below.kind) {
+            let what = format!("it leads to blob {}, which is of another kind", below.blob);
+            self.problem(below.from, 0, &what);
+            self.hidden = true;
+            return false;
+        }
+        self.reach(below.blob, below.from)
+    }
+
+    /// Marks a blob; false where it was reached before.
+    fn reach(&mut self, blob: BlobId, from: BlobId) -> bool {
+        let Some(reached) = self.reached.get_mut(blob as usize) else {
+            return false;
+        };
+        if std::mem::replace(reached, true) {
+            let what = format!("it leads to blob {blob}, which something else leads to as well");
+            self.problem(from, 0, &what);
+            return false;
+        }
+        true
+    }
+
+    /// A frame as it is now, its image on disk checked on the way.
+    fn frame_now(&mut self, below: &Below) -> Result<Option<Buffer>, Error> {
+        let on_disk = self.read_from_disk(below.blob);
+        let held = self.now.get_mut(below.blob as usize).and_then(Option::as_mut);
+        let (kind, in_memory) = match held {
+            Some(held) => {
+                self.report.blobs += 1;
+                self.report.bytes += u64::from(held.bytes);
+                (held.kind, held.frame.take())
+            }
+            None => return Ok(None),
+        };
+        let on_no_disk = self.image.as_ref().is_none_or(|image| image.info(below.blob).is_none());
+        if in_memory.is_none() && on_no_disk {
+            self.problem(below.blob, 0, "it is neither on disk nor in memory");
+        }
+        let found = match in_memory {
+            Some(buffer) => self
+                .check_frame(below.blob, kind, Place::Memory, &buffer)
+                .then_some(buffer),
+            None => on_disk,
+        };
+        self.count_done()?;
+        Ok(found)
+    }
+
+    fn frame(&mut self, below: &Below, buffer: &Buffer) {
+        match below.kind {
+            Kind::Flat => {
+                for item in FlatRef::new(buffer.frame()).items() {
+                    self.record(below, item.key, &item.stored);
+                }
+            }
+            Kind::Trie => {
+                let trie = TrieRef::new(buffer.frame());
+                trie.survey(&mut |met| match met {
+                    Met::Record { key, stored } => self.record(below, key, &stored),
+                    Met::Below { crossing, path, bytes } => {
+                        self.check_first_byte(below, path, bytes);
+                        self.pending.push(Below {
+                            blob: crossing.child,
+                            kind: crossing.kind,
+                            base: below.base + path.len(),
+                            start: start_of(below, path),
+                            bytes: bytes.to_vec(),
+                            from: below.blob,
+                        });
+                    }
+                });
+            }
+        }
+    }
+
+    /// Whether what lies in a frame is what the entries that lead to it stand for.
+    fn check_first_byte(&mut self, below: &Below, path: &[u8], bytes: &[u8]) {
+        let first = path.get(..1).unwrap_or(bytes);
+        let stray = first.iter().any(|byte| below.bytes.binary_search(byte).is_err());
+        // The topmost frame is led to by nothing, and may have an empty key; no other can.
+        if stray || (first.is_empty() && below.blob != ROOT) {
+            self.problem(below.blob, 0, "it has keys that no entry above leads to");
+        }
+    }
+
+    fn record(&mut self, below: &Below, key: &[u8], stored: &Stored<'_>) {
+        let blob = below.blob;
+        self.check_first_byte(below, key, &[]);
+        if below.base + key.len() > Forest::new(self.table).max_full_key_bytes() {
+            self.problem(blob, 0, "a key over the limit");
+        }
+        if stored.version == 0 || stored.version > self.report.version {
+            let what = format!("a record of version {}, which was not committed", stored.version);
+            self.problem(blob, 0, &what);
+        }
+        if let Value::Extent { blob: value, len } = stored.value {
+            match self.held(value).map(|held| (held.kind, held.bytes)) {
+                Some((BlobKind::Value, bytes)) if bytes == len => {
+                    self.reach(value, blob);
+                }
+                Some((BlobKind::Value, _)) => {
+                    let what = format!("the value in blob {value} has another length than its record says");
+                    self.problem(blob, 0, &what);
+                    self.reach(value, blob);
+                }
+                _ => {
+                    let what = format!("a record's value should be blob {value}, which is no value");
+                    self.problem(blob, 0, &what);
+                }
+            }
+        }
+        match start_of(below, key).first_chunk::<TREE_BYTES>() {
+            Some(start) => self.record_of(u32::from_be_bytes(*start), blob, stored),
+            None => self.problem(blob, 0, "a key that is of no tree"),
+        }
+    }
+
+    /// Counts a record of a tree. The catalog's are the names of the others.
+    fn record_of(&mut self, tree: u32, blob: BlobId, stored: &Stored<'_>) {
+        if tree >= FIRST_GRAVE {
+            return;
+        }
+        if tree != CATALOG {
+            self.report.keys += 1;
+            self.with_keys.entry(tree).or_insert(blob);
+            return;
+        }
+        self.report.trees += 1;
+        let number = match stored.value {
+            Value::Inline(bytes) => bytes.try_into().ok().map(u32::from_le_bytes),
+            Value::Extent { .. } => None,
+        };
+        match number {
+            Some(tree) if tree != CATALOG && tree < self.next_tree => {
+                if !self.named.insert(tree) {
+                    let what = format!("the catalog has tree {tree} under two names");
+                    self.problem(blob, 0, &what);
+                }
+            }
+            _ => self.problem(blob, 0, "the catalog has a tree without a number"),
+        }
+    }
+
+    /// Reads what was not read on the way, and finds what nothing leads to.
+    fn rest(&mut self) -> Result<(), Error> {
+        for blob in 0..self.reached.len() as u32 {
+            let was_read = self.read.get(blob as usize).copied().unwrap_or(false);
+            if was_read || !self.exists(blob) {
+                continue;
+            }
+            let in_use = self.held(blob).map(|held| held.bytes);
+            let on_disk = self.image.as_ref().and_then(|image| image.info(blob));
+            if let Some(bytes) = in_use.or(on_disk.map(|info| info.bytes)) {
+                self.report.blobs += 1;
+                self.report.bytes += u64::from(bytes);
+            }
+            self.read_from_disk(blob);
+            let reached = self.reached.get(blob as usize).copied().unwrap_or(false);
+            // Behind a frame that cannot be read anything may lie.
+            if in_use.is_some() && !reached && !self.hidden {
+                self.problem(blob, 0, "nothing leads to it");
+            }
+            self.count_done()?;
+        }
+        Ok(())
+    }
+
+    /// Compares the trees that have keys with those that have names.
+    fn trees(&mut self) {
+        if self.hidden {
+            return;
+        }
+        for (tree, blob) in std::mem::take(&mut self.with_keys) {
+            if !self.named.contains(&tree) {
+                let what = format!("keys of tree {tree}, which has no name");
+                self.problem(blob, 0, &what);
+            }
+        }
+    }
+}
+
+/// How the path begins that leads to a frame's base and goes on with `path`.
+fn start_of(below: &Below, path: &[u8]) -> Start {
+    let more = TREE_BYTES - below.start.len().min(TREE_BYTES);
+    let mut start = below.start.clone();
+    start.extend(path.iter().take(more));
+    start
+}
