@@ -26,6 +26,8 @@ pub struct CheckpointReport {
 /// Counters and sizes of one database.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
+    /// The last commit's sequence number.
+    pub last_commit: u64,
     /// Keys in all trees.
     pub keys: u64,
     /// Named trees.

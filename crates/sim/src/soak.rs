@@ -261,15 +261,21 @@ fn open_and_find(
     let database = Database::open(folder, &options(durability)).map_err(failed)?;
     database.check().map_err(failed)?;
     let census = Census::of(&database).map_err(failed)?;
-    let found = marks.iter().rposition(|mark| mark.digest == census.digest);
-    let Some((found, mark)) = found.and_then(|found| Some((found, marks.get(found)?))) else {
-        return violation!("none of {} states, {} records found", marks.len(), census.records);
+    // Several states may hold the same: a record that came and went.
+    let last = database.stats().map_err(failed)?.last_commit;
+    let is_it = |mark: &Mark| mark.digest == census.digest && mark.sequence == last;
+    let Some(found) = marks.iter().position(is_it) else {
+        return violation!(
+            "none of {} states at commit {last}, {} records found",
+            marks.len(),
+            census.records
+        );
     };
     if found < oldest {
         return violation!("state {found} of {}, and {oldest} was acknowledged", marks.len());
     }
     let mut model = Model::read(&database).map_err(failed)?;
-    model.sequence = mark.sequence;
+    model.sequence = last;
     if close {
         database.close().map_err(failed)?;
     }

@@ -32,7 +32,10 @@ fn depths(forest: &Forest) -> Result<(u32, u64, u64), Error> {
 impl Engine {
     pub(crate) fn stats(&self) -> Result<Stats, Error> {
         self.check_open()?;
-        let mut stats = Stats::default();
+        let mut stats = Stats {
+            last_commit: self.last_commit(),
+            ..Stats::default()
+        };
         {
             let state = self.shared();
             let (all, names) = (state.forest.count(&[])?, state.forest.count(&CATALOG.to_be_bytes())?);
