@@ -413,6 +413,13 @@ export interface Batch {
    */
   commitDurable(): Promise<BatchResult>
 }
+/** How far a job has come. */
+export interface Progress {
+  done: number
+  /** May grow while the job runs. */
+  total: number
+  unit: 'blobs' | 'bytes' | 'keys' | 'records'
+}
 /**
  * The trees of a database as the function given to {@link Database.transact} works with them: as they are at each call,
  * with the transaction's own writes on top. Arguments and errors are those of {@link Tree}. Once the function has
@@ -515,6 +522,29 @@ export interface DatabaseStats {
     /** Of these, free to be used again. */
     free: number
   }
+}
+/** What {@link Database.verify} found. */
+export interface VerifyReport {
+  /** Whether nothing is wrong: `problems` is empty. */
+  ok: boolean
+  /** The last commit that was looked at: all before the call, and none made since. */
+  version: number
+  trees: number
+  /** Records in all trees; where a frame cannot be read, without those behind it. */
+  keys: number
+  /** Frames and large values that were looked at, those included that are on disk and not in use any more. */
+  blobs: number
+  /** Their bytes. */
+  bytes: number
+  /**
+   * Everything that is wrong. `file` is a file in the database's folder, or `'memory'` for a frame that is not on disk as
+   * it is now; empty where it is not one file's. `offset` is in bytes.
+   */
+  problems: {
+    file: string
+    offset: number
+    what: string
+  }[]
 }
 /** The forms of {@link Database} that return a promise. */
 export interface DatabasePromises {
@@ -644,6 +674,16 @@ export interface Database extends Disposable, AsyncDisposable {
    * one may succeed), else as `flush` does. Runs off the event loop.
    */
   checkpoint(): Promise<CheckpointReport>
+  /**
+   * Reads everything that is on disk and checks it, and that all frames as of now hang together: every checksum; each
+   * frame's own order and counts; that each frame and large value is led to exactly once, by what it says it is; that
+   * keys and versions are within their bounds; that every tree with keys has a name. Reports everything that is wrong,
+   * with its place. The journal's records are not read again: the open did that.
+   *
+   * Changes nothing. Runs off the event loop, and others read and write meanwhile; what they write is no part of it. File
+   * space that checkpoints free until it is done is not used again before.
+   */
+  verify(options?: { signal?: AbortSignal; onProgress?: (progress: Progress) => void }): Promise<VerifyReport>
   /** Counters and sizes, as of now. */
   stats(): DatabaseStats
   /**

@@ -238,6 +238,39 @@ if (process.platform === 'linux') {
   })
 }
 
+test('verify of a sound database says so', async (t) => {
+  const { folder, database } = t.context
+  await succeed(t, 'index', folder, database)
+  t.regex(await succeed(t, 'verify', database), /^sound: [1-9]\d* keys, 1 trees?, \d+ blobs/)
+  const report = await succeedJson<{ ok: boolean; problems: unknown[] }>(t, 'verify', database)
+  t.deepEqual({ ok: report.ok, problems: report.problems }, { ok: true, problems: [] })
+})
+
+test('verify of a database with a damaged value names the place and exits with 1', async (t) => {
+  const { database } = t.context
+  const db = open(database)
+  db.tree().put('large', Buffer.alloc(50_000, 7))
+  db.close()
+  // A value of its own, so that the open, which needs the frames, succeeds.
+  const blobs = path.join(database, 'blobs')
+  const bytes = await readFile(blobs)
+  const at = bytes.indexOf(Buffer.alloc(4096, 7))
+  bytes[at + 5000] = 8
+  await writeFile(blobs, bytes)
+  const { code, stdout, stderr } = await coppice(['verify', database])
+  t.is(code, 1)
+  t.true(stdout.startsWith(`blobs:${at}  `), stdout)
+  t.regex(stderr, /^coppice: .*: 1 problem\n$/)
+  const json = await coppice(['verify', '--json', database])
+  t.is(json.code, 1)
+  const report = JSON.parse(json.stdout) as { ok: boolean; problems: { file: string; offset: number }[] }
+  t.false(report.ok)
+  t.deepEqual(
+    report.problems.map(({ file, offset }) => ({ file, offset })),
+    [{ file: 'blobs', offset: at }],
+  )
+})
+
 test('a missing folder exits with 3 and makes no database', async (t) => {
   const missing = path.join(t.context.folder, 'missing')
   assertFailure(t, await coppice(['index', missing, t.context.database]), 3, /there is no folder .*missing/)
@@ -254,7 +287,7 @@ test('a database cannot index itself', async (t) => {
   assertFailure(t, await coppice(['index', t.context.database, t.context.database]), 2, /is the database itself/)
 })
 
-for (const command of ['ls', 'count', 'du', 'stats']) {
+for (const command of ['ls', 'count', 'du', 'stats', 'verify']) {
   test(`${command} of a database that is not there exits with 3 and makes none`, async (t) => {
     assertFailure(t, await coppice([command, t.context.database]), 3, /index\.db.*ERR_COPPICE_NOT_FOUND/)
     t.false((await readdir(t.context.base)).includes('index.db'))
@@ -326,12 +359,12 @@ test('wrong arguments exit with 2', async (t) => {
 
 test('--help names every command, the exit codes and an example', async (t) => {
   const help = await succeed(t, '--help')
-  for (const word of ['index', 'ls', 'get', 'count', 'du', 'stats', 'Exit codes:', 'Examples:']) {
+  for (const word of ['index', 'ls', 'get', 'count', 'du', 'stats', 'verify', 'Exit codes:', 'Examples:']) {
     t.true(help.includes(word), word)
   }
 })
 
-for (const command of ['index', 'ls', 'get', 'count', 'du', 'stats']) {
+for (const command of ['index', 'ls', 'get', 'count', 'du', 'stats', 'verify']) {
   test(`${command} --help has an example`, async (t) => {
     t.regex(await succeed(t, command, '--help'), new RegExp(`Examples:\\n +\\$ coppice ${command} `))
   })

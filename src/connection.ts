@@ -2,7 +2,7 @@
 
 import { DurableWrites } from './durable.js'
 import { CoppiceError, errorOf } from './errors.js'
-import { DOUBTFUL, type FailureData, native } from './native/binding.js'
+import { DOUBTFUL, type FailureData, type JobControl, native } from './native/binding.js'
 
 export class Connection {
   open = true
@@ -10,6 +10,8 @@ export class Connection {
   transacting = false
   /** Promises of writes. */
   readonly durable: DurableWrites
+  /** Jobs that run; a close calls them off. */
+  readonly jobs = new Set<JobControl>()
 
   constructor(
     readonly path: string,
@@ -19,9 +21,13 @@ export class Connection {
     this.durable = new DurableWrites(async () => this.resultOf(await native.persist(handle)))
   }
 
-  /** Closes it to new calls; the addon is to be asked to close it next, which waits for the promises of writes. */
+  /**
+   * Closes it to new calls and calls off the jobs that run; the addon is to be asked to close it next, which waits for these
+   * and for the promises of writes.
+   */
   end(): void {
     this.open = false
+    for (const job of this.jobs) job.cancel()
     this.durable.startNow()
   }
 

@@ -2,9 +2,10 @@
 
 export type { Batch, BatchResult } from './batch.js'
 export type { Codec } from './codec.js'
-export type { CheckpointReport, Database, DatabasePromises, DatabaseStats } from './database.js'
+export type { CheckpointReport, Database, DatabasePromises, DatabaseStats, VerifyReport } from './database.js'
 export { CoppiceError, type CoppiceErrorCode } from './errors.js'
 export type { Range } from './iterate.js'
+export type { Progress } from './job.js'
 export type { Bytes, Key } from './key.js'
 export type { Listing, ListOptions } from './list.js'
 export { type OpenAsyncOptions, type OpenOptions, open, openAsync } from './open.js'

@@ -27,6 +27,20 @@ export function withDatabase<T>(path: string, use: (database: Database) => T): T
   return result
 }
 
+/** As {@link withDatabase}, for what takes long. */
+export async function withDatabaseAsync<T>(path: string, use: (database: Database) => Promise<T>): Promise<T> {
+  const database = open(path, { create: false })
+  let result: T
+  try {
+    result = await use(database)
+  } catch (error) {
+    closeQuietly(database)
+    throw error
+  }
+  await database.promises.close()
+  return result
+}
+
 /** Closes a database after a failure that is being reported already. */
 export function closeQuietly(database: Database): void {
   try {

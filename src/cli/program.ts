@@ -8,6 +8,7 @@ import { EXIT } from './failure.js'
 
 const indexing = () => import('./index-command.js')
 const reading = () => import('./read-commands.js')
+const verifying = () => import('./verify-command.js')
 
 /** Put in by the build. */
 declare const PACKAGE_VERSION: string
@@ -111,6 +112,14 @@ export function buildProgram(): Command {
     .option(...json)
     .addHelpText('after', examples('coppice stats usr.db', 'coppice stats --json usr.db'))
     .action(async (path, options) => (await reading()).statsCommand(path, options))
+
+  program
+    .command('verify')
+    .description('read everything and check it: every checksum, and that all of it hangs together')
+    .argument(...database)
+    .option(...json)
+    .addHelpText('after', examples('coppice verify usr.db', 'coppice verify --json usr.db'))
+    .action(async (path, options) => (await verifying()).verifyCommand(path, options))
 
   return program
 }

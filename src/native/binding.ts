@@ -64,6 +64,25 @@ export interface StatsData {
   diskFree: number
 }
 
+export interface VerifyData {
+  version: number
+  trees: number
+  keys: number
+  blobs: number
+  bytes: number
+  problems: { file: string; offset: number; what: string }[]
+}
+
+/** A long job, from outside. */
+export interface JobControl {
+  /** Makes it end with ERR_COPPICE_ABORTED at its next step. */
+  cancel(): void
+  /** Steps done. */
+  done(): number
+  /** Steps there are; 0 before the first. */
+  total(): number
+}
+
 /** What a key or a value may be when it is handed over; the addon looks, and says DOUBTFUL of anything else. */
 export type Argument = string | Uint8Array
 
@@ -93,6 +112,8 @@ interface Binding extends Writes {
   /** Waits for what was written before the call; where the durability is 'none', not at all. */
   persist(database: number): Promise<boolean | FailureData>
   checkpoint(database: number): Promise<CheckpointData | FailureData>
+  verify(database: number, control: JobControl): Promise<VerifyData | FailureData>
+  JobControl: new () => JobControl
   closeAsync(database: number): Promise<boolean | FailureData>
   takeFailure(): FailureData | null
 

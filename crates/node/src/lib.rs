@@ -26,6 +26,7 @@ mod point;
 mod raw;
 mod subtree;
 mod unsettled;
+pub mod verify;
 
 use std::rc::Rc;
 

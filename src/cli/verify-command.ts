@@ -1,0 +1,24 @@
+/** `coppice verify`: everything is read and checked, and each thing that is wrong gets a line. */
+
+import type { VerifyReport } from '../index.js'
+import { withDatabaseAsync } from './database.js'
+import { CommandFailure, EXIT } from './failure.js'
+import { formatBytes, formatCount } from './format.js'
+import { type OutputOptions, printJson, printLine } from './output.js'
+
+export async function verifyCommand(path: string, options: OutputOptions): Promise<void> {
+  const report = await withDatabaseAsync(path, (database) => database.verify())
+  if (options.json) printJson(report)
+  else printReport(report)
+  const found = report.problems.length
+  if (found > 0)
+    throw new CommandFailure(`${path}: ${formatCount(found)} problem${found === 1 ? '' : 's'}`, EXIT.failure)
+}
+
+function printReport({ trees, keys, blobs, bytes, problems }: VerifyReport): void {
+  for (const { file, offset, what } of problems) printLine(`${file}:${offset}  ${what}`)
+  if (problems.length > 0) return
+  printLine(
+    `sound: ${formatCount(keys)} keys, ${formatCount(trees)} trees, ${formatCount(blobs)} blobs (${formatBytes(bytes)})`,
+  )
+}
