@@ -4,6 +4,7 @@ mod basics;
 mod damage;
 mod deletes;
 mod faults;
+mod images;
 mod lifecycle;
 mod model;
 mod readers;
