@@ -93,6 +93,23 @@ test('conditions that cannot be are refused', (t) => {
   t.is(String(tree.get('a')), '1')
 })
 
+/**
+ * A value over a quarter of a slab gets memory of just its own length, so that nothing has room behind it, not even a value
+ * of no bytes: `getMany` asked again and again for the same memory.
+ */
+test('getMany finds an empty value behind a large one of any length', (t) => {
+  const tree = volatile(t).tree()
+  tree.put('empty', '')
+  for (const length of [16_385, 65_536, 65_537, 65_543]) {
+    tree.put('large', Buffer.alloc(length, 7))
+    const found = tree.getMany(['large', 'empty', 'large', 'none', 'empty'])
+    t.deepEqual(
+      found.map((value) => value?.length),
+      [length, 0, length, undefined, 0],
+    )
+  }
+})
+
 test('getMany keeps the order of the keys', (t) => {
   const tree = volatile(t).tree('t', { encoding: 'utf8' })
   tree.put('a', '1')

@@ -40,7 +40,7 @@ impl Operation for GetMany {
             .collect();
         let database = call.instance.borrow(call.integer(0)?)?;
         let (words, slab, mut offset) = (call.target(5)?, call.target(6)?, call.integer(7)? as usize);
-        let (mut answered, mut needed) = (0u32, 0);
+        let (mut answered, mut lacking) = (0u32, None);
         database.get_many(TreeId(call.integer(1)?), &keys, &mut |record| {
             let at = WORD_BYTES * answered as usize;
             if words.len() < at + WORD_BYTES {
@@ -53,7 +53,7 @@ impl Operation for GetMany {
                     record.value.len() as u32
                 }
                 Some(record) => {
-                    needed = record.value.len();
+                    lacking = Some(record.value.len());
                     return ControlFlow::Break(());
                 }
             };
@@ -61,10 +61,11 @@ impl Operation for GetMany {
             answered += 1;
             ControlFlow::Continue(())
         })?;
-        if answered == 0 && needed > 0 {
-            return Ok(Reply::TooSmall(needed));
+        match lacking {
+            // Even an empty value may find no room: behind one that filled the slab to the last byte.
+            Some(needed) if answered == 0 => Ok(Reply::TooSmall(needed)),
+            _ => Ok(Reply::Integer(answered)),
         }
-        Ok(Reply::Integer(answered))
     }
 }
 
