@@ -101,6 +101,15 @@ impl<'t> Forest<'t> {
         Ok(())
     }
 
+    /// Makes a change to several frames of which readers without locks see all or nothing. Whatever `change` answers, the
+    /// change is over when it returns.
+    pub(crate) fn as_one_move<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
+        self.table.begin_move();
+        let done = change(self);
+        self.table.end_move();
+        done
+    }
+
     pub(crate) fn frame_bytes(&self) -> usize {
         self.table.frame_bytes()
     }

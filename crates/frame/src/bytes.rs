@@ -256,8 +256,8 @@ pub(crate) const fn units_for(bytes: usize) -> usize {
     bytes.div_ceil(UNIT_BYTES)
 }
 
-/// Length of the common prefix.
-pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+/// How many bytes two byte strings have in common at their start.
+pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let ((a_words, _), (b_words, _)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     for (at, (x, y)) in a_words.iter().zip(b_words).enumerate() {
         let difference = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);

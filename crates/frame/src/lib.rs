@@ -27,7 +27,7 @@ mod testing;
 mod trie;
 mod validate;
 
-pub use bytes::{Frame, FrameMut};
+pub use bytes::{Frame, FrameMut, common_prefix};
 pub use flat::{
     FirstByteGroup, FlatCursor, FlatLookup, FlatMut, FlatRef, FlatSplit, Item, Probe, Reserved, build_flat,
     first_byte_groups, flat_bytes_needed, plan_flat_split,

@@ -5,7 +5,8 @@
 //! change first. Else the journal gets one record of what was changed, and with that the batch is committed: only then are
 //! the blobs of replaced values freed. A rename is a batch of one.
 //!
-//! What readers find meanwhile does not count (`Pinned::begin_move`), so they see all of a batch or nothing. Keys and values are checked before the first change.
+//! What readers find meanwhile does not count (`Pinned::begin_move`), so they see all of a batch or nothing. Keys and
+//! values are checked before the first change.
 
 #[cfg(test)]
 mod tests;

@@ -49,10 +49,7 @@ impl Subtree {
 impl Forest<'_> {
     /// Takes out all keys that start with `prefix`, which is not empty. None where there are none.
     pub(crate) fn detach(&mut self, prefix: &[u8]) -> Result<Option<Subtree>, Error> {
-        self.table.begin_move();
-        let subtree = self.take_out(prefix);
-        self.table.end_move();
-        subtree
+        self.as_one_move(|forest| forest.take_out(prefix))
     }
 
     fn take_out(&mut self, prefix: &[u8]) -> Result<Option<Subtree>, Error> {

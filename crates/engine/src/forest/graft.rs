@@ -4,7 +4,9 @@
 //! of their own. Where a flat frame was to take keys there, those of its records that share the entry are parted from it
 //! and put in again behind the subtree; many of them get a frame of their own first.
 
-use coppice_frame::{Crossing, FlatRef, Graft, Item, Kind, NoRoom, Seek, TrieMut, TrieRef, copy_trie, sink_trie};
+use coppice_frame::{
+    Crossing, FlatRef, Graft, Item, Kind, NoRoom, Seek, TrieMut, TrieRef, common_prefix, copy_trie, sink_trie,
+};
 
 use super::{
     Forest, Level, MAX_FRAMES_ON_PATH, ROOT,
@@ -34,31 +36,20 @@ enum Attempt {
     Lacking(NoRoom),
 }
 
-fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(x, y)| x == y).count()
-}
-
 impl Forest<'_> {
     /// Hangs a subtree in, so that its keys start with `prefix`, which is not empty, and with which no key starts now. The
     /// caller has checked that no key grows past the limit.
     pub(crate) fn attach(&mut self, prefix: &[u8], subtree: &Subtree) -> Result<(), Error> {
-        self.table.begin_move();
-        let done = self.hang_in(prefix, subtree);
-        self.table.end_move();
-        done
+        self.as_one_move(|forest| forest.hang_in(prefix, subtree))
     }
 
     /// Takes out all keys that start with `from` and hangs them in at `to`, as one change for those who read meanwhile. The
     /// caller has checked that both can be done.
     pub(crate) fn move_subtree(&mut self, from: &[u8], to: &[u8]) -> Result<(), Error> {
-        self.table.begin_move();
-        let moved = match self.detach(from) {
-            Ok(Some(subtree)) => self.attach(to, &subtree),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        self.table.end_move();
-        moved
+        self.as_one_move(|forest| match forest.detach(from)? {
+            Some(subtree) => forest.attach(to, &subtree),
+            None => Ok(()),
+        })
     }
 
     fn hang_in(&mut self, prefix: &[u8], subtree: &Subtree) -> Result<(), Error> {

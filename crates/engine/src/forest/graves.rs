@@ -107,16 +107,15 @@ impl Forest<'_> {
                     let frame = self.table.buffer(level.blob, BlobKind::Flat)?;
                     self.free_extents(&FlatRef::new(frame.frame()).items());
                 }
-                self.table.begin_move();
-                let mut trie = TrieMut::new(self.table.frame_mut(parent.blob, BlobKind::Trie)?);
-                let rest = key.get(parent.base..).unwrap_or(&[]);
-                trie.detach(rest, level.base - parent.base, level.blob);
-                self.table.remove(level.blob);
-                self.mark_counts_stale(&path);
-                let upwards = [above, &[*parent]].concat();
-                let given = self.give_back(&key, &upwards, Kind::Trie);
-                self.table.end_move();
-                given?;
+                self.as_one_move(|forest| {
+                    let mut trie = TrieMut::new(forest.table.frame_mut(parent.blob, BlobKind::Trie)?);
+                    let rest = key.get(parent.base..).unwrap_or(&[]);
+                    trie.detach(rest, level.base - parent.base, level.blob);
+                    forest.table.remove(level.blob);
+                    forest.mark_counts_stale(&path);
+                    let upwards = [above, &[*parent]].concat();
+                    forest.give_back(&key, &upwards, Kind::Trie)
+                })?;
             }
             (Remains::Records { .. }, _) => {
                 if let Some(subtree) = self.detach(&[GRAVE_BYTE])? {

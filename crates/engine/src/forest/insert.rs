@@ -51,12 +51,7 @@ impl Forest<'_> {
                     }
                     return Ok(());
                 }
-                Err(full) => {
-                    self.table.begin_move();
-                    let made = self.make_room(key, &path, full.units, &mut tried);
-                    self.table.end_move();
-                    made?;
-                }
+                Err(full) => self.as_one_move(|forest| forest.make_room(key, &path, full.units, &mut tried))?,
             }
         }
         Err(Error::new(

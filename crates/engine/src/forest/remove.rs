@@ -37,10 +37,7 @@ impl Forest<'_> {
         if let Some(blob) = extent {
             self.table.remove(blob);
         }
-        self.table.begin_move();
-        let given = self.give_back(key, &path, kind);
-        self.table.end_move();
-        given
+        self.as_one_move(|forest| forest.give_back(key, &path, kind))
     }
 
     /// Drops the frames on the path that hold nothing any more, from the bottom up; joins one that holds little.
