@@ -1,37 +1,27 @@
-// What is measured: generated records of an object store, and the operations on them. Knows no engine by name; the same
-// number of keys always gives the same records in the same order.
+// The records that engines are filled with, and the keys that they are asked for: the same in every run and process.
+//
+// Keys are functions of an index, so that ten million of them need not be held. What is asked for is made in the order in
+// which it is asked for: a program that asks for a key has it at hand, and so has every engine here.
 
-const TENANTS = 16
-const ALBUMS_MAX = 64
-const VALUE_BYTES = 100
-const SCAN_KEYS = 100
-const BATCH_RECORDS = 1000
+import { STRIDES, salted, scattered } from './random.mjs'
+import * as fileSystem from './workloads/file-system.mjs'
+import * as objectStore from './workloads/object-store.mjs'
+import * as randomKeys from './workloads/random-keys.mjs'
 
-/** Keys must be enough for a scan to find its hundred behind some of them. */
-export const KEYS_MIN = 10 * TENANTS
+export const WORKLOADS = { 'object-store': objectStore, 'file-system': fileSystem, 'random-keys': randomKeys }
 
-/** A source of whole numbers below a bound: mulberry32, so that every run sees the same sequence. */
-function seededRandom(seed) {
-  let state = seed
-  return (bound) => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % bound
-  }
-}
+/** Fewer keys would leave pages short. */
+export const KEYS_MIN = 320
 
-function shuffled(items, random) {
-  const result = [...items]
-  for (let i = result.length - 1; i > 0; i--) {
-    const j = random(i + 1)
-    ;[result[i], result[j]] = [result[j], result[i]]
-  }
-  return result
-}
+const SAMPLES_MAX = 1_000_000
+const PAGE_STARTS_MAX = 100_000
+const VALUES = 16
+
+/** An equal string that lies in one piece, behind the one made before it. */
+const flat = (text) => Buffer.from(text).toString('latin1')
 
 /** Hands out the items one after the other, from the front again after the last. */
-function cycle(items) {
+export function cycle(items) {
   let next = 0
   return () => {
     const item = items[next]
@@ -40,95 +30,47 @@ function cycle(items) {
   }
 }
 
-const padded = (number, digits) => String(number).padStart(digits, '0')
-
-function tenantPrefix(tenant) {
-  return `tenant-${padded(tenant, 2)}/`
-}
-
-/** 46 bytes: tenant-07/album-23/2024-05-17/0000a3f94c21.jpg. Tenants have the same number of keys, albums nearly. */
-function generateKey(index, albums, random) {
-  const album = Math.floor(index / TENANTS) % albums
-  const day = `2024-${padded(1 + random(12), 2)}-${padded(1 + random(28), 2)}`
-  // The index makes it unique, the random part in front of it scatters the order.
-  const name = `${padded(random(0x10000).toString(16), 4)}${padded(index.toString(16), 8)}`
-  // join, unlike concatenation, makes a flat string, so that no engine pays for flattening it.
-  return [tenantPrefix(index % TENANTS).slice(0, -1), `album-${padded(album, 2)}`, day, `${name}.jpg`].join('/')
-}
-
 /**
- * The records and operations for about `keyCount` keys: as many as give each tenant the same number.
+ * The workload of a name with `size` keys, rounded to a multiple of sixteen.
  *
- * An operation has a `name`; `prepare(engine)` gives the function to time, which does the operation `times` times and
- * returns, or resolves to, something that `isRight` accepts.
- *
- * @param {number} keyCount at least KEYS_MIN
+ * @param {keyof typeof WORKLOADS} name
+ * @param {number} size at least KEYS_MIN
  */
-export function createWorkload(keyCount) {
-  const random = seededRandom(42)
-  const keysPerTenant = Math.floor(keyCount / TENANTS)
-  const albums = Math.min(ALBUMS_MAX, keysPerTenant)
-  const keys = Array.from({ length: keysPerTenant * TENANTS }, (_, index) => generateKey(index, albums, random))
-  const prefixes = Array.from({ length: TENANTS }, (_, tenant) => tenantPrefix(tenant))
-
-  const randomOrder = shuffled(keys, random)
-  const scanStarts = shuffled([...keys].sort().slice(0, keys.length - SCAN_KEYS), random)
-  const values = Array.from({ length: 16 }, () => Buffer.from(Array.from({ length: VALUE_BYTES }, () => random(256))))
-
-  const nextKey = cycle(randomOrder)
-  const nextValue = cycle(values)
-  const batches = Array.from({ length: Math.ceil(keys.length / BATCH_RECORDS) }, () =>
-    Array.from({ length: BATCH_RECORDS }, () => [nextKey(), nextValue()]),
+export function createWorkload(name, size) {
+  const { createKeys, valueBytes, title } = WORKLOADS[name]
+  const keyCount = size - (size % 16)
+  const { keyOf, prefixes, children } = createKeys(keyCount)
+  const values = Array.from({ length: VALUES }, (_, value) =>
+    Buffer.from(Array.from({ length: valueBytes }, (_, at) => salted(value * valueBytes + at, 9) & 0xff)),
   )
-
-  /** Calls `action` with the next of `items` each time. */
-  const onEach = (items, action) => {
-    const next = cycle(items)
-    return () => action(next())
-  }
+  const recordOf = (index) => [flat(keyOf(index)), values[index % VALUES]]
+  const sampleCount = Math.min(keyCount, SAMPLES_MAX)
 
   return {
-    keys,
-    batches,
-    keyBytes: keys[0].length,
-    valueBytes: VALUE_BYTES,
-    operations: [
-      {
-        name: 'get, found',
-        times: 1,
-        prepare: (engine) => onEach(randomOrder, (key) => engine.get(key)),
-        isRight: (value) => value.length === VALUE_BYTES,
-      },
-      {
-        name: `scan of ${SCAN_KEYS} keys`,
-        times: 1,
-        prepare: (engine) => onEach(scanStarts, (start) => engine.scan(start, SCAN_KEYS)),
-        isRight: (found) => found.length === SCAN_KEYS && found.every((key) => key.length === keys[0].length),
-      },
-      {
-        name: `list of ${albums} children`,
-        times: 1,
-        prepare: (engine) => onEach(prefixes, (prefix) => engine.list(prefix)),
-        isRight: (children) => children.length === albums && children.every((child) => child.endsWith('/')),
-      },
-      {
-        name: 'count of a sixteenth',
-        times: 1,
-        prepare: (engine) => onEach(prefixes, (prefix) => engine.count(prefix)),
-        isRight: (count) => count === keysPerTenant,
-      },
-      {
-        name: 'put, one by one',
-        times: BATCH_RECORDS,
-        prepare: (engine) => onEach(batches, (batch) => engine.putEach(batch)),
-        isRight: () => true,
-      },
-      {
-        name: `put, ${BATCH_RECORDS} at a time`,
-        times: BATCH_RECORDS,
-        prepare: (engine) => onEach(batches, (batch) => engine.putBatch(batch)),
-        isRight: () => true,
-      },
-    ],
+    title,
+    keyCount,
+    valueBytes,
+    prefixes,
+    children,
+    values,
+    /** All records in scattered order, `length` at a time. */
+    *batches(length) {
+      for (let start = 0; start < keyCount; start += length) {
+        const count = Math.min(length, keyCount - start)
+        yield Array.from({ length: count }, (_, at) => recordOf(scattered(start + at, keyCount, STRIDES.fill)))
+      }
+    },
+    /** Records that are not among those, each once: the next `count` of them from `start` on. */
+    newRecords: (start, count) => Array.from({ length: count }, (_, at) => recordOf(keyCount + start + at)),
+    /** Keys that are there, scattered, each once. */
+    keys: Array.from({ length: sampleCount }, (_, at) => flat(keyOf(scattered(at, keyCount, STRIDES.sample)))),
+    /** Keys that differ from one that is there in the last character, and are not there. */
+    absentKeys: Array.from({ length: Math.min(sampleCount, PAGE_STARTS_MAX) }, (_, at) =>
+      flat(`${keyOf(scattered(at, keyCount, STRIDES.sample)).slice(0, -1)}~`),
+    ),
+    /** What pages start behind: beginnings of keys that are there, and no keys themselves. */
+    pageStarts: Array.from({ length: Math.min(sampleCount, PAGE_STARTS_MAX) }, (_, at) =>
+      flat(keyOf(scattered(at, keyCount, STRIDES.fill)).slice(0, -1)),
+    ),
   }
 }

@@ -1,23 +1,24 @@
-// coppice with its defaults: a write that returned is visible and has survived SIGKILL.
+// coppice with its defaults: a write that returned is visible and has survived SIGKILL; a promise that resolved, a power
+// cut.
 
-import path from 'node:path'
 import { open } from 'coppice'
 
-export const name = 'coppice'
-
-/** @param {string} folder of the benchmark's own */
+/** @param {string} folder of the engine's own */
 export function openEngine(folder) {
-  const db = open(path.join(folder, 'coppice'))
+  const db = open(folder)
   const tree = db.tree()
   return {
     get: (key) => tree.get(key),
-    scan: (start, limit) => [...tree.keys({ gte: start, limit })],
-    list: (prefix) => tree.list({ prefix, delimiter: '/' }).prefixes,
+    getMany: (keys) => tree.getMany(keys),
+    page: (after, limit) => tree.list({ after, limit }).keys,
+    children: (prefix) => tree.list({ prefix, delimiter: '/' }).prefixes,
     count: (prefix) => tree.count(prefix),
+    put: (key, value) => tree.put(key, value),
     putEach(records) {
       for (const [key, value] of records) tree.put(key, value)
     },
-    putBatch: (records) => tree.putMany(records),
+    putMany: (records) => tree.putMany(records),
+    putDurably: (key, value) => tree.promises.put(key, value),
     settle: () => db.checkpoint(),
     close: () => db.promises.close(),
   }

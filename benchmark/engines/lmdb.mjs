@@ -1,46 +1,41 @@
-// lmdb with the options that its documentation names for speed where no write is synced: writes survive the process,
-// as those of the other engines do.
+// lmdb. Buffered: with the options that its documentation names for speed where nothing is synced, so that writes survive
+// the process as those of the other engines do. Durable: its defaults, which sync while later transactions are written.
 
-import path from 'node:path'
 import { open } from 'lmdb'
+import { childOf, endOf } from './range.mjs'
 
-export const name = 'lmdb'
-
-/** The first string behind all that start with a prefix that ends in a slash: `0` comes after `/`. */
-const endOf = (prefix) => `${prefix.slice(0, -1)}0`
-
-/** @param {string} folder of the benchmark's own */
-export function openEngine(folder) {
+/** @param {string} folder of the engine's own */
+export function openEngine(folder, durable) {
   const db = open({
-    path: path.join(folder, 'lmdb'),
+    path: folder,
     encoding: 'binary',
-    noSync: true,
     noMemInit: true,
-    useWritemap: true,
+    ...(durable ? {} : { noSync: true, useWritemap: true }),
   })
 
-  function list(prefix) {
+  /** One seek for each child: a range whose first key is all that is read. */
+  function children(prefix) {
     const end = endOf(prefix)
-    const children = []
+    const found = []
     let start = prefix
-    let found
-    do {
-      found = undefined
-      for (const key of db.getKeys({ start, end, limit: 1 })) {
-        found = key.slice(0, key.indexOf('/', prefix.length) + 1)
-        children.push(found)
-        start = endOf(found)
-      }
-    } while (found !== undefined)
-    return children
+    for (;;) {
+      const [key] = db.getKeys({ start, end, limit: 1 }).asArray
+      if (key === undefined) return found
+      const child = childOf(key, prefix)
+      found.push(child)
+      start = endOf(child)
+    }
   }
 
   return {
     // The Buffer that it returns is used again by the next get: the quickest that there is, and enough here.
     get: (key) => db.getBinaryFast(key),
-    scan: (start, limit) => db.getKeys({ start, limit }).asArray,
-    list,
+    // Its own getMany is for values that must be fetched from disk first.
+    getMany: (keys) => keys.map((key) => db.getBinary(key)),
+    page: (start, limit) => db.getKeys({ start, limit }).asArray,
+    children,
     count: (prefix) => db.getKeysCount({ start: prefix, end: endOf(prefix) }),
+    put: (key, value) => db.put(key, value),
     // Puts of one turn of the event loop share a transaction, which the last one's promise waits for.
     async putEach(records) {
       let committed
@@ -48,10 +43,14 @@ export function openEngine(folder) {
       await committed
     },
     // Inside a transaction a put is done when it returns; the promise says nothing more.
-    putBatch(records) {
+    putMany(records) {
       db.transactionSync(() => {
         for (const [key, value] of records) void db.put(key, value)
       })
+    },
+    async putDurably(key, value) {
+      await db.put(key, value)
+      await db.flushed
     },
     settle: () => db.flushed,
     close: () => db.close(),
