@@ -17,7 +17,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use bytemuck::{Pod, Zeroable};
 
@@ -144,10 +144,11 @@ const _: () = {
 type Chunk = [Option<MapEntry>; CHUNK_BLOBS];
 
 /// Entries by blob id. Ids are dense, but one stray id must not cost more than a chunk and its row of pointers, so the
-/// table is in chunks of 1,024, made when first needed.
-#[derive(Debug, Default)]
+/// table is in chunks of 1,024, made when first needed. A clone shares them: it costs a pointer for each, and each is copied
+/// when one of the two first changes it.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SlotMap {
-    chunks: Vec<Option<Box<Chunk>>>,
+    chunks: Vec<Option<Arc<Chunk>>>,
     blobs: u32,
     blob_bytes: u64,
 }
@@ -170,11 +171,11 @@ impl SlotMap {
         if self.chunks.len() <= chunk {
             self.chunks.resize(chunk + 1, None);
         }
-        let slot = self
+        let chunk = self
             .chunks
             .get_mut(chunk)?
-            .get_or_insert_with(|| Box::new([None; CHUNK_BLOBS]))
-            .get_mut(index)?;
+            .get_or_insert_with(|| Arc::new([None; CHUNK_BLOBS]));
+        let slot = Arc::make_mut(chunk).get_mut(index)?;
         let before = slot.replace(entry);
         self.blob_bytes += u64::from(entry.info().bytes);
         self.forget(before);
@@ -185,7 +186,9 @@ impl SlotMap {
     /// Removes a blob's entry and returns it.
     pub(crate) fn remove(&mut self, blob: BlobId) -> Option<MapEntry> {
         let (chunk, index) = place(blob);
-        let before = self.chunks.get_mut(chunk)?.as_mut()?.get_mut(index)?.take();
+        let chunk = self.chunks.get_mut(chunk)?.as_mut()?;
+        chunk.get(index)?.as_ref()?;
+        let before = Arc::make_mut(chunk).get_mut(index)?.take();
         self.forget(before);
         before
     }

@@ -6,6 +6,10 @@
 //! then current, and the next era begins. So whoever can know such an extent is in that era or an earlier one, and once
 //! all of these are empty the extent is free. No lock is held while bytes are read.
 //!
+//! **Nor under an image.** An image (store/image.rs) lives long, so it does not stay in an era, which would hold back all
+//! that is retired meanwhile. It has its own copy of the map, and an extent that is retired is first looked for there: one
+//! that an image names is kept for that image, and when this goes, for another that names it, or retired again.
+//!
 //! Retired extents are not written down: after a reopen nobody reads them, and what the map does not name is free.
 
 #[cfg(test)]
@@ -13,7 +17,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use crate::{BlobId, allocator::Allocator, extent::Extent};
+use crate::{BlobId, allocator::Allocator, extent::Extent, slot_map::SlotMap};
 
 /// Free pages at the file's end that are never given back by themselves: 16 MiB.
 const MIN_SLACK_PAGES: u32 = 4096;
@@ -22,6 +26,29 @@ const MIN_SLACK_PAGES: u32 = 4096;
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Era(u64);
+
+/// An image's part in the space. Taken by [`Space::add_image`], given back by [`Space::drop_image`].
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct ImageId(u64);
+
+#[derive(Debug)]
+struct ImageHold {
+    id: u64,
+    map: SlotMap,
+    /// Extents that were retired, and that the image names.
+    kept: Vec<(BlobId, Extent)>,
+}
+
+impl ImageHold {
+    fn names(&self, blob: BlobId, extent: Extent) -> bool {
+        self.map.get(blob).is_some_and(|entry| entry.extent() == extent)
+    }
+}
+
+fn pages_of(extents: &[(BlobId, Extent)]) -> u64 {
+    extents.iter().map(|(_, extent)| u64::from(extent.pages())).sum()
+}
 
 /// The pages of the file `blobs` and who may still be reading them.
 #[derive(Debug)]
@@ -35,7 +62,10 @@ pub(crate) struct Space {
     retired: VecDeque<(u64, Vec<Extent>)>,
     /// Extents of deleted blobs, whose deletes have not been applied yet.
     set_aside: Vec<(BlobId, Extent)>,
-    /// Pages of both.
+    /// Oldest first.
+    images: Vec<ImageHold>,
+    next_image: u64,
+    /// Pages of what is retired, set aside, or kept for images.
     retired_pages: u64,
 }
 
@@ -48,8 +78,37 @@ impl Space {
             oldest: 0,
             retired: VecDeque::new(),
             set_aside: Vec::new(),
+            images: Vec::new(),
+            next_image: 0,
             retired_pages: 0,
         }
+    }
+
+    /// From here on no extent that this map names is used again. The caller holds the slot map's lock, shared.
+    pub(crate) fn add_image(&mut self, map: SlotMap) -> ImageId {
+        let id = self.next_image;
+        self.next_image += 1;
+        self.images.push(ImageHold {
+            id,
+            map,
+            kept: Vec::new(),
+        });
+        ImageId(id)
+    }
+
+    /// An image goes. What was kept for it alone is free once the readers have left that may be in it.
+    #[expect(clippy::needless_pass_by_value, reason = "an image that was added is dropped once")]
+    pub(crate) fn drop_image(&mut self, image: ImageId) {
+        if let Some(at) = self.images.iter().position(|hold| hold.id == image.0) {
+            let kept = self.images.remove(at).kept;
+            self.retired_pages -= pages_of(&kept);
+            self.retire(kept);
+        }
+    }
+
+    /// How many extents are kept for images alone.
+    pub(crate) fn kept_extents(&self) -> usize {
+        self.images.iter().map(|image| image.kept.len()).sum()
     }
 
     /// A reader comes. The caller holds the slot map's lock, shared.
@@ -102,12 +161,19 @@ impl Space {
 
     /// Retires extents that no durable map names any more, and begins a new era. The caller holds the slot map's lock,
     /// exclusively, and has removed them from it.
-    pub(crate) fn retire(&mut self, extents: Vec<Extent>) {
-        if extents.is_empty() {
+    pub(crate) fn retire(&mut self, extents: Vec<(BlobId, Extent)>) {
+        self.retired_pages += pages_of(&extents);
+        let mut unnamed = Vec::with_capacity(extents.len());
+        for (blob, extent) in extents {
+            match self.images.iter_mut().rfind(|image| image.names(blob, extent)) {
+                Some(image) => image.kept.push((blob, extent)),
+                None => unnamed.push(extent),
+            }
+        }
+        if unnamed.is_empty() {
             return;
         }
-        self.retired_pages += extents.iter().map(|extent| u64::from(extent.pages())).sum::<u64>();
-        self.retired.push_back((self.current(), extents));
+        self.retired.push_back((self.current(), unnamed));
         self.readers.push_back(0);
         self.forget_empty_eras();
         self.reclaim();
@@ -116,18 +182,14 @@ impl Space {
     /// Keeps the extents of deleted blobs, which no durable map names any more, until their deletes are applied. The caller
     /// holds the slot map's lock, exclusively, and has removed them from it.
     pub(crate) fn set_aside(&mut self, dropped: Vec<(BlobId, Extent)>) {
-        self.retired_pages += dropped.iter().map(|(_, extent)| u64::from(extent.pages())).sum::<u64>();
+        self.retired_pages += pages_of(&dropped);
         self.set_aside.extend(dropped);
     }
 
     /// Retires what was set aside of a blob. False where nothing was.
     pub(crate) fn free(&mut self, blob: BlobId) -> bool {
-        let extents: Vec<Extent> = self
-            .set_aside
-            .extract_if(.., |(of, _)| *of == blob)
-            .map(|(_, extent)| extent)
-            .collect();
-        self.retired_pages -= extents.iter().map(|extent| u64::from(extent.pages())).sum::<u64>();
+        let extents: Vec<_> = self.set_aside.extract_if(.., |(of, _)| *of == blob).collect();
+        self.retired_pages -= pages_of(&extents);
         let some = !extents.is_empty();
         self.retire(extents);
         some
@@ -173,7 +235,7 @@ impl Space {
         u64::from(self.allocator.free_pages())
     }
 
-    /// Pages that wait for readers.
+    /// Pages that wait for readers, for their deletes, or for images to go.
     pub(crate) fn retired_pages(&self) -> u64 {
         self.retired_pages
     }

@@ -73,8 +73,10 @@ pub struct StoreStats {
     pub file_bytes: u64,
     /// Bytes of it that the next commit may use.
     pub free_bytes: u64,
-    /// Bytes of it that become free when the readers in them have left.
+    /// Bytes of it that become free when the readers in them have left, or the images that name them are gone.
     pub retired_bytes: u64,
+    /// Blobs that were replaced or deleted, and are kept for images.
+    pub kept_blobs: u64,
     /// Bytes of the slot map's log.
     pub map_log_bytes: u64,
 }
@@ -199,6 +201,7 @@ impl Store {
             file_bytes: in_bytes(u64::from(space.end())),
             free_bytes: in_bytes(space.free_pages()),
             retired_bytes: in_bytes(space.retired_pages()),
+            kept_blobs: space.kept_extents() as u64,
             map_log_bytes: self.log_bytes.load(Ordering::Relaxed),
         }
     }

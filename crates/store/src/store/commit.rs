@@ -345,7 +345,7 @@ impl Store {
         let mut state = self.state.write();
         let mut replaced = Vec::with_capacity(plan.entries.len());
         for &(blob, entry) in &plan.entries {
-            replaced.extend(state.map.insert(blob, entry).map(MapEntry::extent));
+            replaced.extend(state.map.insert(blob, entry).map(|entry| (blob, entry.extent())));
         }
         let dropped = plan.deletes.iter();
         let dropped: Vec<_> = dropped

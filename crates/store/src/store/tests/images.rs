@@ -1,6 +1,8 @@
+use std::sync::Arc;
+
 use super::*;
 
-fn image_contents(store_image: &Image<'_>) -> Model {
+fn image_contents(store_image: &Image) -> Model {
     let mut model = Model {
         cut: store_image.cut(),
         next_tree: store_image.next_tree(),
@@ -17,6 +19,7 @@ fn image_contents(store_image: &Image<'_>) -> Model {
 #[test]
 fn image_stays_as_it_was_whatever_is_committed_moved_and_trimmed() {
     let (_disk, store) = new_store();
+    let store = Arc::new(store);
     let mut model = Model::default();
     let first = (0..8).fold(Change::default(), |change, id| {
         change.write(id, image(u64::from(id), 9000))
@@ -43,6 +46,7 @@ fn image_stays_as_it_was_whatever_is_committed_moved_and_trimmed() {
 #[test]
 fn image_says_where_a_blob_lies_and_refuses_what_it_has_not() {
     let (disk, store) = new_store();
+    let store = Arc::new(store);
     let mut model = Model::default();
     commit(&store, &mut model, &Change::default().write(3, image(1, 5000)));
     let taken = store.image();
@@ -81,4 +85,21 @@ fn map_log_that_lost_its_last_record_is_reported() {
         matches!(&found[..], [StoreError::Corrupt { file, .. }] if *file == name),
         "{found:?}"
     );
+}
+
+#[test]
+fn image_that_is_held_long_keeps_its_own_blobs_and_not_what_came_later() {
+    let (_disk, store) = new_store();
+    let store = Arc::new(store);
+    let mut model = Model::default();
+    commit(&store, &mut model, &Change::default().write(0, image(0, 9000)));
+    let taken = store.image();
+    for round in 1..50 {
+        commit(&store, &mut model, &Change::default().write(0, image(round, 9000)));
+    }
+    let stats = store.stats();
+    assert_eq!((stats.kept_blobs, stats.retired_bytes), (1, 3 * PAGE));
+    assert!(stats.file_bytes <= 10 * PAGE, "{stats:?}");
+    drop(taken);
+    assert_eq!(store.stats().kept_blobs, 0);
 }
