@@ -30,6 +30,8 @@ test('metrics has the figures of stats', async (t) => {
   for (let index = 0; index < 100; index++) tree.put(`k${index}`, 'v')
   await db.flush()
   await db.checkpoint()
+  using snapshot = db.snapshot()
+  tree.put('k0', 'w')
   const stats = db.stats()
   const metrics = parse(db.metrics())
   const figures = {
@@ -44,13 +46,20 @@ test('metrics has the figures of stats', async (t) => {
     checkpoint_rounds_total: stats.checkpoint.rounds,
     checkpoint_written_bytes_total: stats.checkpoint.bytesWritten,
     checkpoint_io_uring: Number(stats.checkpoint.ioUring),
+    snapshots_open: 1,
+    snapshots_oldest_version: snapshot.version,
+    snapshots_pinned_blobs: stats.snapshots.pinnedBlobs,
     disk_bytes: stats.disk.bytes,
     disk_free_bytes: stats.disk.free,
   }
   for (const [name, figure] of Object.entries(figures)) t.is(metrics.get(`coppice_${name}`)?.value, figure, name)
   t.true((metrics.get('coppice_journal_syncs_total')?.value ?? 0) >= 1)
-  t.is(metrics.size, 21)
+  t.is(metrics.size, 24)
   for (const { value } of metrics.values()) t.true(Number.isFinite(value))
+})
+
+test('metrics has no figure for what is not there', (t) => {
+  t.false(parse(volatile(t).metrics()).has('coppice_snapshots_oldest_version'))
 })
 
 // Windows has neither of these characters in names.

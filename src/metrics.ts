@@ -5,7 +5,7 @@ import type { DatabaseStats } from './database.js'
 type Kind = 'gauge' | 'counter'
 
 /** Name, kind, meaning, and where the figure is. */
-type Metric = [name: string, kind: Kind, help: string, read: (stats: DatabaseStats) => number | boolean]
+type Metric = [name: string, kind: Kind, help: string, read: (stats: DatabaseStats) => number | boolean | undefined]
 
 const METRICS: readonly Metric[] = [
   ['keys', 'gauge', 'Records in all trees.', (stats) => stats.keys],
@@ -37,16 +37,30 @@ const METRICS: readonly Metric[] = [
     (stats) => stats.checkpoint.queueDepth,
   ],
   ['checkpoint_io_uring', 'gauge', 'Whether io_uring writes them: 1 or 0.', (stats) => stats.checkpoint.ioUring],
+  ['snapshots_open', 'gauge', 'Snapshots that are open.', (stats) => stats.snapshots.open],
+  [
+    'snapshots_oldest_version',
+    'gauge',
+    'The version of the oldest open snapshot.',
+    (stats) => stats.snapshots.oldestVersion,
+  ],
+  [
+    'snapshots_pinned_blobs',
+    'gauge',
+    'Frames and large values that are kept for snapshots alone.',
+    (stats) => stats.snapshots.pinnedBlobs,
+  ],
   ['disk_bytes', 'gauge', "Bytes of the database's files.", (stats) => stats.disk.bytes],
   ['disk_free_bytes', 'gauge', 'Of these, free to be used again.', (stats) => stats.disk.free],
 ]
 
-/** The figures, each with the database's path as its label. */
+/** The figures that there are, each with the database's path as its label. */
 export function metricsText(path: string, stats: DatabaseStats): string {
   const label = `path="${escapeLabel(path)}"`
   return METRICS.map(([name, kind, help, read]) => {
-    const figure = Number(read(stats))
-    return `# HELP coppice_${name} ${help}\n# TYPE coppice_${name} ${kind}\ncoppice_${name}{${label}} ${figure}\n`
+    const figure = read(stats)
+    if (figure === undefined) return ''
+    return `# HELP coppice_${name} ${help}\n# TYPE coppice_${name} ${kind}\ncoppice_${name}{${label}} ${Number(figure)}\n`
   }).join('')
 }
 

@@ -60,6 +60,9 @@ export interface StatsData {
   checkpointQueueDepth: number
   checkpointIoUring: boolean
   checkpointLastError?: string
+  snapshotsOpen: number
+  snapshotsOldestVersion?: number
+  snapshotsPinnedBlobs: number
   diskBytes: number
   diskFree: number
 }
@@ -71,6 +74,11 @@ export interface VerifyData {
   blobs: number
   bytes: number
   problems: { file: string; offset: number; what: string }[]
+}
+
+export interface SnapshotData {
+  handle: number
+  version: number
 }
 
 /** A long job, from outside. */
@@ -114,6 +122,9 @@ interface Binding extends Writes {
   checkpoint(database: number): Promise<CheckpointData | FailureData>
   verify(database: number, control: JobControl): Promise<VerifyData | FailureData>
   JobControl: new () => JobControl
+  /** A snapshot's handle is a database's to `tree` and to the hot functions that read. */
+  snapshot(database: number): SnapshotData | FailureData
+  closeSnapshot(snapshot: number): boolean | FailureData
   closeAsync(database: number): Promise<boolean | FailureData>
   takeFailure(): FailureData | null
 

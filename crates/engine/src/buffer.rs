@@ -99,6 +99,11 @@ impl Buffer {
         }
     }
 
+    /// Whether the two share their bytes.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether somebody else holds it too.
     pub(crate) fn is_shared(&mut self) -> bool {
         Arc::get_mut(&mut self.0).is_none()

@@ -14,6 +14,7 @@ mod in_place;
 mod open;
 mod read;
 mod report;
+mod snapshot;
 mod subtree;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,8 @@ mod verify;
 mod write;
 
 pub(crate) use checkpoint::store_error;
+use snapshot::Snapshots;
+pub(crate) use snapshot::View;
 pub(crate) use write::journal_error;
 
 use std::{
@@ -113,7 +116,7 @@ pub(crate) struct Durable {
 }
 
 pub(crate) struct Engine {
-    table: Table,
+    table: Arc<Table>,
     /// Held shared by whoever needs frames to stay where they are, alone by who moves them.
     structure: RwLock<()>,
     /// The last commit.
@@ -123,6 +126,7 @@ pub(crate) struct Engine {
     /// The first tree number that was never used.
     next_tree: AtomicU32,
     dropped: Dropped,
+    snapshots: Snapshots,
     durable: Option<Durable>,
     options: Options,
     closed: AtomicBool,
@@ -191,10 +195,13 @@ impl Engine {
         let _ = self.poison.set(cause.clone());
     }
 
-    /// Fails every call from here on. Changes under way are finished first: they look again once they hold the state.
+    /// Fails every call from here on. Changes under way are finished first: they look again once they hold the state; and so
+    /// is what is being read of snapshots, which are released.
     fn mark_closed(&self) {
-        let _state = self.exclusive();
+        let state = self.exclusive();
         self.closed.store(true, Ordering::Release);
+        drop(state);
+        self.snapshots.close_all();
     }
 
     /// Ends the threads, the journal's after that which trims it, then lets others open the folder.

@@ -17,6 +17,7 @@ mod registry;
 mod request;
 #[cfg(feature = "simulation")]
 mod simulation;
+mod snapshot;
 mod stats;
 mod table;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use options::{
 pub use request::{After, Condition, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
 #[cfg(feature = "simulation")]
 pub use simulation::World;
+pub use snapshot::Snapshot;
 pub use stats::{CheckpointReport, Stats};
 pub use unsettled::unsettled;
 pub use verify::{OnProgress, Problem, VerifyReport};

@@ -6,6 +6,12 @@ use std::ops::Bound;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TreeId(pub u32);
 
+impl TreeId {
+    /// A tree that does not exist, and that nobody can create where it is asked of: it reads as an empty one. No tree gets
+    /// this number.
+    pub const ABSENT: Self = Self(0xFEFF_FFFF);
+}
+
 /// A record as a reader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {

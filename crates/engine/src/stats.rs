@@ -68,6 +68,12 @@ pub struct Stats {
     pub checkpoint_io_uring: bool,
     /// The last failure.
     pub checkpoint_last_error: Option<String>,
+    /// Snapshots that are open.
+    pub snapshots_open: u64,
+    /// The version of the oldest.
+    pub snapshots_oldest_version: Option<u64>,
+    /// Frames and large values that are kept for snapshots alone, in memory or on disk.
+    pub snapshots_pinned_blobs: u64,
     /// Bytes of the database's files.
     pub disk_bytes: u64,
     /// Of those, free for the next checkpoint.

@@ -9,11 +9,12 @@
 //! [`Pinned`].
 
 mod buckets;
+mod frozen;
 mod pinned;
 mod word;
 
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
@@ -27,6 +28,7 @@ use crate::{
     pool::Pool,
 };
 
+pub(crate) use frozen::{Hold, Info};
 pub(crate) use pinned::{Latched, Pinned};
 
 /// Where blobs come from that are not in memory.
@@ -35,6 +37,14 @@ pub(crate) trait Source: Send + Sync {
     fn read(&self, blob: u32, into: &mut [u8]) -> Result<(), Error>;
     /// Says where a blob lies, for messages.
     fn place(&self, blob: u32) -> String;
+    /// What is known of a blob without reading it. For frozen tables, which are not told of their blobs beforehand.
+    fn info(&self, _blob: u32) -> Option<Info> {
+        None
+    }
+    /// A hold on the blob, where it is in memory already.
+    fn share(&self, _blob: u32) -> Option<Buffer> {
+        None
+    }
 }
 
 /// What a blob is; the value is stored in the slot map.
@@ -87,7 +97,10 @@ struct Entry {
     /// As of the last cut, as [`Entry::words`] gives them. Memory, where it is, knows better.
     stored_words: (u32, u32),
     memory: Option<Buffer>,
+    /// Since the last cut.
     changed: bool,
+    /// How many freezes there had been when it last became so.
+    changed_after: u64,
 }
 
 /// What the slot map keeps of a blob for the engine: of a trie frame its own records and its live bytes; of a flat frame
@@ -111,6 +124,17 @@ pub(crate) fn words_of(kind: BlobKind, frame: Frame<'_>, bytes: u32) -> (u32, u3
 }
 
 impl Entry {
+    fn known((kind, bytes, stored_words): Info, memory: Option<Buffer>) -> Self {
+        Self {
+            kind,
+            bytes,
+            stored_words,
+            memory,
+            changed: false,
+            changed_after: 0,
+        }
+    }
+
     /// What the slot map keeps of the blob for the engine.
     fn words(&self) -> (u32, u32) {
         match &self.memory {
@@ -152,6 +176,8 @@ struct Numbers {
     changed: Vec<u32>,
     /// Numbers freed since the last cut, that the store may still know.
     freed: Vec<u32>,
+    /// Cuts whose images may not be durable yet, oldest first.
+    cuts: Vec<Weak<Vec<Changed>>>,
 }
 
 /// A blob that a cut has to write.
@@ -166,7 +192,7 @@ pub(crate) struct Changed {
 
 /// What a cut has to make durable.
 pub(crate) struct Cut {
-    pub(crate) changed: Vec<Changed>,
+    pub(crate) changed: Arc<Vec<Changed>>,
     pub(crate) freed: Vec<u32>,
 }
 
@@ -181,6 +207,10 @@ pub(crate) struct Table {
     moves: AtomicU64,
     /// Marks of counts that are being made, so that no two are the same.
     counts: AtomicU64,
+    /// How often the table was frozen.
+    freezes: AtomicU64,
+    /// Whether this is a table as of a freeze: its entries are made when they are asked for.
+    is_frozen: bool,
     /// Blobs that are not in memory.
     absent: AtomicUsize,
     misses: AtomicU64,
@@ -206,15 +236,21 @@ pub(crate) struct Census {
 
 impl Table {
     pub(crate) fn new(frame_bytes: usize, source: Option<Arc<dyn Source>>) -> Self {
+        Self::with_pool(frame_bytes, Pool::new(frame_bytes), source)
+    }
+
+    fn with_pool(frame_bytes: usize, pool: Arc<Pool>, source: Option<Arc<dyn Source>>) -> Self {
         Self {
             frame_bytes,
-            pool: Pool::new(frame_bytes),
+            pool,
             words: Buckets::new(),
             slots: Buckets::new(),
             numbers: Mutex::default(),
             source,
             moves: AtomicU64::new(0),
             counts: AtomicU64::new(0),
+            freezes: AtomicU64::new(0),
+            is_frozen: false,
             absent: AtomicUsize::new(0),
             misses: AtomicU64::new(0),
         }
@@ -230,13 +266,7 @@ impl Table {
                 "the database has used up its numbers of blobs",
             ));
         };
-        *slot.entry.lock() = Some(Entry {
-            kind,
-            bytes,
-            stored_words: words,
-            memory: None,
-            changed: false,
-        });
+        *slot.entry.lock() = Some(Entry::known((kind, bytes, words), None));
         slot.subtree_keys.store(STALE, Relaxed);
         slot.subtree_longest.store(STALE_LENGTH, Relaxed);
         self.absent.fetch_add(1, Relaxed);
@@ -264,6 +294,9 @@ impl Table {
     }
 
     fn latch(&self, blob: u32) -> Option<MutexGuard<'_, Option<Entry>>> {
+        if self.is_frozen {
+            return self.latch_frozen(blob);
+        }
         Some(self.slots.get(blob as usize)?.entry.lock())
     }
 
@@ -306,11 +339,14 @@ impl Table {
 
     /// What is known of a flat frame without reading it.
     fn ask_flat<R>(&self, blob: u32, question: impl FnOnce((u32, u32)) -> R) -> Result<R, Error> {
-        self.ask(blob, |entry| {
-            (entry.kind == BlobKind::Flat).then(|| question(entry.words()))
-        })
-        .flatten()
-        .ok_or_else(|| self.corrupt(blob, "is referred to but is no flat frame"))
+        let known = match self.ask_source(blob) {
+            Some((kind, _, words)) => Some((kind, words)),
+            None => self.ask(blob, |entry| (entry.kind, entry.words())),
+        };
+        known
+            .filter(|(kind, _)| *kind == BlobKind::Flat)
+            .map(|(_, words)| question(words))
+            .ok_or_else(|| self.corrupt(blob, "is referred to but is no flat frame"))
     }
 
     /// Records of a flat frame, without reading it, and without a look at its header where none came or went since the last
@@ -394,6 +430,7 @@ impl Table {
 
     fn note_change(&self, blob: u32, entry: &mut Entry) {
         if !std::mem::replace(&mut entry.changed, true) {
+            entry.changed_after = self.freezes.load(Relaxed);
             self.numbers.lock().changed.push(blob);
         }
     }
@@ -427,12 +464,19 @@ impl Table {
         freed.sort_unstable();
         freed.dedup();
         freed.retain(|blob| self.is_free(*blob));
-        Cut { changed, freed }
+        let cut = Cut {
+            changed: Arc::new(changed),
+            freed,
+        };
+        let mut numbers = self.numbers.lock();
+        numbers.cuts.retain(|cut| cut.strong_count() > 0);
+        numbers.cuts.push(Arc::downgrade(&cut.changed));
+        cut
     }
 
     /// Takes back a cut that could not be made durable, so that the next one covers it.
     pub(crate) fn restore(&self, cut: &Cut) {
-        for changed in &cut.changed {
+        for changed in cut.changed.iter() {
             let Some(mut latch) = self.latch(changed.blob) else {
                 continue;
             };

@@ -38,7 +38,7 @@ impl Operation for GetMany {
                 Some(key)
             })
             .collect();
-        let database = call.instance.borrow(call.integer(0)?)?;
+        let database = call.instance.reader(call.integer(0)?)?;
         let (words, slab, mut offset) = (call.target(5)?, call.target(6)?, call.integer(7)? as usize);
         let (mut answered, mut lacking) = (0u32, None);
         database.get_many(TreeId(call.integer(1)?), &keys, &mut |record| {

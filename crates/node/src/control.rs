@@ -123,6 +123,12 @@ pub struct StatsData {
     pub checkpoint_io_uring: bool,
     /// Why the last one failed.
     pub checkpoint_last_error: Option<String>,
+    /// Snapshots that are open.
+    pub snapshots_open: f64,
+    /// The version of the oldest.
+    pub snapshots_oldest_version: Option<f64>,
+    /// Blobs that are kept for snapshots alone.
+    pub snapshots_pinned_blobs: f64,
     /// Bytes of the database's files.
     pub disk_bytes: f64,
     /// Bytes of them that are free for use.
@@ -150,10 +156,10 @@ pub fn open_in_memory(env: Env) -> Either<u32, FailureData> {
     answer(|| Instance::of(&env)?.add(Database::in_memory()?))
 }
 
-/// Opens a tree, creating it when absent; its number.
+/// Opens a tree of a database, creating it when absent, or of a snapshot; its number.
 #[napi(catch_unwind)]
 pub fn tree(env: Env, database: u32, name: String) -> Either<u32, FailureData> {
-    answer(|| Ok(Instance::of(&env)?.database(database)?.tree(&name)?.0))
+    answer(|| Ok(Instance::of(&env)?.reader(database)?.tree(&name)?.0))
 }
 
 /// Removes a tree with all its keys; false where there is none of that name.
@@ -306,7 +312,7 @@ impl Task for Opening {
     }
 }
 
-fn answer<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Either<T, FailureData> {
+pub(crate) fn answer<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Either<T, FailureData> {
     match guard(operation) {
         Ok(result) => Either::A(result),
         Err(failure) => Either::B(failure.into()),
@@ -374,6 +380,9 @@ fn stats_data(stats: Stats) -> StatsData {
         checkpoint_queue_depth: stats.checkpoint_queue_depth as f64,
         checkpoint_io_uring: stats.checkpoint_io_uring,
         checkpoint_last_error: stats.checkpoint_last_error,
+        snapshots_open: stats.snapshots_open as f64,
+        snapshots_oldest_version: stats.snapshots_oldest_version.map(|version| version as f64),
+        snapshots_pinned_blobs: stats.snapshots_pinned_blobs as f64,
         disk_bytes: stats.disk_bytes as f64,
         disk_free: stats.disk_free_bytes as f64,
     }

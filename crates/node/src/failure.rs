@@ -28,6 +28,11 @@ impl Failure {
         Self::new(ErrorCode::Closed, "the database is closed")
     }
 
+    /// The handle stands for a snapshot, and what was asked for is not reading.
+    pub(crate) fn read_only_snapshot() -> Self {
+        Self::new(ErrorCode::ReadOnly, "a snapshot takes no writes")
+    }
+
     /// An argument that only a caller can put right.
     pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidArgument, message)

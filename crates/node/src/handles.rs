@@ -79,6 +79,16 @@ impl<T> HandleTable<T> {
         Some(value)
     }
 
+    /// Takes out each value of which this holds.
+    pub(crate) fn remove_where(&mut self, holds: impl Fn(&T) -> bool) {
+        for index in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(index) else { return };
+            if slot.value.as_ref().is_some_and(&holds) {
+                drop(self.remove(handle(index as u32, slot.generation)));
+            }
+        }
+    }
+
     /// Takes every value out.
     pub(crate) fn drain(&mut self) -> Vec<T> {
         self.vacant.clear();

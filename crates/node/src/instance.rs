@@ -1,4 +1,4 @@
-//! What one JavaScript environment (the main thread, a worker) holds: its open databases, the buffers that arguments
+//! What one JavaScript environment (the main thread, a worker) holds: its open databases and snapshots, the buffers that arguments
 //! are read into, and the last failure. Never shared between threads; the engines behind the databases are.
 
 use std::{
@@ -7,10 +7,15 @@ use std::{
     sync::Arc,
 };
 
-use coppice_engine::{Database, MAX_KEY_BYTES};
+use coppice_engine::{Database, MAX_KEY_BYTES, Snapshot};
 use napi::Env;
 
-use crate::{failure::Failure, handles::HandleTable, open_database::OpenDatabase};
+use crate::{
+    failure::Failure,
+    handles::HandleTable,
+    open_database::OpenDatabase,
+    opened::{OpenSnapshot, Opened},
+};
 
 /// Room for the longest key, and for telling from what fits that nothing was cut off: a conversion that ran out of room
 /// leaves at most 4 bytes (the longest character and the closing NUL) unused, so it fills more than `MAX_KEY_BYTES`.
@@ -43,7 +48,7 @@ impl Scratch {
 
 /// The state of one environment.
 pub(crate) struct Instance {
-    databases: RefCell<HandleTable<Arc<OpenDatabase>>>,
+    opened: RefCell<HandleTable<Opened>>,
     scratch: RefCell<Scratch>,
     failure: RefCell<Option<Failure>>,
 }
@@ -53,7 +58,7 @@ impl Instance {
     /// the last JavaScript in it has run.
     pub(crate) fn install(env: &Env) -> napi::Result<Rc<Self>> {
         let instance = Rc::new(Self {
-            databases: RefCell::new(HandleTable::new()),
+            opened: RefCell::new(HandleTable::new()),
             scratch: RefCell::new(Scratch {
                 key: key_buffer(),
                 lower: key_buffer(),
@@ -79,26 +84,44 @@ impl Instance {
 
     /// Gives a database its handle.
     pub(crate) fn add(&self, database: Database) -> Result<u32, Failure> {
-        let inserted = self
-            .databases
-            .try_borrow_mut()
-            .map_err(|_| reentered())?
-            .insert(Arc::new(OpenDatabase::new(database)));
-        inserted.map_err(|database| {
-            let closed = database
-                .close()
-                .err()
-                .map(|error| format!("; closing it again: {error}"));
-            Failure::invalid_argument(format!(
-                "too many databases are open in this thread{}",
-                closed.unwrap_or_default()
-            ))
+        let opened = Opened::Database(Arc::new(OpenDatabase::new(database)));
+        let inserted = self.opened.try_borrow_mut().map_err(|_| reentered())?.insert(opened);
+        inserted.map_err(|opened| {
+            let closed = match opened {
+                Opened::Database(database) => database.close().err(),
+                Opened::Snapshot(_) => None,
+            };
+            let closed = closed.map(|error| format!("; closing it again: {error}"));
+            too_many(&closed.unwrap_or_default())
         })
     }
 
-    /// Takes a database out; its handle is closed from now on. `None` where it was already.
+    /// Gives a snapshot of the database of this handle a handle of its own.
+    pub(crate) fn add_snapshot(&self, snapshot: Snapshot, database: u32) -> Result<u32, Failure> {
+        let opened = Opened::Snapshot(Box::new(OpenSnapshot { snapshot, database }));
+        let inserted = self.opened.try_borrow_mut().map_err(|_| reentered())?.insert(opened);
+        inserted.map_err(|_| too_many(""))
+    }
+
+    /// Releases a snapshot; its handle is closed from now on. Does nothing where it was already.
+    pub(crate) fn remove_snapshot(&self, handle: u32) -> Result<(), Failure> {
+        let mut opened = self.opened.try_borrow_mut().map_err(|_| reentered())?;
+        if matches!(opened.get(handle), Some(Opened::Snapshot(_))) {
+            drop(opened.remove(handle));
+        }
+        Ok(())
+    }
+
+    /// Takes a database out, and releases its snapshots; their handles are closed from now on. `None` where it was already.
     pub(crate) fn remove(&self, handle: u32) -> Result<Option<Arc<OpenDatabase>>, Failure> {
-        Ok(self.databases.try_borrow_mut().map_err(|_| reentered())?.remove(handle))
+        let mut opened = self.opened.try_borrow_mut().map_err(|_| reentered())?;
+        let Some(Opened::Database(database)) = opened.get(handle) else {
+            return Ok(None);
+        };
+        let database = Arc::clone(database);
+        drop(opened.remove(handle));
+        opened.remove_where(|other| matches!(other, Opened::Snapshot(snapshot) if snapshot.database == handle));
+        Ok(Some(database))
     }
 
     /// The database behind a handle, to be kept beyond the call.
@@ -109,8 +132,22 @@ impl Instance {
     /// The database behind a handle, for the length of a call.
     #[inline]
     pub(crate) fn borrow(&self, handle: u32) -> Result<Ref<'_, Arc<OpenDatabase>>, Failure> {
-        let databases = self.databases.try_borrow().map_err(|_| reentered())?;
-        Ref::filter_map(databases, |databases| databases.get(handle)).map_err(|_| Failure::closed())
+        let opened = self.opened.try_borrow().map_err(|_| reentered())?;
+        let database = Ref::filter_map(opened, |opened| match opened.get(handle) {
+            Some(Opened::Database(database)) => Some(database),
+            _ => None,
+        });
+        database.map_err(|opened| match opened.get(handle) {
+            Some(_) => Failure::read_only_snapshot(),
+            None => Failure::closed(),
+        })
+    }
+
+    /// The database or the snapshot behind a handle, for the length of a call that only reads.
+    #[inline]
+    pub(crate) fn reader(&self, handle: u32) -> Result<Ref<'_, Opened>, Failure> {
+        let opened = self.opened.try_borrow().map_err(|_| reentered())?;
+        Ref::filter_map(opened, |opened| opened.get(handle)).map_err(|_| Failure::closed())
     }
 
     /// The buffers, for the length of a call.
@@ -132,13 +169,21 @@ impl Instance {
     /// Closes what is left open, without waiting for jobs, which may never run any more. There is nobody to tell of a
     /// failure, and what was acknowledged is in the journal whether this succeeds or not.
     fn close_all(&self) {
-        let Ok(mut databases) = self.databases.try_borrow_mut() else {
+        let Ok(mut opened) = self.opened.try_borrow_mut() else {
             return;
         };
-        for database in databases.drain() {
-            let _ = crate::failure::guard(|| Ok(database.close()?));
+        for opened in opened.drain() {
+            if let Opened::Database(database) = opened {
+                let _ = crate::failure::guard(|| Ok(database.close()?));
+            }
         }
     }
+}
+
+fn too_many(more: &str) -> Failure {
+    Failure::invalid_argument(format!(
+        "too many databases and snapshots are open in this thread{more}"
+    ))
 }
 
 /// Only reading an element of a caller's array can run JavaScript, and TypeScript never passes such an array.

@@ -73,7 +73,7 @@ impl Operation for Scan {
             _ => Bound::Excluded(call.key(9, &mut scratch.upper)?),
         };
         let mut page = Page::open(call, flags, &mut scratch.page)?;
-        let database = call.instance.borrow(call.integer(0)?)?;
+        let database = call.instance.reader(call.integer(0)?)?;
         let range = Range {
             prefix,
             lower,
@@ -121,7 +121,7 @@ impl Operation for List {
             resume,
             limit: page.limit,
         };
-        let database = call.instance.borrow(call.integer(0)?)?;
+        let database = call.instance.reader(call.integer(0)?)?;
         let more = database.list(TreeId(call.integer(1)?), &request, &mut |item| {
             let pushed = match item {
                 ListItem::Key(key, record) => page.push(whole(key), Some(record)),

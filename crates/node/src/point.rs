@@ -20,7 +20,7 @@ impl Operation for Get {
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
         let key = call.key(2, &mut scratch.key)?;
-        let database = call.instance.borrow(call.integer(0)?)?;
+        let database = call.instance.reader(call.integer(0)?)?;
         let tree = TreeId(call.integer(1)?);
         let (slab, offset) = (call.target(3)?, call.integer(4)? as usize);
         let reply = database.get(tree, key, |record| match record {
@@ -44,7 +44,7 @@ impl Operation for Record {
         const VERSION_BYTES: usize = size_of::<f64>();
         let mut scratch = call.instance.scratch()?;
         let key = call.key(2, &mut scratch.key)?;
-        let database = call.instance.borrow(call.integer(0)?)?;
+        let database = call.instance.reader(call.integer(0)?)?;
         let tree = TreeId(call.integer(1)?);
         let (slab, offset) = (call.target(3)?, call.integer(4)? as usize);
         let reply = database.get(tree, key, |record| {
@@ -75,7 +75,7 @@ impl Operation for LongestPrefix {
         const HEADER_BYTES: usize = 2 * size_of::<f64>();
         let mut scratch = call.instance.scratch()?;
         let key = call.key(3, &mut scratch.key)?;
-        let database = call.instance.borrow(call.integer(0)?)?;
+        let database = call.instance.reader(call.integer(0)?)?;
         let (tree, as_bytes) = (TreeId(call.integer(1)?), call.integer(2)? == 1);
         let (slab, offset) = (call.target(4)?, call.integer(5)? as usize);
         database.longest_prefix(tree, key, |found| {
@@ -111,7 +111,7 @@ impl Operation for Has {
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
         let key = call.key(2, &mut scratch.key)?;
-        let database = call.instance.borrow(call.integer(0)?)?;
+        let database = call.instance.reader(call.integer(0)?)?;
         let found = database.get(TreeId(call.integer(1)?), key, |record| record.is_some())?;
         Ok(Reply::Integer(found.into()))
     }
@@ -182,7 +182,7 @@ impl Operation for Count {
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
         let prefix = call.key(2, &mut scratch.key)?;
-        let database = call.instance.borrow(call.integer(0)?)?;
+        let database = call.instance.reader(call.integer(0)?)?;
         Ok(Reply::Number(database.count(TreeId(call.integer(1)?), prefix)?))
     }
 }
@@ -197,7 +197,7 @@ impl Operation for IsEmpty {
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
         let prefix = call.key(2, &mut scratch.key)?;
-        let database = call.instance.borrow(call.integer(0)?)?;
+        let database = call.instance.reader(call.integer(0)?)?;
         let empty = database.is_empty(TreeId(call.integer(1)?), prefix)?;
         Ok(Reply::Integer(empty.into()))
     }

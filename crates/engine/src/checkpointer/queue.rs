@@ -206,7 +206,7 @@ impl Queue {
         let images = state
             .returned
             .iter()
-            .flat_map(|cut| &cut.changed)
+            .flat_map(|cut| cut.changed.iter())
             .map(|changed| changed.blob);
         let deletes = state.returned.iter().flat_map(|cut| &cut.freed).copied();
         (images.collect(), deletes.collect())
@@ -278,7 +278,7 @@ impl Held<'_> {
         }
         if !result.deletes_to_restore.is_empty() {
             state.returned.push(Cut {
-                changed: Vec::new(),
+                changed: Arc::default(),
                 freed: result.deletes_to_restore,
             });
         }

@@ -222,7 +222,7 @@ fn epoch(version: u64, writes: &[(u32, u8)], deletes: &[u32]) -> Epoch {
     });
     Epoch {
         cut: Cut {
-            changed: changed.collect(),
+            changed: Arc::new(changed.collect()),
             freed: deletes.to_vec(),
         },
         version,

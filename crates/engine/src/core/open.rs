@@ -13,7 +13,7 @@ use coppice_journal::{Journal, JournalOptions, OpenError};
 use coppice_store::{Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
-use super::{Dropped, Durable, Engine, State, checkpoint::store_error, write::journal_error};
+use super::{Dropped, Durable, Engine, Snapshots, State, checkpoint::store_error, write::journal_error};
 use crate::{
     checkpointer::{Checkpointer, Files, Settings},
     error::{Error, ErrorCode},
@@ -85,12 +85,13 @@ impl Engine {
         options: &Options,
     ) -> Self {
         Self {
-            table,
+            table: Arc::new(table),
             structure: RwLock::new(()),
             sequence: AtomicU64::new(sequence),
             stalls: AtomicU64::new(0),
             next_tree: AtomicU32::new(next_tree),
             dropped: Dropped::default(),
+            snapshots: Snapshots::default(),
             durable,
             options: options.clone(),
             closed: AtomicBool::new(false),

@@ -1,4 +1,4 @@
-//! Reads: each under the state's lock shared, each seeing all commits before it.
+//! Reads: each under the state's lock shared, each seeing all commits before it. A snapshot answers the same questions.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -57,7 +57,7 @@ impl FullKey {
 }
 
 pub(super) fn check_tree(state: &State<'_>, tree: TreeId) -> Result<(), Error> {
-    if tree.0 == CATALOG || tree.0 >= state.next_tree {
+    if tree.0 == CATALOG || (tree.0 >= state.next_tree && tree != TreeId::ABSENT) {
         return Err(Error::new(
             ErrorCode::InvalidArgument,
             format!("there is no tree of number {}", tree.0),
@@ -117,10 +117,7 @@ impl Engine {
         }
         drop(state);
         // Frames are being moved for longer than it is worth to watch.
-        let state = self.shared();
-        state.dropped.check(tree)?;
-        let found = state.forest.get(full.bytes())?;
-        Ok(read(found.map(Record::from)))
+        self.shared().get(tree, key, read)
     }
 
     pub(crate) fn get_many(
@@ -129,9 +126,64 @@ impl Engine {
         keys: &[&[u8]],
         read: &mut dyn FnMut(Option<Record<'_>>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
+        self.read(|state| state.get_many(tree, keys, read))
+    }
+
+    pub(crate) fn longest_prefix<R>(
+        &self,
+        tree: TreeId,
+        key: &[u8],
+        read: impl FnOnce(Option<(usize, Record<'_>)>) -> R,
+    ) -> Result<R, Error> {
+        self.read(|state| state.longest_prefix(tree, key, read))
+    }
+
+    pub(crate) fn scan(
+        &self,
+        tree: TreeId,
+        range: &Range<'_>,
+        visit: &mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, Error> {
+        self.read(|state| state.scan(tree, range, visit))
+    }
+
+    pub(crate) fn list(
+        &self,
+        tree: TreeId,
+        request: &ListRequest<'_>,
+        visit: &mut dyn FnMut(ListItem<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, Error> {
+        self.read(|state| state.list(tree, request, visit))
+    }
+
+    pub(crate) fn count(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
+        self.read(|state| state.count(tree, prefix))
+    }
+
+    pub(crate) fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
+        self.read(|state| state.is_empty(tree, prefix))
+    }
+
+    /// The names of all trees, in byte order.
+    pub(crate) fn trees(&self) -> Result<Vec<String>, Error> {
+        self.read(|state| state.trees())
+    }
+
+    fn read<R>(&self, question: impl FnOnce(&State<'_>) -> Result<R, Error>) -> Result<R, Error> {
         self.check_open()?;
-        let state = self.shared();
-        check_tree(&state, tree)?;
+        question(&self.shared())
+    }
+}
+
+/// What can be asked of any state: the one as of now, under the lock that keeps frames where they are, or a snapshot's.
+impl State<'_> {
+    pub(crate) fn get_many(
+        &self,
+        tree: TreeId,
+        keys: &[&[u8]],
+        read: &mut dyn FnMut(Option<Record<'_>>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        check_tree(self, tree)?;
         let mut bytes = Vec::with_capacity(GROUP * SHORT_BYTES);
         for keys in keys.chunks(GROUP) {
             bytes.clear();
@@ -148,9 +200,9 @@ impl Engine {
                 start = end;
             }
             let full = full.get(..keys.len()).unwrap_or_default();
-            let ended = state.forest.find_group(full, &mut |key, stored| {
+            let ended = self.forest.find_group(full, &mut |key, stored| {
                 let found = match stored {
-                    Some(stored) => state.forest.resolve_at(|| key.to_vec(), stored)?,
+                    Some(stored) => self.forest.resolve_at(|| key.to_vec(), stored)?,
                     None => None,
                 };
                 Ok(read(found.map(Record::from)))
@@ -168,14 +220,12 @@ impl Engine {
         key: &[u8],
         read: impl FnOnce(Option<(usize, Record<'_>)>) -> R,
     ) -> Result<R, Error> {
-        self.check_open()?;
         let full = FullKey::new(tree.0, key);
-        let state = self.shared();
-        check_tree(&state, tree)?;
+        check_tree(self, tree)?;
         // A record that goes while it is looked at leaves the next shorter prefix.
-        while let Some((len, stored)) = state.forest.longest_prefix(full.bytes())? {
+        while let Some((len, stored)) = self.forest.longest_prefix(full.bytes())? {
             let found = full.bytes().get(..len).unwrap_or(full.bytes());
-            if let Some(record) = state.forest.resolve_at(|| found.to_vec(), stored)? {
+            if let Some(record) = self.forest.resolve_at(|| found.to_vec(), stored)? {
                 return Ok(read(Some((len.saturating_sub(TREE_BYTES), record.into()))));
             }
         }
@@ -188,19 +238,17 @@ impl Engine {
         range: &Range<'_>,
         visit: &mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
-        self.check_open()?;
         let (from, to) = ends(tree, range);
-        let state = self.shared();
-        check_tree(&state, tree)?;
+        check_tree(self, tree)?;
         let span = Span {
             from: &from,
             to: to.as_deref(),
             reverse: range.reverse,
         };
-        let mut cursor = Cursor::new(&state.forest, span, None)?;
+        let mut cursor = Cursor::new(&self.forest, span, None)?;
         cursor.for_each(TREE_BYTES, &mut |key, stored| {
             let full = || [&tree.0.to_be_bytes(), key.head, key.tail].concat();
-            match state.forest.resolve_at(full, stored)? {
+            match self.forest.resolve_at(full, stored)? {
                 Some(found) => Ok(visit(key, found.into())),
                 None => Ok(ControlFlow::Continue(())),
             }
@@ -213,11 +261,9 @@ impl Engine {
         request: &ListRequest<'_>,
         visit: &mut dyn FnMut(ListItem<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
-        self.check_open()?;
-        let state = self.shared();
-        check_tree(&state, tree)?;
+        check_tree(self, tree)?;
         list(
-            &state.forest,
+            &self.forest,
             &tree.0.to_be_bytes(),
             request,
             &mut |listed| match listed {
@@ -228,25 +274,39 @@ impl Engine {
     }
 
     pub(crate) fn count(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
-        self.check_open()?;
         let full = FullKey::new(tree.0, clamp(prefix));
-        let state = self.shared();
-        check_tree(&state, tree)?;
-        state.forest.count(full.bytes())
+        check_tree(self, tree)?;
+        self.forest.count(full.bytes())
     }
 
     pub(crate) fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
-        self.check_open()?;
         let full = FullKey::new(tree.0, clamp(prefix));
-        let state = self.shared();
-        check_tree(&state, tree)?;
-        state.forest.is_empty(full.bytes())
+        check_tree(self, tree)?;
+        self.forest.is_empty(full.bytes())
+    }
+
+    /// The number of the tree of this name.
+    pub(crate) fn tree_named(&self, name: &str) -> Result<Option<TreeId>, Error> {
+        let full = FullKey::new(CATALOG, name.as_bytes());
+        let found = self.forest.get(full.bytes())?;
+        let bytes: Option<[u8; 4]> = found.and_then(|found| found.value.try_into().ok());
+        Ok(bytes.map(|bytes| TreeId(u32::from_le_bytes(bytes))))
+    }
+
+    /// A key's record, where nobody moves frames.
+    pub(crate) fn get<R>(
+        &self,
+        tree: TreeId,
+        key: &[u8],
+        read: impl FnOnce(Option<Record<'_>>) -> R,
+    ) -> Result<R, Error> {
+        check_tree(self, tree)?;
+        let found = self.forest.get(FullKey::new(tree.0, key).bytes())?;
+        Ok(read(found.map(Record::from)))
     }
 
     /// The names of all trees, in byte order.
     pub(crate) fn trees(&self) -> Result<Vec<String>, Error> {
-        self.check_open()?;
-        let state = self.shared();
         let prefix = CATALOG.to_be_bytes();
         let to = successor(&prefix);
         let span = Span {
@@ -255,7 +315,7 @@ impl Engine {
             reverse: false,
         };
         let mut names = Vec::new();
-        Cursor::new(&state.forest, span, None)?.for_each(TREE_BYTES, &mut |name, _| {
+        Cursor::new(&self.forest, span, None)?.for_each(TREE_BYTES, &mut |name, _| {
             names.push(String::from_utf8_lossy(&name.to_vec()).into_owned());
             Ok(ControlFlow::Continue(()))
         })?;

@@ -56,6 +56,10 @@ impl Engine {
             stats.memory_dirty_bytes = census.changed_bytes;
             stats.frame_misses = census.misses;
         }
+        let snapshots = self.snapshots.costs();
+        stats.snapshots_open = snapshots.open;
+        stats.snapshots_oldest_version = snapshots.oldest;
+        stats.snapshots_pinned_blobs = snapshots.held_blobs;
         if let Some(durable) = &self.durable {
             let journal = durable.journal.stats();
             stats.journal_bytes = journal.bytes;
@@ -66,6 +70,7 @@ impl Engine {
             let store = durable.store.stats();
             stats.disk_bytes = store.file_bytes + store.map_log_bytes + journal.file_bytes;
             stats.disk_free_bytes = store.free_bytes;
+            stats.snapshots_pinned_blobs += store.kept_blobs;
             let rounds = durable.checkpointer.rounds();
             stats.checkpoint_rounds = rounds.done;
             stats.checkpoint_failures = rounds.failed;

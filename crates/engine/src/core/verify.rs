@@ -53,7 +53,7 @@ struct Below {
 
 struct Check<'e, 'p> {
     table: &'e Table,
-    image: Option<Image<'e>>,
+    image: Option<Image>,
     now: Vec<Option<Held>>,
     /// Blobs that something leads to.
     reached: Vec<bool>,

@@ -7,7 +7,7 @@ use coppice_journal::{Error as JournalError, Journal, Op, Room};
 use super::{CATALOG, Durable, Engine, Ordering, State, TREE_BYTES, read::FullKey, read::check_tree};
 use crate::{
     error::{Error, ErrorCode},
-    forest::{FIRST_GRAVE, Known},
+    forest::Known,
     options::{Durability, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION},
     request::{Condition, TreeId},
     unsettled::is_unsettled,
@@ -171,22 +171,16 @@ impl Engine {
             );
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
-        let known = |state: &State<'_>| -> Result<Option<TreeId>, Error> {
-            let full = FullKey::new(CATALOG, name.as_bytes());
-            let found = state.forest.get(full.bytes())?;
-            let bytes: Option<[u8; 4]> = found.and_then(|found| found.value.try_into().ok());
-            Ok(bytes.map(|bytes| TreeId(u32::from_le_bytes(bytes))))
-        };
-        if let Some(tree) = known(&self.shared())? {
+        if let Some(tree) = self.shared().tree_named(name)? {
             return Ok(tree);
         }
         let mut state = self.exclusive();
         self.check_writable()?;
-        if let Some(tree) = known(&state)? {
+        if let Some(tree) = state.tree_named(name)? {
             return Ok(tree);
         }
         let tree = state.next_tree;
-        if tree >= FIRST_GRAVE {
+        if tree >= TreeId::ABSENT.0 {
             return Err(Error::new(
                 ErrorCode::Internal,
                 "the database has used up its tree numbers",

@@ -173,6 +173,13 @@ impl<'t> Pinned<'t> {
             .source
             .as_ref()
             .ok_or_else(|| table.corrupt(blob, "is in no store"))?;
+        if let Some(buffer) = source.share(blob) {
+            if let Some(word) = table.words.get(blob as usize) {
+                word.publish(kind, &buffer);
+            }
+            entry.memory = Some(buffer);
+            return Ok(());
+        }
         let len = entry.bytes as usize;
         let mut buffer = if kind == BlobKind::Value {
             Buffer::zeroed(len)

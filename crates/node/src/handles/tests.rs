@@ -62,3 +62,14 @@ fn draining_empties_the_table() {
     assert_eq!(table.drain(), vec![1]);
     assert_eq!(table.get(kept), None);
 }
+
+#[test]
+fn values_are_taken_out_by_what_they_are() {
+    let mut table = HandleTable::new();
+    let handles: Vec<u32> = (0..6).map(|value| table.insert(value).unwrap()).collect();
+    table.remove(handles[1]);
+    table.remove_where(|value| value % 2 == 1);
+    let left: Vec<_> = handles.iter().map(|handle| table.get(*handle).copied()).collect();
+    assert_eq!(left, [Some(0), None, Some(2), None, Some(4), None]);
+    assert_eq!(table.insert(9).map(|handle| table.get(handle).copied()), Ok(Some(9)));
+}

@@ -69,7 +69,7 @@ fn an_epoch_cut_before_a_failure_is_not_queued_behind_it() {
         .returned
         .lock()
         .iter()
-        .flat_map(|cut| &cut.changed)
+        .flat_map(|cut| cut.changed.iter())
         .map(|changed| changed.blob)
         .collect();
     assert_eq!(restored, [1, 2], "both were given to the second cut");

@@ -1,0 +1,94 @@
+//! What a handle stands for: a database, or a snapshot of one. Both answer the same questions, so that one set of hot
+//! functions serves the two.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use coppice_engine::{Error, ListItem, ListRequest, Range, Record, Snapshot, SplitKey, TreeId};
+
+use crate::open_database::OpenDatabase;
+
+/// What a handle stands for.
+pub(crate) enum Opened {
+    Database(Arc<OpenDatabase>),
+    Snapshot(Box<OpenSnapshot>),
+}
+
+/// A snapshot, and the handle of the database that it was taken of, which takes it along when it is closed.
+pub(crate) struct OpenSnapshot {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) database: u32,
+}
+
+/// Asks whichever of the two it is.
+macro_rules! ask {
+    ($opened:expr, $view:ident => $question:expr) => {
+        match $opened {
+            Opened::Database($view) => $question,
+            Opened::Snapshot($view) => {
+                let $view = &$view.snapshot;
+                $question
+            }
+        }
+    };
+}
+
+impl Opened {
+    #[inline]
+    pub(crate) fn get<R>(
+        &self,
+        tree: TreeId,
+        key: &[u8],
+        read: impl FnOnce(Option<Record<'_>>) -> R,
+    ) -> Result<R, Error> {
+        ask!(self, view => view.get(tree, key, read))
+    }
+
+    pub(crate) fn get_many(
+        &self,
+        tree: TreeId,
+        keys: &[&[u8]],
+        read: &mut dyn FnMut(Option<Record<'_>>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        ask!(self, view => view.get_many(tree, keys, read))
+    }
+
+    pub(crate) fn longest_prefix<R>(
+        &self,
+        tree: TreeId,
+        key: &[u8],
+        read: impl FnOnce(Option<(usize, Record<'_>)>) -> R,
+    ) -> Result<R, Error> {
+        ask!(self, view => view.longest_prefix(tree, key, read))
+    }
+
+    pub(crate) fn scan(
+        &self,
+        tree: TreeId,
+        range: &Range<'_>,
+        visit: &mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, Error> {
+        ask!(self, view => view.scan(tree, range, visit))
+    }
+
+    pub(crate) fn list(
+        &self,
+        tree: TreeId,
+        request: &ListRequest<'_>,
+        visit: &mut dyn FnMut(ListItem<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, Error> {
+        ask!(self, view => view.list(tree, request, visit))
+    }
+
+    pub(crate) fn count(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
+        ask!(self, view => view.count(tree, prefix))
+    }
+
+    pub(crate) fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
+        ask!(self, view => view.is_empty(tree, prefix))
+    }
+
+    /// The tree of this name. A database makes it where there is none; a snapshot shows an empty one.
+    pub(crate) fn tree(&self, name: &str) -> Result<TreeId, Error> {
+        ask!(self, view => view.tree(name))
+    }
+}
