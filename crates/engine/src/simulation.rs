@@ -54,6 +54,15 @@ impl Database {
         })
     }
 
+    /// Does some of what the engine's thread does by itself in a real world: frees what deletions left behind. Whether there
+    /// is more.
+    ///
+    /// # Errors
+    /// As [`Database::delete_prefix`].
+    pub fn tidy(&self) -> Result<bool, Error> {
+        self.engine()?.bury()
+    }
+
     /// Whether everything fits together: frames and large values are valid and reached once, there are no others, sums are
     /// right, and every page of the file of blobs is a blob's, free, or waiting for its readers.
     ///

@@ -2,7 +2,8 @@
 //!
 //! Owns the model of what a disk may do to a database: [`Medium`] is a disk at one moment, [`CutStyle`] a way for power to
 //! fail, [`Fault`] and [`Lie`] what goes wrong in use, [`SimDisk`] all of it behind the engine's own traits. [`Session`]
-//! runs a workload with a model of its contents beside it, and [`explore_seed`] tries every I/O boundary of that.
+//! runs a workload with a model of its contents beside it, and [`explore_seed`] tries every I/O boundary of that. [`agree`]
+//! leaves the disk alone and compares every call with ordered maps.
 //!
 //! Promises that one seed fixes everything: what fails prints its seed, and comes again from it.
 
@@ -14,6 +15,7 @@
     reason = "a panic is how a test instrument says that it is broken"
 )]
 
+mod agree;
 mod contents;
 mod cut;
 mod damage;
@@ -30,6 +32,7 @@ mod soak;
 mod suites;
 mod workload;
 
+pub use agree::{Agreed, Choices, agree, agreement_suite};
 pub use contents::Contents;
 pub use cut::CutStyle;
 pub use damage::{Damaged, damage_matrix};

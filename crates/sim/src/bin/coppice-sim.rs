@@ -7,8 +7,8 @@ use std::{env, process::ExitCode};
 
 use coppice_engine::Durability;
 use coppice_sim::{
-    Checked, Figures, Killed, LoopMount, Soaked, Task, crash_suite, damage_suite, failed_sync_suite, fault_suite, line,
-    run_seeds, soak,
+    Checked, Figures, Killed, LoopMount, Soaked, Task, agreement_suite, crash_suite, damage_suite, failed_sync_suite,
+    fault_suite, line, run_seeds, soak,
 };
 
 fn seeds<F: Figures>(
@@ -40,7 +40,8 @@ fn ended(place: &str, seed: u64, rounds: u64) -> Result<String, String> {
 }
 
 fn run(args: &[String]) -> Result<String, String> {
-    let usage = || "usage: coppice-sim crash|faults|syncs|damage|kill|power FIRST_SEED COUNT [THREADS]".to_owned();
+    let usage =
+        || "usage: coppice-sim agree|crash|faults|syncs|damage|kill|power FIRST_SEED COUNT [THREADS]".to_owned();
     let (suite, rest) = args.split_first().ok_or_else(usage)?;
     if suite == "write" {
         let task = Task::from_args(rest).ok_or_else(usage)?;
@@ -50,6 +51,7 @@ fn run(args: &[String]) -> Result<String, String> {
     let (first, count) = number(0).zip(number(1)).ok_or_else(usage)?;
     let threads = number(2).unwrap_or(1) as usize;
     let figures = match suite.as_str() {
+        "agree" => seeds(first, count, threads, agreement_suite),
         "crash" => seeds(first, count, threads, crash_suite),
         "faults" => seeds(first, count, threads, fault_suite),
         "syncs" => seeds(first, count, threads, failed_sync_suite),
