@@ -315,7 +315,7 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
   delete(key: Key, condition?: Condition): boolean
   /**
    * Moves one record to another key, atomically; it has a new version then. False, with nothing changed, where `from` is
-   * absent, or where `to` exists and `overwrite` is not set. The cost does not grow with the value's size.
+   * absent, or where `to` exists and `overwrite` is not set. It costs what a put of the value does.
    *
    * From a key to itself is a rename to a key that exists: false, or with `overwrite` true, with a new version.
    */

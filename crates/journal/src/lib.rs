@@ -72,7 +72,6 @@
 //! | 1 put | tree (4), key length (4), key, value |
 //! | 2 delete | tree (4), key |
 //! | 3 create tree | tree (4), name |
-//! | 4 rename | tree (4), length of the key it leaves (4), that key, the key it moves to |
 //! | 5 batch | for each operation, in order: payload length (4), kind (1, not 5), payload |
 //!
 //! A valid record of another kind is of a newer format ([`Error::Incompatible`]), not damage.
@@ -117,7 +116,7 @@ mod fixture;
 
 pub use error::{Error, OpenError};
 pub use journal::{Journal, JournalOptions, JournalStats, Room};
-pub use op::{Batch, BatchOps, Op};
+pub use op::{Batch, BatchOps, Op, OwnedOp};
 pub use record::MAX_PAYLOAD_BYTES;
 pub use recovery::{Recovered, TornTail};
 pub use segment::is_segment_name;

@@ -1,17 +1,18 @@
 //! The operations that records carry, and their payloads.
 
 mod batch;
+mod owned;
 #[cfg(test)]
 mod tests;
 
 pub use batch::{Batch, BatchOps};
+pub use owned::OwnedOp;
 
 use crate::segment::Fields;
 
 const KIND_PUT: u8 = 1;
 const KIND_DELETE: u8 = 2;
 const KIND_CREATE_TREE: u8 = 3;
-const KIND_RENAME: u8 = 4;
 const KIND_BATCH: u8 = 5;
 const KIND_MOVE_PREFIX: u8 = 6;
 const KIND_DELETE_PREFIX: u8 = 7;
@@ -45,15 +46,6 @@ pub enum Op<'a> {
         tree: u32,
         /// Its name.
         name: &'a [u8],
-    },
-    /// Moves a key's value to another key of its tree, over what is there.
-    Rename {
-        /// The tree's id.
-        tree: u32,
-        /// The key that is left without a value.
-        from: &'a [u8],
-        /// The key that has it from now on.
-        to: &'a [u8],
     },
     /// Gives every key that starts with one prefix another in its place, which no key starts with.
     MovePrefix {
@@ -97,7 +89,6 @@ impl<'a> Op<'a> {
             Op::Put { .. } => KIND_PUT,
             Op::Delete { .. } => KIND_DELETE,
             Op::CreateTree { .. } => KIND_CREATE_TREE,
-            Op::Rename { .. } => KIND_RENAME,
             Op::Batch(_) => KIND_BATCH,
             Op::MovePrefix { .. } => KIND_MOVE_PREFIX,
             Op::DeletePrefix { .. } => KIND_DELETE_PREFIX,
@@ -112,9 +103,7 @@ impl<'a> Op<'a> {
             Op::Delete { key, .. } => WORD_BYTES.saturating_add(key.len()),
             Op::CreateTree { name, .. } | Op::DropTree { name, .. } => WORD_BYTES.saturating_add(name.len()),
             Op::DeletePrefix { prefix, .. } => WORD_BYTES.saturating_add(prefix.len()),
-            Op::Rename { from, to, .. } | Op::MovePrefix { from, to, .. } => {
-                (2 * WORD_BYTES).saturating_add(from.len()).saturating_add(to.len())
-            }
+            Op::MovePrefix { from, to, .. } => (2 * WORD_BYTES).saturating_add(from.len()).saturating_add(to.len()),
             Op::Batch(batch) => batch.payload_bytes(),
         }
     }
@@ -136,7 +125,7 @@ impl<'a> Op<'a> {
                 into.extend_from_slice(&tree.to_le_bytes());
                 into.extend_from_slice(name);
             }
-            Op::Rename { tree, from, to } | Op::MovePrefix { tree, from, to } => {
+            Op::MovePrefix { tree, from, to } => {
                 into.extend_from_slice(&tree.to_le_bytes());
                 into.extend_from_slice(&(from.len() as u32).to_le_bytes());
                 into.extend_from_slice(from);
@@ -150,7 +139,7 @@ impl<'a> Op<'a> {
         if kind == KIND_BATCH {
             return Batch::decode(payload).map(Op::Batch);
         }
-        if !(KIND_PUT..=KIND_DROP_TREE).contains(&kind) {
+        if !(KIND_PUT..=KIND_CREATE_TREE).contains(&kind) && !(KIND_MOVE_PREFIX..=KIND_DROP_TREE).contains(&kind) {
             return Err(DecodeError::UnknownKind(kind));
         }
         let mut fields = Fields(payload);
@@ -161,10 +150,6 @@ impl<'a> Op<'a> {
             KIND_PUT => {
                 let (key, value) = split_counted(fields)?;
                 Op::Put { tree, key, value }
-            }
-            KIND_RENAME => {
-                let (from, to) = split_counted(fields)?;
-                Op::Rename { tree, from, to }
             }
             KIND_MOVE_PREFIX => {
                 let (from, to) = split_counted(fields)?;

@@ -40,10 +40,11 @@ impl Engine {
         self.make_way()?;
         let mut state = self.exclusive();
         self.check_writable()?;
-        for (index, operation) in operations.iter().enumerate() {
-            check(&state, operation).map_err(|error| name_operation(index, operation, &error))?;
-        }
-        let outcome = self.apply_or_take_back(&mut state, operations)?;
+        let refused = operations.iter().enumerate().find_map(|(index, operation)| {
+            let error = check(&state, operation).err()?;
+            Some((index, name_operation(index, operation, &error)))
+        });
+        let outcome = self.apply_or_take_back(&mut state, operations, refused)?;
         drop(state);
         if let Outcome::Committed { .. } = outcome {
             self.settle()?;
@@ -62,10 +63,17 @@ impl Engine {
         Ok(matches!(self.commit(&[rename])?, Outcome::Committed { .. }))
     }
 
-    fn apply_or_take_back(&self, state: &mut State<'_>, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
+    /// Does the operations. `refused`: the first that cannot be done whatever those before it do, and why; it counts only
+    /// if these hold.
+    fn apply_or_take_back(
+        &self,
+        state: &mut State<'_>,
+        operations: &[Operation<'_>],
+        refused: Option<(usize, Error)>,
+    ) -> Result<Outcome, Error> {
         let version = state.sequence + 1;
         state.forest.table.begin_move();
-        let done = self.try_or_take_back(state, version, operations);
+        let done = self.try_or_take_back(state, version, operations, refused);
         state.forest.table.end_move();
         done
     }
@@ -75,14 +83,22 @@ impl Engine {
         state: &mut State<'_>,
         version: u64,
         operations: &[Operation<'_>],
+        refused: Option<(usize, Error)>,
     ) -> Result<Outcome, Error> {
+        let possible = refused.as_ref().map_or(operations.len(), |(index, _)| *index);
         let mut attempt = Attempt::new(&mut state.forest, version);
-        let failed = match attempt.apply_all(operations) {
+        let failed = match attempt.apply_all(operations.get(..possible).unwrap_or(operations)) {
             Ok(None) => {
-                let written = match &attempt.changes[..] {
-                    [] => return Ok(Outcome::Committed { version: version - 1 }),
-                    [one] => self.append(version, &[*one]),
-                    changes => self.append(version, &[Op::Batch(Batch::new(changes))]),
+                let written = match refused {
+                    Some((_, error)) => Err(error),
+                    None => {
+                        let changes: Vec<Op<'_>> = attempt.changes.iter().flat_map(Change::ops).collect();
+                        match &changes[..] {
+                            [] => return Ok(Outcome::Committed { version: version - 1 }),
+                            [one] => self.append(version, &[*one]),
+                            several => self.append(version, &[Op::Batch(Batch::new(several))]),
+                        }
+                    }
                 };
                 match written {
                     Ok(()) => {
@@ -128,12 +144,6 @@ impl State<'_> {
                     tree: TreeId(tree),
                     key,
                     condition: Condition::IfPresent,
-                },
-                Op::Rename { tree, from, to } => Operation::Rename {
-                    tree: TreeId(tree),
-                    from,
-                    to,
-                    overwrite: true,
                 },
                 Op::MovePrefix { tree, from, to } => Operation::MovePrefix {
                     tree: TreeId(tree),
@@ -202,11 +212,37 @@ struct Attempt<'f, 't, 'o> {
     /// Of all that it puts.
     version: u64,
     /// What it has changed, for the journal.
-    changes: Vec<Op<'o>>,
+    changes: Vec<Change<'o>>,
     /// What takes its changes back, in the order of the changes.
     undo: Vec<Undo<'o>>,
     /// Blobs whose values were replaced or removed.
     replaced: Vec<u32>,
+}
+
+/// What was changed, as the journal has it.
+enum Change<'o> {
+    Made(Op<'o>),
+    /// The value goes along, so that whoever reads the journal back knows it.
+    Renamed {
+        tree: u32,
+        from: &'o [u8],
+        to: &'o [u8],
+        value: Vec<u8>,
+    },
+}
+
+impl Change<'_> {
+    fn ops(&self) -> impl Iterator<Item = Op<'_>> {
+        let [first, second] = match self {
+            Self::Made(op) => [Some(*op), None],
+            Self::Renamed { tree, from, to, value } => {
+                let (tree, key) = (*tree, *to);
+                let left = (from != to).then_some(Op::Delete { tree, key: from });
+                [left, Some(Op::Put { tree, key, value })]
+            }
+        };
+        first.into_iter().chain(second)
+    }
 }
 
 /// How a change is taken back.
@@ -316,11 +352,11 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
                 if !condition.holds(there.as_ref().map(|record| record.version)) {
                     return Ok(false);
                 }
-                self.changes.push(Op::Put {
+                self.changes.push(Change::Made(Op::Put {
                     tree: tree.0,
                     key,
                     value,
-                });
+                }));
                 self.replaced.extend(there.as_ref().and_then(Kept::blob));
                 let value = self.forest.hold_value(value)?;
                 self.set(tree, key, there, value, true)?;
@@ -331,7 +367,7 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
                     return Ok(false);
                 }
                 if let Some(record) = there {
-                    self.changes.push(Op::Delete { tree: tree.0, key });
+                    self.changes.push(Change::Made(Op::Delete { tree: tree.0, key }));
                     self.replaced.extend(record.blob());
                     self.unset(tree, key, record)?;
                 }
@@ -349,7 +385,17 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
                 if there.is_some() && !overwrite {
                     return Ok(false);
                 }
-                self.changes.push(Op::Rename { tree: tree.0, from, to });
+                let stored = Stored {
+                    version: record.version,
+                    value: record.value(),
+                };
+                let value = self.forest.resolve(stored)?.value.to_vec();
+                self.changes.push(Change::Renamed {
+                    tree: tree.0,
+                    from,
+                    to,
+                    value,
+                });
                 if from == to {
                     self.set(tree, to, there, record.value(), false)?;
                 } else {
@@ -360,7 +406,8 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
             }
             Operation::MovePrefix { tree, from, to } => {
                 if plan_move(self.forest, tree, from, to)? > 0 {
-                    self.changes.push(Op::MovePrefix { tree: tree.0, from, to });
+                    self.changes
+                        .push(Change::Made(Op::MovePrefix { tree: tree.0, from, to }));
                     self.undo.push(Undo::Move { tree, from, to });
                     let (from, to) = (FullKey::new(tree.0, from), FullKey::new(tree.0, to));
                     self.forest.move_subtree(from.bytes(), to.bytes())?;
@@ -369,7 +416,8 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
             Operation::DeletePrefix { tree, prefix } => {
                 plan_delete(self.forest, tree, prefix, self.version)?;
                 if let Some(subtree) = self.forest.detach(FullKey::new(tree.0, prefix).bytes())? {
-                    self.changes.push(Op::DeletePrefix { tree: tree.0, prefix });
+                    self.changes
+                        .push(Change::Made(Op::DeletePrefix { tree: tree.0, prefix }));
                     self.undo.push(Undo::Deletion { tree, prefix, subtree });
                 }
             }

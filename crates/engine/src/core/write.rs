@@ -31,6 +31,7 @@ pub(crate) fn journal_error(error: &JournalError, io: ErrorCode) -> Error {
             _ => ErrorCode::Io,
         },
         JournalError::Poisoned { .. } => ErrorCode::ReadOnly,
+        JournalError::TooLarge { .. } => ErrorCode::BatchTooLarge,
         JournalError::Corrupt { .. } => ErrorCode::Corrupt,
         JournalError::Incompatible { .. } => ErrorCode::IncompatibleFormat,
         _ => ErrorCode::Internal,
@@ -402,7 +403,7 @@ impl State<'_> {
                 }
                 Ok(())
             }
-            Op::Rename { .. } | Op::MovePrefix { .. } | Op::DeletePrefix { .. } => {
+            Op::MovePrefix { .. } | Op::DeletePrefix { .. } => {
                 self.replay_together(sequence, std::iter::once(*op))?;
                 self.sequence = sequence;
                 Ok(())

@@ -330,6 +330,51 @@ fn what_cannot_be_is_refused_before_any_effect_and_named() {
 }
 
 #[test]
+fn what_can_never_be_done_comes_behind_a_condition_in_front_of_it_that_does_not_hold() {
+    let (engine, tree) = volatile();
+    let long = vec![7; 9000];
+    let overlapping = Operation::MovePrefix {
+        tree,
+        from: b"a",
+        to: b"ab",
+    };
+    let absent = assert(tree, b"absent", Condition::IfPresent);
+    for impossible in [overlapping, put(tree, &long, b""), put(TreeId(99), b"k", b"")] {
+        assert_eq!(failed(&engine, &[absent, impossible]), 0);
+        let error = engine.commit(&[put(tree, b"k", b"v"), impossible, absent]).unwrap_err();
+        assert!(error.message().starts_with("operation 1"), "{error}");
+        assert!(contents(&engine, tree).is_empty());
+    }
+}
+
+#[test]
+fn renamed_values_that_do_not_fit_one_record_together_refuse_the_batch() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, Durability::Process);
+    let tree = engine.tree("t").unwrap();
+    let value = vec![7; MAX_VALUE_BYTES];
+    let names: [(&[u8], &[u8]); 4] = [(b"a", b"A"), (b"b", b"B"), (b"c", b"C"), (b"d", b"D")];
+    for (from, _) in names {
+        store(&engine, tree, from, &value);
+    }
+    let renames = names.map(|(from, to)| rename(tree, from, to, false));
+    let error = engine.commit(&renames).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::BatchTooLarge, "{error}");
+    assert!(
+        names
+            .iter()
+            .all(|(from, _)| contents(&engine, tree).contains_key(*from))
+    );
+    for rename in renames {
+        committed(&engine, &[rename]);
+    }
+    engine.abandon();
+    let records = contents(&open(&disk, Durability::Process), tree);
+    assert!(names.iter().all(|(_, to)| records[*to].1 == value));
+    assert_eq!(records.len(), names.len());
+}
+
+#[test]
 fn the_largest_batch_fits_the_journal_and_a_larger_one_is_refused_before_any_effect() {
     let disk = MemoryDisk::new();
     let engine = open(&disk, Durability::Process);
@@ -378,7 +423,9 @@ fn no_operation_takes_more_of_the_journal_than_it_counts() {
                 let durable = open(&disk, Durability::Process);
                 let journal = &durable.durable().unwrap().journal;
                 let before = journal.bytes();
-                let twice: Vec<_> = attempt.changes.iter().chain(&attempt.changes).copied().collect();
+                let twice: Vec<_> = (attempt.changes.iter().chain(&attempt.changes))
+                    .flat_map(super::Change::ops)
+                    .collect();
                 let batch = coppice_journal::Op::Batch(coppice_journal::Batch::new(&twice));
                 journal.append(1, &[batch]).unwrap();
                 // Besides the record's own header and padding.

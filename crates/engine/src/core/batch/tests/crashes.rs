@@ -79,10 +79,10 @@ fn a_batch_that_was_never_made_is_damage() {
         ],
         &[
             put,
-            Op::Rename {
+            Op::MovePrefix {
                 tree: 1,
-                from: b"absent",
-                to: b"x",
+                from: b"k",
+                to: b"kk",
             },
         ],
         &[
