@@ -19,6 +19,7 @@ mod subtree;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod watch;
 mod write;
 
 pub(crate) use checkpoint::store_error;
@@ -43,6 +44,7 @@ use self::dropped::Dropped;
 use crate::{
     checkpointer::Checkpointer,
     error::{Error, ErrorCode},
+    feed::Feed,
     forest::Forest,
     options::Options,
     table::Table,
@@ -102,6 +104,7 @@ impl Drop for Exclusive<'_> {
     fn drop(&mut self) {
         self.engine.sequence.store(self.state.sequence, Ordering::Release);
         self.engine.next_tree.store(self.state.next_tree, Ordering::Release);
+        self.engine.feed.release();
     }
 }
 
@@ -127,6 +130,8 @@ pub(crate) struct Engine {
     next_tree: AtomicU32,
     dropped: Dropped,
     snapshots: Snapshots,
+    /// Told of each commit, behind its application.
+    feed: Feed,
     durable: Option<Durable>,
     options: Options,
     closed: AtomicBool,
@@ -201,6 +206,7 @@ impl Engine {
         let state = self.exclusive();
         self.closed.store(true, Ordering::Release);
         drop(state);
+        self.feed.close();
         self.snapshots.close_all();
     }
 

@@ -26,7 +26,11 @@ use crate::{
     snapshot::Snapshot,
     stats::{CheckpointReport, Stats},
     verify::{OnProgress, VerifyReport},
+    watch::Watch,
 };
+
+/// Bytes of commits that wait in memory for one watcher, before it has to read on in the journal.
+const WATCH_QUEUE_BYTES: usize = 8 << 20;
 
 /// A handle on an open database. Handles on the same folder share one engine; each is closed once. All methods may be
 /// called from several threads at once. A handle that is dropped without being closed leaves what a crash would leave.
@@ -267,6 +271,17 @@ impl Database {
     /// As [`Database::get`].
     pub fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
         self.engine()?.is_empty(tree, prefix)
+    }
+
+    /// The changes to keys of a tree that start with `prefix`, in commit order: from now on, or those behind the version
+    /// `after`. They are told once they are visible, which may be before they are on disk. See [`Watch`].
+    ///
+    /// # Errors
+    /// `InvalidArgument` where `after` is behind the last commit, or the journal does not hold all that came since;
+    /// `TreeDropped`, `Closed`.
+    pub fn watch(&self, tree: TreeId, prefix: &[u8], after: Option<u64>) -> Result<Watch, Error> {
+        self.engine()?;
+        self.engine.watch(tree, prefix, after, WATCH_QUEUE_BYTES)
     }
 
     /// Returns when all that was written before the call is on disk.

@@ -38,6 +38,8 @@ pub enum ErrorCode {
     OutcomeUnknown,
     /// What was asked for is not available on this platform or file system.
     Unsupported,
+    /// A watcher was too slow: what it was not told yet is not held any more.
+    FellBehind,
     /// The caller gave up.
     Aborted,
     /// A defect of the engine.

@@ -71,6 +71,14 @@ pub enum Error {
         /// The longest payload.
         limit: usize,
     },
+    /// A record that was to be read back was trimmed, or has not been appended yet.
+    #[error("the journal does not hold record {wanted}; the oldest that it holds is {oldest}")]
+    NotHeld {
+        /// The record's sequence number.
+        wanted: u64,
+        /// The lowest sequence number that can be read.
+        oldest: u64,
+    },
     /// An append did not begin with the next sequence number. Nothing was appended.
     #[error("the journal's next sequence number is {expected}, not {given}")]
     OutOfSequence {

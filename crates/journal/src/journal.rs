@@ -23,6 +23,7 @@ use crate::{
     Error, MAX_PAYLOAD_BYTES, Op, OpenError, Recovered,
     group::GroupCommit,
     header::{OPENING_OFFSET, Opening, RECORDS_OFFSET},
+    history::{self, History},
     keeper::Keeper,
     record,
     recovery::{self, LiveSegment},
@@ -197,22 +198,23 @@ impl Journal {
         let Some(last) = replayed.live.pop() else {
             return Err(recovery::no_segments(&*disk).into());
         };
-        let ends = replayed.live.iter().skip(1).chain([&last]);
+        let successors = replayed.live.iter().skip(1).chain([&last]);
         let older = replayed
             .live
             .iter()
-            .zip(ends.map(|next| next.opening.predecessor_end))
-            .map(|(segment, end)| OldSegment {
+            .zip(successors)
+            .map(|(segment, next)| OldSegment {
                 number: segment.number,
                 first_sequence: segment.opening.first_sequence,
-                bytes: end.saturating_sub(RECORDS_OFFSET as u64),
+                next_sequence: next.opening.first_sequence,
+                bytes: next.opening.predecessor_end.saturating_sub(RECORDS_OFFSET as u64),
                 capacity: segment.file_bytes,
             })
             .collect();
         let writer = Writer {
             older,
             dead: replayed.dead,
-            active: recovered_segment(last, replayed.end, replayed.last_digest),
+            active: recovered_segment(last, replayed.end, replayed.last_digest, replayed.next_sequence),
             last_sequence: replayed.recovered.last_sequence,
             appended_bytes: 0,
             appended_records: 0,
@@ -383,6 +385,47 @@ impl Journal {
             keeper.stop();
         }
         self.shared.spares.discard(&*self.shared.disk);
+    }
+
+    /// A place behind record `after`, to read what was appended from there on.
+    pub fn history(&self, after: u64) -> History {
+        History::new(Arc::clone(&self.shared.disk), self.shared.database_id, after)
+    }
+
+    /// Reads on in a history of this journal, in order, up to record `upto`, which must have been appended, and calls `visit`
+    /// with each record's number and operation. Returns after about `bytes` bytes or at the end of a segment, so that the
+    /// caller can do other things in between; [`History::position`] tells how far it came. Appends go on meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] where a record was trimmed; [`Error::Corrupt`] and [`Error::Io`]. The history stays where it is, and
+    /// what was visited stays visited.
+    pub fn read_on(
+        &self,
+        history: &mut History,
+        upto: u64,
+        bytes: u64,
+        visit: &mut dyn FnMut(u64, Op<'_>),
+    ) -> Result<(), Error> {
+        let held = self.shared.writer.lock().held();
+        history.read(&held, upto, bytes, visit)
+    }
+
+    /// The lowest sequence number that [`Journal::read_on`] can read; the next one to be appended, where there is none.
+    pub fn oldest_held(&self) -> u64 {
+        let writer = self.shared.writer.lock();
+        let oldest = writer.held().first().map(|oldest| oldest.first_sequence);
+        oldest.unwrap_or(writer.last_sequence + 1)
+    }
+
+    /// Reads all that was appended and not trimmed again, and hands out what is wrong, at most one thing for each segment.
+    /// Appends and trims go on meanwhile.
+    pub fn check(&self, problem: &mut dyn FnMut(Error)) {
+        let segments = self.shared.writer.lock().segments();
+        for span in segments {
+            if let Err(error) = history::check(&*self.shared.disk, self.shared.database_id, span) {
+                problem(error);
+            }
+        }
     }
 
     /// Sizes and counters.
@@ -699,6 +742,7 @@ fn open_segment(spare: &Spare, opening: &Opening) -> io::Result<ActiveSegment> {
     Ok(ActiveSegment {
         segment: Arc::clone(segment),
         first_sequence: opening.first_sequence,
+        next_sequence: opening.first_sequence,
         key: *key,
         position: RECORDS_OFFSET as u64,
         last_digest: key.0,
@@ -708,7 +752,7 @@ fn open_segment(spare: &Spare, opening: &Opening) -> io::Result<ActiveSegment> {
 }
 
 /// The segment in which recovery found the end: all of it is on disk, and it takes no more.
-fn recovered_segment(last: LiveSegment, end: u64, last_digest: u64) -> ActiveSegment {
+fn recovered_segment(last: LiveSegment, end: u64, last_digest: u64, next_sequence: u64) -> ActiveSegment {
     ActiveSegment {
         segment: Arc::new(Segment {
             number: last.number,
@@ -719,6 +763,7 @@ fn recovered_segment(last: LiveSegment, end: u64, last_digest: u64) -> ActiveSeg
             ready: AtomicU64::new(last.file_bytes),
         }),
         first_sequence: last.opening.first_sequence,
+        next_sequence,
         key: last.key,
         position: end,
         last_digest,

@@ -99,6 +99,7 @@
 mod error;
 mod group;
 mod header;
+mod history;
 mod journal;
 mod keeper;
 mod op;
@@ -115,6 +116,7 @@ mod writer;
 mod fixture;
 
 pub use error::{Error, OpenError};
+pub use history::History;
 pub use journal::{Journal, JournalOptions, JournalStats, Room};
 pub use op::{Batch, BatchOps, Op, OwnedOp};
 pub use record::MAX_PAYLOAD_BYTES;

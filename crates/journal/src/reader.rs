@@ -74,6 +74,11 @@ impl SegmentReader {
         self.position = position;
     }
 
+    /// Reads as far as `limit` from here on, which is not beyond the file's end either.
+    pub(crate) fn extend_to(&mut self, limit: u64) {
+        self.window.limit = self.window.limit.max(limit);
+    }
+
     /// Where the next record begins.
     pub(crate) fn position(&self) -> u64 {
         self.position

@@ -54,6 +54,8 @@ pub(crate) struct Replayed {
     /// Where the last segment's records end, and the digest of the last one.
     pub(crate) end: u64,
     pub(crate) last_digest: u64,
+    /// The number behind that of the last one.
+    pub(crate) next_sequence: u64,
     pub(crate) recovered: Recovered,
 }
 
@@ -131,6 +133,7 @@ pub(crate) fn replay<E>(
         next_number,
         end: progress.end,
         last_digest: progress.last_digest,
+        next_sequence: progress.next_sequence,
         recovered: progress.recovered,
     })
 }
@@ -399,7 +402,7 @@ fn open_reader(segment: &LiveSegment, successor: Option<&LiveSegment>) -> Result
     Ok(SegmentReader::new(Arc::clone(&segment.file), segment.key, limit))
 }
 
-fn decode(number: u64, offset: u64, sequence: u64, kind: u8, payload: &[u8]) -> Result<Op<'_>, Error> {
+pub(crate) fn decode(number: u64, offset: u64, sequence: u64, kind: u8, payload: &[u8]) -> Result<Op<'_>, Error> {
     Op::decode(kind, payload).map_err(|error| match error {
         DecodeError::UnknownKind(kind) => Error::Incompatible {
             file: file_name(number),
@@ -410,7 +413,7 @@ fn decode(number: u64, offset: u64, sequence: u64, kind: u8, payload: &[u8]) -> 
     })
 }
 
-fn reading(number: u64, error: io::Error) -> Error {
+pub(crate) fn reading(number: u64, error: io::Error) -> Error {
     Error::io(format!("reading {}", file_name(number)), error)
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Writer {
 pub(crate) struct OldSegment {
     pub(crate) number: u64,
     pub(crate) first_sequence: u64,
+    /// The number behind that of its last record.
+    pub(crate) next_sequence: u64,
     /// Of its records.
     pub(crate) bytes: u64,
     /// Of its file.
@@ -76,6 +78,8 @@ impl Segment {
 pub(crate) struct ActiveSegment {
     pub(crate) segment: Arc<Segment>,
     pub(crate) first_sequence: u64,
+    /// The number behind that of its last record; less than that of the next append, where recovery found a cut beyond it.
+    pub(crate) next_sequence: u64,
     pub(crate) key: SegmentKey,
     /// Where the next record goes.
     pub(crate) position: u64,
@@ -114,6 +118,7 @@ impl Writer {
         active.last_digest = last_digest;
         active.segment.end.store(active.position, Ordering::Release);
         self.last_sequence += count;
+        active.next_sequence = self.last_sequence + 1;
         self.appended_bytes += records.len() as u64;
         self.appended_records += count;
         Ok(())
@@ -124,6 +129,7 @@ impl Writer {
         self.older.push_back(OldSegment {
             number: self.active.segment.number,
             first_sequence: self.active.first_sequence,
+            next_sequence: self.active.next_sequence,
             bytes: self.active.bytes(),
             capacity: self.active.segment.capacity,
         });

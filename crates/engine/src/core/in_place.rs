@@ -46,8 +46,9 @@ impl Engine {
             value,
         };
         let version = self.append_in_order(&put)?;
-        self.applied(place.put(reserved, version, value, known.and_then(|known| known.extent)))?;
-        Ok(Some(Some(version)))
+        let applied = self.applied(place.put(reserved, version, value, known.and_then(|known| known.extent)));
+        self.feed().publish(version, &put);
+        applied.map(|()| Some(Some(version)))
     }
 
     /// A delete from a flat frame that stays filled. None: nothing was done, and more is needed.
@@ -73,8 +74,10 @@ impl Engine {
         if !place.stays_filled() {
             return Ok(None);
         }
-        self.append_in_order(&Op::Delete { tree: tree.0, key })?;
-        self.applied(place.remove(known))?;
-        Ok(Some(true))
+        let delete = Op::Delete { tree: tree.0, key };
+        let version = self.append_in_order(&delete)?;
+        let applied = self.applied(place.remove(known));
+        self.feed().publish(version, &delete);
+        applied.map(|()| Some(true))
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn check_lengths(state: &State<'_>, key: &[u8], value: &[u8]) -> Resu
 
 impl Engine {
     /// The journal, where writes go to it.
-    fn journal(&self) -> Option<&Journal> {
+    pub(super) fn journal(&self) -> Option<&Journal> {
         match &self.durable {
             Some(durable) if self.options.durability != Durability::None => Some(&durable.journal),
             _ => None,
@@ -104,8 +104,8 @@ impl Engine {
         failure
     }
 
-    /// Appends one operation that the caller is about to apply to what it has latched; its sequence number. The journal
-    /// gives it, so that several writers do this at once.
+    /// Appends one operation that the caller is about to apply to what it has latched, and then hands to the feed; its
+    /// sequence number. The journal gives it, so that several writers do this at once.
     pub(super) fn append_in_order(&self, op: &Op<'_>) -> Result<u64, Error> {
         // Others may be taking numbers too, but not half of all there are.
         Self::check_versions(self.sequence.load(Ordering::Acquire), MAX_WRITERS)?;
@@ -119,11 +119,14 @@ impl Engine {
     }
 
     /// Appends operations to the journal, as the commits from `first` on, which must be the next: the caller has the
-    /// structure alone.
+    /// structure alone. Those who watch are told when it is given back.
     pub(super) fn append(&self, first: u64, ops: &[Op<'_>]) -> Result<(), Error> {
         Self::check_versions(first, ops.len())?;
-        let Some(journal) = self.journal() else { return Ok(()) };
-        journal.append(first, ops).map_err(|error| self.append_failed(&error))
+        if let Some(journal) = self.journal() {
+            journal.append(first, ops).map_err(|error| self.append_failed(&error))?;
+        }
+        self.feed.stage(first, ops);
+        Ok(())
     }
 
     /// A change that the journal holds and memory could not take: only a reopen can bring the two together.
