@@ -43,6 +43,27 @@ test('the job-queue example hands out each job once', async (t) => {
   ])
 })
 
+test('the artifact-registry example never publishes a version twice', async (t) => {
+  const { code, stdout, stderr } = await runExample('artifact-registry.mjs', await temporaryFolder(t))
+  t.is(code, 0, stderr)
+  t.deepEqual(stdout.trimEnd().split('\n'), [
+    'true true',
+    'false 2',
+    'two one undefined',
+    '2 web/core@1.0.0 web/core@1.1.0 web/router@0.9.0',
+    'https://web.example https://registry.example',
+    '3 0',
+    'ERR_COPPICE_NOT_EMPTY',
+  ])
+})
+
+test('the worker-pool example does each job once', async (t) => {
+  const folder = await temporaryFolder(t)
+  const { code, stdout, stderr } = await runExample('worker-pool.mjs', folder, path.join(folder, 'db'))
+  t.is(code, 0, stderr)
+  t.is(stdout, '300 results, 0 jobs left, sum 8955050\n')
+})
+
 test('the example in the README is the one that runs here', async (t) => {
   const readme = await readFile(path.join(root, 'README.md'), 'utf8')
   const example = await readFile(path.join(root, 'examples/object-store.mjs'), 'utf8')
