@@ -1,8 +1,8 @@
 //! A flat frame's records in key order, from either end.
 //!
-//! The sorted array is walked as it is. The tail is brought into order once, when the walk begins, and each of its records
-//! is told its place in the sorted array, so that a step compares numbers and not keys. Keys are compared by the eight
-//! bytes behind what all of them share, and by the whole only where those are equal.
+//! The sorted array is walked as it is. The tail is brought into order once, when the walk begins, and then merged with it
+//! step by step. Keys are compared by the eight bytes behind what all of them share, which the tail's are kept with, and by
+//! the whole only where those are equal. So a walk that skips most of the frame does not look up what it never comes to.
 
 use std::hint::black_box;
 
@@ -12,9 +12,9 @@ use crate::{Stored, bytes::common_prefix};
 /// A record of the tail that a walk has still to come to.
 #[derive(Clone, Copy, Debug, Default)]
 struct Late {
+    /// The eight bytes of its key behind those that all keys share.
+    head: u64,
     unit: u16,
-    /// It stands in front of this place of the sorted array.
-    at: u16,
 }
 
 /// Walks the records of a flat frame whose keys lie within bounds, forwards, backwards, or both until the ends meet. Holds
@@ -80,17 +80,22 @@ impl FlatCursor {
         cursor
     }
 
-    /// Brings the tail's records within the bounds into order and finds their places.
+    /// Brings the tail's records within the bounds into order.
     fn arrange_tail(&mut self, frame: FlatRef<'_>, from: &[u8], to: Option<&[u8]>) {
         let key = |unit: u16| frame.record(usize::from(unit)).flat_key();
+        let tail = usize::from(self.order.tail_len).min(MAX_TAIL);
+        // The processor waits for all of them at once.
+        let links = (0..tail).fold(0, |links, index| {
+            links | frame.record(frame.tail_at(self.order, index)).link()
+        });
+        black_box(links);
         let (mut sample, mut shared) = (0, 0);
         if self.low < self.high {
             sample = frame.sorted_at(self.order, self.low) as u16;
             shared = common_prefix(key(sample), key(frame.sorted_at(self.order, self.high - 1) as u16));
         }
-        let mut units = [0u16; MAX_TAIL];
         let mut count = 0;
-        for index in 0..usize::from(self.order.tail_len).min(MAX_TAIL) {
+        for index in 0..tail {
             let unit = frame.tail_at(self.order, index) as u16;
             let found = key(unit);
             if found < from || to.is_some_and(|to| found >= to) {
@@ -102,35 +107,26 @@ impl FlatCursor {
             if found.get(..shared) != key(sample).get(..shared) {
                 shared = common_prefix(found, key(sample));
             }
-            if let Some(slot) = units.get_mut(count) {
-                *slot = unit;
+            if let Some(late) = self.late.get_mut(count) {
+                late.unit = unit;
                 count += 1;
             }
         }
         (self.sample, self.shared) = (sample, if sample == 0 { 0 } else { shared });
-        if count == 0 {
-            return;
+        let late = self.late.get_mut(..count).unwrap_or_default();
+        for late in &mut *late {
+            late.head = frame.record(usize::from(late.unit)).head_at(self.shared);
         }
-        let shared = self.shared;
-        let mut heads = [(0u64, 0u16); MAX_TAIL];
-        for (head, unit) in heads.iter_mut().zip(units).take(count) {
-            *head = (frame.record(usize::from(unit)).head_at(shared), unit);
-        }
-        let heads = heads.get_mut(..count).unwrap_or_default();
-        heads.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
-        let mut place = self.low;
-        for (late, (head, unit)) in self.late.iter_mut().zip(heads.iter()) {
-            place = gallop(place, self.high, |index| {
-                let record = frame.record(frame.sorted_at(self.order, index));
-                let other = record.head_at(shared);
-                other < *head || other == *head && record.flat_key() < key(*unit)
-            });
-            *late = Late {
-                unit: *unit,
-                at: place as u16,
-            };
-        }
+        late.sort_unstable_by(|a, b| a.head.cmp(&b.head).then_with(|| key(a.unit).cmp(key(b.unit))));
         self.last = count;
+    }
+
+    /// Whether a record of the tail comes before one of the sorted array.
+    #[inline]
+    fn is_before(&self, frame: FlatRef<'_>, late: Late, unit: usize) -> bool {
+        let record = frame.record(unit);
+        let head = record.head_at(self.shared);
+        late.head < head || late.head == head && frame.record(usize::from(late.unit)).flat_key() < record.flat_key()
     }
 
     /// Skips records whose keys start with `prefix`; the cursor, which walks forwards, stands at or before the first.
@@ -151,19 +147,21 @@ impl FlatCursor {
             _ => u64::MAX,
         };
         let shared = self.shared;
-        let within = |unit: usize| {
-            let record = frame.record(unit);
-            let head = record.head_at(shared) & mask;
-            if head != wanted || rest.len() <= 8 {
-                return head <= wanted;
+        let within = |head: u64, unit: usize| {
+            if head & mask != wanted || rest.len() <= 8 {
+                return head & mask <= wanted;
             }
-            let key = record.flat_key();
+            let key = frame.record(unit).flat_key();
             key.get(..prefix.len()).unwrap_or(key) <= prefix
         };
-        self.low = gallop(self.low, self.high, |index| within(frame.sorted_at(self.order, index)));
-        while self.first < self.last && within(usize::from(self.late(self.first).unit)) {
-            self.first += 1;
-        }
+        self.low = gallop(self.low, self.high, |index| {
+            let unit = frame.sorted_at(self.order, index);
+            within(frame.record(unit).head_at(shared), unit)
+        });
+        self.first = gallop(self.first, self.last, |index| {
+            let late = self.late(index);
+            within(late.head, usize::from(late.unit))
+        });
         self.stride = 2;
     }
 
@@ -188,18 +186,24 @@ impl FlatCursor {
     #[inline]
     pub(crate) fn next_unit(&mut self, frame: FlatRef<'_>) -> Option<usize> {
         loop {
-            let unit = if self.first < self.last && usize::from(self.late(self.first).at) <= self.low {
-                self.first += 1;
-                usize::from(self.late(self.first - 1).unit)
-            } else if self.low < self.high {
+            let sorted = (self.low < self.high).then(|| {
                 if self.low >= self.touched_below {
                     self.touched_below = (self.low + self.stride).min(self.high);
                     self.touch(frame, self.low..self.touched_below);
                 }
-                self.low += 1;
-                frame.sorted_at(self.order, self.low - 1)
-            } else {
-                return None;
+                frame.sorted_at(self.order, self.low)
+            });
+            let late = (self.first < self.last).then(|| self.late(self.first));
+            let unit = match (sorted, late) {
+                (None, None) => return None,
+                (Some(unit), late) if late.is_none_or(|late| !self.is_before(frame, late, unit)) => {
+                    self.low += 1;
+                    unit
+                }
+                (_, late) => {
+                    self.first += 1;
+                    usize::from(late?.unit)
+                }
             };
             if let Some(newest) = frame.newest(unit) {
                 return Some(newest);
@@ -211,18 +215,24 @@ impl FlatCursor {
     #[inline]
     fn last_unit(&mut self, frame: FlatRef<'_>) -> Option<usize> {
         loop {
-            let unit = if self.first < self.last && usize::from(self.late(self.last - 1).at) >= self.high {
-                self.last -= 1;
-                usize::from(self.late(self.last).unit)
-            } else if self.low < self.high {
+            let sorted = (self.low < self.high).then(|| {
                 if self.high <= self.touched_from {
                     self.touched_from = self.high.saturating_sub(self.stride).max(self.low);
                     self.touch(frame, self.touched_from..self.high);
                 }
-                self.high -= 1;
-                frame.sorted_at(self.order, self.high)
-            } else {
-                return None;
+                frame.sorted_at(self.order, self.high - 1)
+            });
+            let late = (self.first < self.last).then(|| self.late(self.last - 1));
+            let unit = match (sorted, late) {
+                (None, None) => return None,
+                (Some(unit), late) if late.is_none_or(|late| self.is_before(frame, late, unit)) => {
+                    self.high -= 1;
+                    unit
+                }
+                (_, late) => {
+                    self.last -= 1;
+                    usize::from(late?.unit)
+                }
             };
             if let Some(newest) = frame.newest(unit) {
                 return Some(newest);
