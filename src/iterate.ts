@@ -35,7 +35,7 @@ export interface Range {
 
 const RANGE_OPTIONS = ['prefix', 'gt', 'gte', 'lt', 'lte', 'reverse', 'limit'] as const
 
-/** The first page is small, for loops that end early; pages grow to PAGE_ENTRIES. */
+/** Without a limit the first page is small, for loops that end early; pages grow to PAGE_ENTRIES. */
 const FIRST_PAGE_ENTRIES = 64
 const PAGE_GROWTH = 4
 
@@ -54,7 +54,7 @@ export class Cursor<K extends Argument> {
   #lower: Bound | undefined
   #upper: Bound | undefined
   #remaining: number
-  #entries = FIRST_PAGE_ENTRIES
+  #entries: number
   #page: Page<K> | undefined
 
   /** Checks the range; asks for nothing yet. */
@@ -71,6 +71,8 @@ export class Cursor<K extends Argument> {
     this.#upper = tighter(below, bound('lte', lte, false), -1)
     this.#reverse = checkBoolean('reverse', reverse, false)
     this.#remaining = checkInteger('limit', limit, 0, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY)
+    // A limit says how many are wanted: each page costs a walk down the tree.
+    this.#entries = this.#remaining <= PAGE_ENTRIES ? PAGE_ENTRIES : FIRST_PAGE_ENTRIES
   }
 
   /** The page behind the one before, which was read to its end; undefined where there is none. */
