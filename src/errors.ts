@@ -24,6 +24,8 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_TREE_DROPPED'
   /** Each run of a transaction was in conflict with others' writes; nothing was done. */
   | 'ERR_COPPICE_CONFLICT'
+  /** A watcher was too slow: what it was not told yet is not in the journal any more. Read the tree, and watch anew. */
+  | 'ERR_COPPICE_FELL_BEHIND'
   /** Bytes on disk fail their check. The message names the file and the place. */
   | 'ERR_COPPICE_CORRUPT'
   /** The database's files are of a format that this version does not read. */

@@ -22,6 +22,7 @@ import {
 import { StoredTreePromises, type TreePromises } from './promises.js'
 import type { Entry, Reader } from './reader.js'
 import { roomFor, type Slab, slab } from './slab.js'
+import { type Change, type WatchOptions, watch } from './watch.js'
 
 /** When a write takes effect. An empty condition always holds; both at once is ERR_COPPICE_INVALID_ARGUMENT. */
 export interface Condition {
@@ -84,6 +85,37 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
    * on disk it is free for other data from the next checkpoint after that. An empty prefix clears the tree.
    */
   deletePrefix(prefix: Key): number
+  /**
+   * Changes to the tree's keys that start with `prefix`, in commit order: what is committed from the call on, or, with
+   * `after`, what was committed behind that version. Each change comes once. It is told when it is visible to readers,
+   * which may be before it is on disk: a power cut that takes a write takes it although it was told.
+   *
+   * What a prefix has to do with an operation on another one: `movePrefix` is told where a key under `from` or under `to` can
+   * start with `prefix`, `deletePrefix` where a key under its prefix can, each as it was made. So either side of a move may
+   * lie outside of what is watched, or contain it. Where keys come in from outside, the change does not say which:
+   * read what is under `to` then.
+   *
+   * `after` takes up a watch where another one ended: with the version of the last change whose commit is known to have come
+   * whole, as the changes of a batch have one version. The journal must hold all that came since; where it does not, because a
+   * checkpoint has trimmed it, the call throws ERR_COPPICE_INVALID_ARGUMENT and names the oldest version that it takes.
+   * So it does for a version that is still to come. A volatile database, and one that is open with `durability: 'none'`, take
+   * none but the last one.
+   *
+   * No writer waits for a watcher. Up to 8 MiB of changes wait in memory for each; one that is slower reads on in the
+   * journal, off the event loop, and where a checkpoint has trimmed that, it throws ERR_COPPICE_FELL_BEHIND. Nothing is lost
+   * without that.
+   *
+   * The iterator ends when the database is closed, with all that waited in memory (with ERR_COPPICE_CLOSED in place of what
+   * would have to be read from the journal). It throws ERR_COPPICE_TREE_DROPPED behind the last change of a tree that is
+   * dropped, ERR_COPPICE_ABORTED once `signal` says so, and what decoding a value throws. `break`, `return` and any error
+   * release it. A process stays alive for it only while a call of `next` waits.
+   *
+   * @example
+   * for await (const change of db.tree('files').watch({ prefix: 'projects/' })) {
+   *   if (change.type === 'put') index.add(change.key, change.value)
+   * }
+   */
+  watch(options?: WatchOptions): AsyncIterableIterator<Change<V, K>>
   /** The same operations with promises: those of writes resolve once the write is on disk. */
   readonly promises: TreePromises<V, In, K>
 }
@@ -266,6 +298,18 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
 
   list(options?: ListOptions): Listing<V, K> {
     return list(this.#connection, this.#tree, this.#keysAsBytes, this.#encoding, options)
+  }
+
+  watch(options?: WatchOptions): AsyncIterableIterator<Change<V, K>> {
+    const { name } = this
+    const watched = {
+      connection: this.#connection,
+      tree: this.#tree,
+      name,
+      keysAsBytes: this.#keysAsBytes,
+      encoding: this.#encoding,
+    }
+    return watch<V, K>(watched, options)
   }
 
   count(prefix: Key = ''): number {

@@ -1,7 +1,7 @@
 // What the compiler makes of trees: the types of values by their encoding, of keys, of conditions, of promises. Checked by
 // tsc; nothing here runs.
 
-import type { Bytes, Codec, Database, Entry, Key, Listing, Reader, Tree, TreePromises } from 'coppice'
+import type { Bytes, Change, Codec, Database, Entry, Key, Listing, Reader, Tree, TreePromises } from 'coppice'
 import { expectTypeOf } from 'expect-type'
 
 interface Photo {
@@ -25,6 +25,13 @@ export function valuesAreTypedByTheEncoding(): void {
   db.tree('t', { encode: 'utf8' })
   // @ts-expect-error: names are text
   db.tree(7)
+}
+
+export function changesAreTypedByTheEncodingAndTheKeys(): void {
+  expectTypeOf(db.tree('t', { encoding: codec }).watch()).toEqualTypeOf<AsyncIterableIterator<Change<Date>>>()
+  expectTypeOf(db.tree('t', { keys: 'buffer' }).watch()).toEqualTypeOf<AsyncIterableIterator<Change<Buffer, Buffer>>>()
+  // @ts-expect-error: only a put has a value
+  expectTypeOf<Extract<Change<Date>, { type: 'delete' }>>().toHaveProperty('value')
 }
 
 export function keysComeBackAsBytesWhereThatWasAskedFor(): void {

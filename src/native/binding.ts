@@ -91,6 +91,18 @@ export interface JobControl {
   total(): number
 }
 
+/** What a watch of the addon is from outside. */
+export interface NativeWatch {
+  /** A page of changes, as src/watch.ts reads it; or one of `watchCode`. */
+  take(): Uint8Array | WatchCode | FailureData
+  /** Reads what comes next from the journal. */
+  readJournal(): Promise<boolean | FailureData>
+  /** Calls back once, when there is something to take; until then the process stays alive. */
+  wake(callback: () => void): void
+  /** Ends it; what waits is not called back. */
+  close(): void
+}
+
 /** What a key or a value may be when it is handed over; the addon looks, and says DOUBTFUL of anything else. */
 export type Argument = string | Uint8Array
 
@@ -122,6 +134,13 @@ interface Binding extends Writes {
   checkpoint(database: number): Promise<CheckpointData | FailureData>
   verify(database: number, control: JobControl): Promise<VerifyData | FailureData>
   JobControl: new () => JobControl
+  watch(
+    database: number,
+    tree: number,
+    keysAsBytes: boolean,
+    prefix: Uint8Array,
+    after: number | undefined,
+  ): NativeWatch | FailureData
   /** A snapshot's handle is a database's to `tree` and to the hot functions that read. */
   snapshot(database: number): SnapshotData | FailureData
   closeSnapshot(snapshot: number): boolean | FailureData
@@ -199,6 +218,11 @@ export const REFUSED = -16
 export const conditionKind = { always: 0, ifAbsent: 1, ifVersion: 2, ifPresent: 3 } as const
 
 export type ConditionKind = (typeof conditionKind)[keyof typeof conditionKind]
+
+/** Why a watch has no page: nothing so far; it is to be read from the journal; the database was closed. */
+export const watchCode = { nothing: 0, journal: 1, closed: 2 } as const
+
+export type WatchCode = (typeof watchCode)[keyof typeof watchCode]
 
 /** What a page is asked to hold and where it starts. */
 export const pageFlag = {

@@ -158,7 +158,7 @@ impl Watch {
         let Next::Journal(after, upto) = self.watcher.next(0) else {
             return Ok(());
         };
-        let engine = self.engine.upgrade();
+        let engine = self.engine.upgrade().filter(|_| !self.watcher.is_closed());
         let engine = engine.ok_or_else(|| Error::new(ErrorCode::Closed, "the database is closed"))?;
         let upto = upto.unwrap_or_else(|| engine.feed().rejoin(&self.watcher));
         let mut history = match inner.history.take() {
@@ -178,6 +178,13 @@ impl Watch {
     /// Calls `waker` once, from any thread, when there is something to take, which may be now. A later call replaces it.
     pub fn wake_with(&self, waker: impl FnOnce() + Send + 'static) {
         self.watcher.wake_with(Box::new(waker));
+    }
+
+    /// Ends it behind what waits in memory, as a close of the database does.
+    pub fn close(&self) {
+        if let Some(waker) = self.watcher.close() {
+            waker();
+        }
     }
 
     /// Forgets the waker that was given last.

@@ -88,6 +88,7 @@ fn name(code: ErrorCode) -> &'static str {
         ErrorCode::Io => "ERR_COPPICE_IO",
         ErrorCode::NoSpace => "ERR_COPPICE_NO_SPACE",
         ErrorCode::OutcomeUnknown => "ERR_COPPICE_OUTCOME_UNKNOWN",
+        ErrorCode::FellBehind => "ERR_COPPICE_FELL_BEHIND",
         ErrorCode::Aborted => "ERR_COPPICE_ABORTED",
         ErrorCode::Unsupported => "ERR_COPPICE_UNSUPPORTED",
         // The engine's list may grow ahead of this one; a code that is not known here is a defect to report.

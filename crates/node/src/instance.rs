@@ -112,13 +112,14 @@ impl Instance {
         Ok(())
     }
 
-    /// Takes a database out, and releases its snapshots; their handles are closed from now on. `None` where it was already.
+    /// Takes a database out, ends its watches, and releases its snapshots; their handles are closed from now on. `None` where it was already.
     pub(crate) fn remove(&self, handle: u32) -> Result<Option<Arc<OpenDatabase>>, Failure> {
         let mut opened = self.opened.try_borrow_mut().map_err(|_| reentered())?;
         let Some(Opened::Database(database)) = opened.get(handle) else {
             return Ok(None);
         };
         let database = Arc::clone(database);
+        database.end_watches();
         drop(opened.remove(handle));
         opened.remove_where(|other| matches!(other, Opened::Snapshot(snapshot) if snapshot.database == handle));
         Ok(Some(database))

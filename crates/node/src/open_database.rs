@@ -3,14 +3,18 @@
 //! A job that was started before a close ends before it: what it promised (that all written before it is on disk) would
 //! otherwise be left unsaid, or said of a database that is gone.
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    ops::Deref,
+    sync::{Arc, Weak},
+};
 
-use coppice_engine::{Database, Error};
+use coppice_engine::{Database, Error, TreeId, Watch};
 use parking_lot::{Condvar, Mutex};
 
-/// An open database and its jobs.
+/// An open database, its jobs and its watches.
 pub(crate) struct OpenDatabase {
     database: Database,
+    watches: Mutex<Vec<Weak<Watch>>>,
     jobs: Mutex<usize>,
     idle: Condvar,
 }
@@ -25,6 +29,7 @@ impl OpenDatabase {
     pub(crate) fn new(database: Database) -> Self {
         Self {
             database,
+            watches: Mutex::default(),
             jobs: Mutex::new(0),
             idle: Condvar::new(),
         }
@@ -34,6 +39,29 @@ impl OpenDatabase {
     pub(crate) fn start(self: Arc<Self>) -> Job {
         *self.jobs.lock() += 1;
         Job { database: self }
+    }
+
+    /// Begins to watch; the watch ends with this handle on the database, though others have it open.
+    pub(crate) fn watch_until_close(
+        &self,
+        tree: TreeId,
+        prefix: &[u8],
+        after: Option<u64>,
+    ) -> Result<Arc<Watch>, Error> {
+        let watch = Arc::new(self.database.watch(tree, prefix, after)?);
+        let mut watches = self.watches.lock();
+        watches.retain(|watch| watch.strong_count() > 0);
+        watches.push(Arc::downgrade(&watch));
+        Ok(watch)
+    }
+
+    /// Ends all watches, as the first step of a close.
+    pub(crate) fn end_watches(&self) {
+        for watch in self.watches.lock().drain(..) {
+            if let Some(watch) = watch.upgrade() {
+                watch.close();
+            }
+        }
     }
 
     /// Closes the database once the jobs that were started have ended.

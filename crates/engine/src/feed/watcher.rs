@@ -114,7 +114,7 @@ impl Watcher {
     /// Adds a commit. Who is to be woken for that.
     pub(super) fn push(&self, sequence: u64, commit: &Arc<OwnedOp>) -> Option<Waker> {
         let mut state = self.state.lock();
-        if matches!(state.missed, Some((_, None))) {
+        if state.closed || matches!(state.missed, Some((_, None))) {
             return None;
         }
         let bytes = commit.bytes() + COMMIT_BYTES;
@@ -199,8 +199,13 @@ impl Watcher {
         }
     }
 
+    /// Whether nothing more will be pushed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// Nothing more will be pushed. Who is to be woken for that.
-    pub(super) fn close(&self) -> Option<Waker> {
+    pub(crate) fn close(&self) -> Option<Waker> {
         let mut state = self.state.lock();
         state.closed = true;
         state.waker.take()

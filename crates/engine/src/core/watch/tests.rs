@@ -355,6 +355,20 @@ fn a_dropped_tree_is_told_behind_its_last_change_live_and_from_the_journal() {
 }
 
 #[test]
+fn one_watch_can_be_closed_and_others_go_on() {
+    let (engine, tree) = volatile();
+    let closed = engine.watch(tree, b"", None, QUEUE_BYTES).unwrap();
+    let open = engine.watch(tree, b"", None, QUEUE_BYTES).unwrap();
+    let version = put(&engine, tree, "k", b"v");
+    closed.close();
+    put(&engine, tree, "later", b"");
+    let mut told = Vec::new();
+    let end = drain(&closed, &mut |version, _| told.push(version)).unwrap();
+    assert_eq!((end, told), (Taken::Closed, vec![version]));
+    assert_eq!(all(&open).len(), 2);
+}
+
+#[test]
 fn a_close_ends_it_behind_what_is_in_memory() {
     let disk = MemoryDisk::new();
     let (engine, tree) = on(&disk);
