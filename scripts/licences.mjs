@@ -15,6 +15,8 @@ const ACCEPTED = new Set([
   'CC0-1.0',
   'ISC',
   'MIT',
+  // libFuzzer, which only the fuzz targets use.
+  'NCSA',
   // argparse, which only the test runner uses.
   'Python-2.0',
   'Unicode-3.0',
@@ -52,8 +54,13 @@ function isAccepted(expression) {
 }
 
 async function rustDependencies() {
-  const metadata = JSON.parse(await run('cargo', ['metadata', '--format-version', '1', '--locked'], { quiet: true }))
-  return metadata.packages.map(({ name, version, license }) => ({ name: `crate ${name} ${version}`, license }))
+  const manifests = ['Cargo.toml', path.join('fuzz', 'Cargo.toml')]
+  const read = async (manifest) => {
+    const options = ['--format-version', '1', '--locked', '--manifest-path', manifest]
+    return JSON.parse(await run('cargo', ['metadata', ...options], { quiet: true })).packages
+  }
+  const packages = (await Promise.all(manifests.map(read))).flat()
+  return packages.map(({ name, version, license }) => ({ name: `crate ${name} ${version}`, license }))
 }
 
 function npmDependencies() {

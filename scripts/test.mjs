@@ -45,6 +45,7 @@ const steps = [
   { name: 'rust-lint', command: 'cargo clippy --workspace --all-targets --locked -- -D warnings' },
   { name: 'licences', command: 'node scripts/licences.mjs' },
   ...rustTests,
+  { name: 'fuzz', command: 'node scripts/fuzz.mjs' },
   { name: 'api-tests', command: 'ava', count: counters.ava },
 ]
 

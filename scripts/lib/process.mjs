@@ -18,16 +18,16 @@ const environment = {
  *
  * @param {string} command
  * @param {readonly string[]} args
- * @param {{ quiet?: boolean, onOutput?: (text: string) => void, input?: string }} [options] `quiet` shows nothing; the
+ * @param {{ quiet?: boolean, onOutput?: (text: string) => void, input?: string, env?: Record<string, string> }} [options] `quiet` shows nothing; the
  * output is part of the error where the command fails. `onOutput` gets both streams as they come; `input` is what the
- * command reads on stdin.
+ * command reads on stdin, `env` what its environment has besides.
  * @returns {Promise<string>}
  */
-export function run(command, args, { quiet = false, onOutput = () => {}, input } = {}) {
+export function run(command, args, { quiet = false, onOutput = () => {}, input, env } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: root,
-      env: environment,
+      env: { ...environment, ...env },
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       shell: process.platform === 'win32',
     })
