@@ -143,15 +143,13 @@ impl Run<'_> {
                     self.maps.undo();
                     return match outcome {
                         Ok(Outcome::Failed { index: found }) if found == index => Ok(()),
-                        // What can be told from a move's prefixes alone may be refused first.
-                        Err(error) if error.code() == ErrorCode::InvalidArgument => Ok(()),
                         other => violation!("{other:?} of a batch whose operation {index} fails: {operations:?}"),
                     };
                 }
                 End::Refused(code) => {
                     self.maps.undo();
                     return match outcome {
-                        Err(error) if error.code() == code || error.code() == ErrorCode::InvalidArgument => Ok(()),
+                        Err(error) if error.code() == code => Ok(()),
                         other => violation!("{other:?} of a batch whose operation {index} is refused: {operations:?}"),
                     };
                 }
