@@ -848,6 +848,30 @@ export interface Database extends Disposable, AsyncDisposable {
    * space that checkpoints free until it is done is not used again before.
    */
   verify(options?: { signal?: AbortSignal; onProgress?: (progress: Progress) => void }): Promise<VerifyReport>
+  /**
+   * Copies everything, as it is at one moment behind the call, to a new folder, where it is a database of its own: it can be
+   * opened at once, anywhere, and knows nothing of this one. Others read and write meanwhile; what they write behind that
+   * moment is no part of the copy. What is read from disk is checked on the way. Runs off the event loop, in a few megabytes of memory beside
+   * what a {@link Snapshot} takes; progress is told in blobs.
+   *
+   * `destination` is a path at which there is nothing (its parent folder exists) or an empty folder. Resolves when every file
+   * and folder of the copy is on disk. Until then there is no database there; after a failure, or an abort, nothing of it is
+   * left. A process that dies meanwhile leaves a folder that no `open` takes for a database.
+   *
+   * Rejects with ERR_COPPICE_INVALID_ARGUMENT for a destination that is a file, is not empty, or lies inside this database;
+   * ERR_COPPICE_NOT_FOUND where its parent folder is missing; ERR_COPPICE_NO_SPACE, ERR_COPPICE_IO;
+   * ERR_COPPICE_CORRUPT where something that is to be copied is damaged; ERR_COPPICE_ABORTED.
+   *
+   * @example
+   * await db.backup(`backups/${new Date().toISOString()}.db`, { signal: AbortSignal.timeout(3_600_000) })
+   */
+  backup(
+    destination: string,
+    options?: {
+      signal?: AbortSignal
+      onProgress?: (progress: Progress) => void
+    },
+  ): Promise<void>
   /** Counters and sizes, as of now. */
   stats(): DatabaseStats
   /**

@@ -76,6 +76,14 @@ export function checkText(what: string, value: unknown): string {
   return value
 }
 
+/** A path of the file system. */
+export function checkPath(what: string, value: unknown): string {
+  const path = checkText(what, value)
+  if (path === '') throw invalid(`${what} must not be empty`)
+  if (path.includes('\0')) throw invalid(`${what} must not contain a NUL character`)
+  return path
+}
+
 const UNIT_BYTES: Readonly<Record<string, number>> = {
   '': 1,
   B: 1,

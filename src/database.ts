@@ -1,7 +1,7 @@
 /** Databases: their trees, their durability, their figures, their end. */
 
 import { type Batch, OpenBatch } from './batch.js'
-import { checkText } from './check.js'
+import { checkPath, checkText } from './check.js'
 import type { Codec } from './codec.js'
 import type { Connection } from './connection.js'
 import { TreeHandles, type TreeOptions } from './handles.js'
@@ -229,6 +229,27 @@ export interface Database extends Disposable, AsyncDisposable {
    * space that checkpoints free until it is done is not used again before.
    */
   verify(options?: { signal?: AbortSignal; onProgress?: (progress: Progress) => void }): Promise<VerifyReport>
+  /**
+   * Copies everything, as it is at one moment behind the call, to a new folder, where it is a database of its own: it can be
+   * opened at once, anywhere, and knows nothing of this one. Others read and write meanwhile; what they write behind that
+   * moment is no part of the copy. What is read from disk is checked on the way. Runs off the event loop, in a few megabytes of memory beside
+   * what a {@link Snapshot} takes; progress is told in blobs.
+   *
+   * `destination` is a path at which there is nothing (its parent folder exists) or an empty folder. Resolves when every file
+   * and folder of the copy is on disk. Until then there is no database there; after a failure, or an abort, nothing of it is
+   * left. A process that dies meanwhile leaves a folder that no `open` takes for a database.
+   *
+   * Rejects with ERR_COPPICE_INVALID_ARGUMENT for a destination that is a file, is not empty, or lies inside this database;
+   * ERR_COPPICE_NOT_FOUND where its parent folder is missing; ERR_COPPICE_NO_SPACE, ERR_COPPICE_IO;
+   * ERR_COPPICE_CORRUPT where something that is to be copied is damaged; ERR_COPPICE_ABORTED.
+   *
+   * @example
+   * await db.backup(`backups/${new Date().toISOString()}.db`, { signal: AbortSignal.timeout(3_600_000) })
+   */
+  backup(
+    destination: string,
+    options?: { signal?: AbortSignal; onProgress?: (progress: Progress) => void },
+  ): Promise<void>
   /** Counters and sizes, as of now. */
   stats(): DatabaseStats
   /**
@@ -310,6 +331,13 @@ export class OpenDatabase implements Database {
     const start = (control: JobControl) => native.verify(this.#connection.handle, control)
     const data = await runJob(this.#connection, 'verify', 'blobs', options, start)
     return { ok: data.problems.length === 0, ...data }
+  }
+
+  async backup(destination: string, options?: JobOptions): Promise<void> {
+    this.#connection.requireOpen()
+    checkPath('destination', destination)
+    const start = (control: JobControl) => native.backup(this.#connection.handle, destination, control)
+    await runJob(this.#connection, 'backup', 'blobs', options, start)
   }
 
   stats(): DatabaseStats {

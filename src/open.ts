@@ -1,6 +1,6 @@
 /** Opening databases: options, their checks and defaults. */
 
-import { checkBoolean, checkBytes, checkInteger, checkOneOf, checkOptions, checkText, describe } from './check.js'
+import { checkBoolean, checkBytes, checkInteger, checkOneOf, checkOptions, checkPath, describe } from './check.js'
 import { Connection, resultOf } from './connection.js'
 import { type Database, OpenDatabase } from './database.js'
 import { CoppiceError, invalid } from './errors.js'
@@ -107,7 +107,7 @@ const IN_MEMORY = ':memory:'
  * tree.list({ prefix: 'photos/', delimiter: '/' }).prefixes // ['photos/2024/']
  */
 export function open(path: string, options?: OpenOptions): Database {
-  checkPath(path)
+  checkPath('path', path)
   const data = checkOpenOptions(checkOptions('open options', options, OPEN_OPTIONS))
   const handle = resultOf(path === IN_MEMORY ? native.openInMemory() : native.open(path, data), path)
   return new OpenDatabase(new Connection(path, handle))
@@ -131,7 +131,7 @@ export interface OpenAsyncOptions extends OpenOptions {
  * await using db = await openAsync('catalog.db', { signal: AbortSignal.timeout(10_000) })
  */
 export async function openAsync(path: string, options?: OpenAsyncOptions): Promise<Database> {
-  checkPath(path)
+  checkPath('path', path)
   const { signal, ...own } = checkOptions('open options', options, OPEN_ASYNC_OPTIONS)
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw invalid(`signal must be an AbortSignal, not ${describe(signal)}`)
@@ -161,12 +161,6 @@ function unlessAborted(path: string, opening: Promise<Database>, signal: AbortSi
 
 function aborted(path: string, signal: AbortSignal): CoppiceError {
   return new CoppiceError('ERR_COPPICE_ABORTED', `Opening the database '${path}' was aborted`, { cause: signal.reason })
-}
-
-function checkPath(path: string): void {
-  checkText('path', path)
-  if (path === '') throw invalid('path must not be empty')
-  if (path.includes('\0')) throw invalid('path must not contain a NUL character')
 }
 
 function checkOpenOptions(options: OpenOptions): OpenData {

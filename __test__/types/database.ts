@@ -10,6 +10,9 @@ import {
   type Database,
   open,
   openAsync,
+  type Progress,
+  type Reader,
+  type Snapshot,
   type Transaction,
   type Tree,
   type VerifyReport,
@@ -100,6 +103,27 @@ export function aTransactionReturnsWhatItsFunctionDoes(): void {
   expectTypeOf(total).toEqualTypeOf<number>()
   // @ts-expect-error: no such option
   db.transact(() => 1, { timeout: 3 })
+}
+
+export function aSnapshotReads(): void {
+  using snapshot = db.snapshot()
+  expectTypeOf(snapshot).toEqualTypeOf<Snapshot>()
+  expectTypeOf(snapshot.tree()).toEqualTypeOf<Reader<Buffer>>()
+  expectTypeOf(snapshot.tree('t', { encoding: 'utf8' })).toEqualTypeOf<Reader<string>>()
+  expectTypeOf(snapshot.tree<number>('t', { encoding: 'json' })).toEqualTypeOf<Reader<number>>()
+  expectTypeOf(snapshot.tree('t', { keys: 'buffer' })).toEqualTypeOf<Reader<Buffer, Buffer>>()
+  // @ts-expect-error: it takes no writes
+  snapshot.tree().put('k', 'v')
+  // @ts-expect-error: so its trees are none to a batch
+  db.batch().put(snapshot.tree(), 'k', 'v')
+  expectTypeOf(db.stats().snapshots).toEqualTypeOf<{ open: number; oldestVersion?: number; pinnedBlobs: number }>()
+}
+
+export async function aBackupHasADestination(): Promise<void> {
+  const onProgress = (progress: Progress) => expectTypeOf(progress.done).toEqualTypeOf<number>()
+  expectTypeOf(await db.backup('folder', { signal: new AbortController().signal, onProgress })).toEqualTypeOf<void>()
+  // @ts-expect-error: to where?
+  await db.backup()
 }
 
 export function errorsHaveACode(error: unknown): string | undefined {

@@ -9,6 +9,7 @@ import { EXIT } from './failure.js'
 const indexing = () => import('./index-command.js')
 const reading = () => import('./read-commands.js')
 const verifying = () => import('./verify-command.js')
+const copying = () => import('./backup-command.js')
 
 /** Put in by the build. */
 declare const PACKAGE_VERSION: string
@@ -120,6 +121,23 @@ export function buildProgram(): Command {
     .option(...json)
     .addHelpText('after', examples('coppice verify usr.db', 'coppice verify --json usr.db'))
     .action(async (path, options) => (await verifying()).verifyCommand(path, options))
+
+  program
+    .command('backup')
+    .description('copy the database to a new folder, where it is a database of its own')
+    .argument(...database)
+    .argument('<destination>', 'the folder of the copy: new, or empty')
+    .option(...json)
+    .addHelpText('after', examples('coppice backup usr.db backups/usr.db', 'coppice backup --json usr.db copy.db'))
+    .action(async (path, destination, options) => (await copying()).backupCommand(path, destination, options))
+
+  program
+    .command('checkpoint')
+    .description('move what is in the journal to the blob store, so that the next open is quick')
+    .argument(...database)
+    .option(...json)
+    .addHelpText('after', examples('coppice checkpoint usr.db', 'coppice checkpoint --json usr.db'))
+    .action(async (path, options) => (await copying()).checkpointCommand(path, options))
 
   return program
 }

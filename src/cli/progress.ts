@@ -1,4 +1,4 @@
-/** The progress bar of `coppice index`: on stderr, and only where that is a terminal. */
+/** Progress bars: on stderr, and only where that is a terminal. */
 
 import { Presets, SingleBar } from 'cli-progress'
 import { printable } from './file-record.js'
@@ -8,6 +8,7 @@ import { formatCount, perSecond } from './format.js'
 const STEPS = 1000
 const PATH_COLUMNS = 40
 
+/** That of `coppice index`. */
 export class IndexProgress {
   readonly #bar: SingleBar | undefined
   readonly #start = performance.now()
@@ -35,6 +36,35 @@ export class IndexProgress {
       rate: formatCount(perSecond(paths, performance.now() - this.#start)),
       path: shown.length > PATH_COLUMNS ? `…${shown.slice(1 - PATH_COLUMNS)}` : shown,
     })
+  }
+
+  stop(): void {
+    this.#bar?.stop()
+  }
+}
+
+/** That of a job that tells how much there is to do. */
+export class JobProgress {
+  readonly #bar: SingleBar | undefined
+
+  constructor() {
+    if (!process.stderr.isTTY) return
+    this.#bar = new SingleBar(
+      {
+        format: '{bar} {percentage}%  {value}/{total}',
+        barsize: 24,
+        clearOnComplete: true,
+        hideCursor: true,
+        stream: process.stderr,
+      },
+      Presets.shades_classic,
+    )
+    this.#bar.start(1, 0)
+  }
+
+  update({ done, total }: { done: number; total: number }): void {
+    this.#bar?.setTotal(total)
+    this.#bar?.update(done)
   }
 
   stop(): void {

@@ -133,6 +133,7 @@ interface Binding extends Writes {
   persist(database: number): Promise<boolean | FailureData>
   checkpoint(database: number): Promise<CheckpointData | FailureData>
   verify(database: number, control: JobControl): Promise<VerifyData | FailureData>
+  backup(database: number, destination: string, control: JobControl): Promise<boolean | FailureData>
   JobControl: new () => JobControl
   watch(
     database: number,

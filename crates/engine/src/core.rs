@@ -7,6 +7,7 @@
 //! A change is checked, then appended to the journal, then applied; so the journal's order is the order of versions, and
 //! what is refused has had no effect.
 
+mod backup;
 mod batch;
 mod checkpoint;
 mod dropped;
@@ -23,8 +24,9 @@ mod watch;
 mod write;
 
 pub(crate) use checkpoint::store_error;
-use snapshot::Snapshots;
+pub(crate) use open::NewDatabase;
 pub(crate) use snapshot::View;
+use snapshot::{Shown, Snapshots};
 pub(crate) use write::journal_error;
 
 use std::{

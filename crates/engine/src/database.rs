@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use crate::{
     background::Background,
+    backup::back_up,
     core::Engine,
     error::{Error, ErrorCode},
     operation::{Operation, Outcome},
@@ -310,6 +311,17 @@ impl Database {
             view: self.engine()?.snapshot()?,
             engine: Arc::clone(&self.engine),
         })
+    }
+
+    /// Copies the state as of now to a new or empty folder, where it is a database of its own, while others read and write.
+    /// Durable on return. `on_progress` is told of blobs. After an error the folder is as it was before.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the destination is a file, is not empty, or lies inside the database; `NotFound` where its
+    /// parent is missing; `NoSpace`, `Io`, `Locked`; `Corrupt` where what is to be copied is damaged; `ReadOnly` since an
+    /// earlier failure; `Aborted` where `on_progress` breaks; `Closed`.
+    pub fn backup(&self, destination: &Path, on_progress: OnProgress<'_>) -> Result<(), Error> {
+        back_up(self.engine()?, self.place.as_ref(), destination, on_progress)
     }
 
     /// Reads everything that is on disk and checks it, and how the frames of the state as of now hang together. Changes

@@ -101,6 +101,14 @@ impl Error {
         Self { code, ..self.clone() }
     }
 
+    /// The same, saying where it happened.
+    pub(crate) fn within(&self, place: &str) -> Self {
+        Self {
+            message: format!("{place}: {}", self.message),
+            ..self.clone()
+        }
+    }
+
     /// The stable code.
     pub fn code(&self) -> ErrorCode {
         self.code

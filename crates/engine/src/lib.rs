@@ -4,6 +4,7 @@
 //! Node. [`Database`] is the way in; it and all it gives out may be used from several threads.
 
 mod background;
+mod backup;
 mod buffer;
 mod checkpointer;
 mod core;

@@ -31,7 +31,7 @@ static OPEN: LazyLock<Mutex<Folders>> = LazyLock::new(Mutex::default);
 /// A place in the registry, given back by [`release`].
 pub(crate) type Place = FolderIdentity;
 
-fn folder_error(path: &Path, error: std::io::Error) -> Error {
+pub(crate) fn folder_error(path: &Path, error: std::io::Error) -> Error {
     let name = path.display();
     match error.kind() {
         std::io::ErrorKind::NotFound => Error::new(ErrorCode::NotFound, format!("there is no database at {name}")),
@@ -41,6 +41,13 @@ fn folder_error(path: &Path, error: std::io::Error) -> Error {
         ),
         std::io::ErrorKind::InvalidInput => Error::new(ErrorCode::InvalidArgument, format!("{name}: {error}")),
         _ => Error::from_io(name.to_string(), error),
+    }
+}
+
+pub(crate) fn lock_error(error: LockError) -> Error {
+    match error {
+        LockError::Held { .. } => Error::new(ErrorCode::Locked, error.to_string()),
+        LockError::Io { folder, source } => Error::from_io(format!("{folder}: cannot lock"), source),
     }
 }
 
@@ -73,10 +80,7 @@ pub(crate) fn acquire(path: &Path, options: &Options) -> Result<(Arc<Engine>, Pl
         return Ok((Arc::clone(&shared.engine), identity));
     }
     refuse_foreign(&disk, options)?;
-    let lock = FolderLock::acquire(&disk).map_err(|error| match error {
-        LockError::Held { .. } => Error::new(ErrorCode::Locked, error.to_string()),
-        LockError::Io { folder, source } => Error::from_io(format!("{folder}: cannot lock"), source),
-    })?;
+    let lock = FolderLock::acquire(&disk).map_err(lock_error)?;
     let engine = Arc::new(Engine::open(Arc::new(disk), Some(lock), options)?);
     let background = Background::start(&engine)?;
     open.insert(

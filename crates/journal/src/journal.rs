@@ -150,6 +150,19 @@ impl Journal {
     /// # Errors
     /// [`Error::Io`] of kind `AlreadyExists` when there is a segment with anything in it.
     pub fn create(disk: Arc<dyn Disk>, options: JournalOptions, database_id: u128) -> Result<Self, Error> {
+        Self::create_behind(disk, options, database_id, 0)
+    }
+
+    /// As [`Journal::create`], for a database that begins with the state as of `cut`: the number behind that is to come.
+    ///
+    /// # Errors
+    /// As [`Journal::create`].
+    pub fn create_behind(
+        disk: Arc<dyn Disk>,
+        options: JournalOptions,
+        database_id: u128,
+        cut: u64,
+    ) -> Result<Self, Error> {
         for number in segment::list(&*disk)? {
             recovery::check_empty(&*disk, number)?;
             let name = file_name(number);
@@ -159,7 +172,7 @@ impl Journal {
         let spares = Spares::new(1);
         let spare = spares.take(&*disk, &options, database_id, 0)?;
         let opening = Opening {
-            first_sequence: 1,
+            first_sequence: cut.saturating_add(1),
             predecessor: 0,
             predecessor_end: 0,
             predecessor_digest: 0,
@@ -173,7 +186,7 @@ impl Journal {
             older: VecDeque::new(),
             dead: Vec::new(),
             active,
-            last_sequence: 0,
+            last_sequence: cut,
             appended_bytes: 0,
             appended_records: 0,
         };

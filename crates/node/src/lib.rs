@@ -14,12 +14,14 @@
 //! - No panic leaves Rust: it becomes `ERR_COPPICE_INTERNAL`.
 //! - Bytes are copied in before a call returns and copied out; no engine memory is ever visible to JavaScript.
 
+pub mod backup;
 mod batch;
 mod bulk;
 pub mod control;
 mod failure;
 mod handles;
 mod instance;
+pub mod job;
 mod open_database;
 mod opened;
 mod page;

@@ -48,7 +48,7 @@ pub use error::StoreError;
 pub use extent::{Extent, MAX_PAGES, PAGE_BYTES};
 pub use file_store::FileStore;
 pub use memory_store::MemoryStore;
-pub use store::{BlobWrite, CommitReport, Epoch, Image, Relocation, Store, StoreStats, is_leftover};
+pub use store::{BlobWrite, Builder, CommitReport, Epoch, Image, Relocation, Store, StoreStats, is_leftover};
 pub use superblock::SUPERBLOCK_NAME;
 #[cfg(target_os = "linux")]
 pub use uring::UringStore;

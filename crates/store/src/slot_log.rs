@@ -92,15 +92,14 @@ pub(crate) fn generation_of(name: &str) -> Option<u64> {
 }
 
 impl SlotLog {
-    /// Makes the log of a database that has nothing in it: generation 1.
-    pub(crate) fn create(disk: Arc<dyn Disk>, database_id: u128, frame_bytes: u32) -> Result<(), StoreError> {
+    /// Makes the log of a new database: generation 1, which has this map.
+    pub(crate) fn create(disk: Arc<dyn Disk>, header: Header, map: &SlotMap, point: Point) -> Result<(), StoreError> {
         let header = Header {
-            database_id,
-            frame_bytes,
             generation: 1,
+            ..header
         };
         let name = log_name(header.generation);
-        Generation::encode(header, &SlotMap::default(), Point::default())
+        Generation::encode(header, map, point)
             .publish(disk)
             .map_err(|failure| StoreError::from_io(format!("creating {name}"), failure.source))?;
         Ok(())

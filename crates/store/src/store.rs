@@ -1,11 +1,12 @@
 //! The store: what the engine sees of all this.
 //!
-//! Reads here; how a database is made and opened is in `store/lifecycle.rs`, how a commit becomes durable in
+//! Reads here; how a database is made is in `store/build.rs`, how one is opened in `store/lifecycle.rs`, how a commit becomes durable in
 //! `store/commit.rs`.
 //!
 //! Locks, in the order in which they are taken: the committer's mutex, held for a whole commit, I/O included, so that
 //! there is one at a time; the slot map's lock; the mutex of the space. The latter two are never held over I/O.
 
+mod build;
 mod commit;
 mod image;
 mod lifecycle;
@@ -20,6 +21,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
+pub use build::Builder;
 pub use commit::{BlobWrite, CommitReport, Epoch};
 pub use image::Image;
 pub use lifecycle::is_leftover;
@@ -131,7 +133,7 @@ impl Store {
     pub fn read(&self, blob: BlobId, into: &mut [u8]) -> Result<(), StoreError> {
         let (entry, era) = {
             let state = self.state.read();
-            let entry = entry_to_read(&state, blob, into)?;
+            let entry = entry_to_read(&state.map, blob, into)?;
             (entry, self.space.lock().enter())
         };
         let result = self.blobs.read(entry.extent(), into);
@@ -145,10 +147,21 @@ impl Store {
         let (entries, era) = {
             let state = self.state.read();
             let entries: Vec<_> = (reads.iter())
-                .map(|(blob, into)| entry_to_read(&state, *blob, into))
+                .map(|(blob, into)| entry_to_read(&state.map, *blob, into))
                 .collect();
             (entries, self.space.lock().enter())
         };
+        let results = self.read_entries(reads, entries);
+        self.space.lock().leave(era);
+        results
+    }
+
+    /// Reads what these entries name, whose extents nobody gives to anything else meanwhile.
+    fn read_entries(
+        &self,
+        reads: &mut [(BlobId, &mut [u8])],
+        entries: Vec<Result<MapEntry, StoreError>>,
+    ) -> Vec<Result<(), StoreError>> {
         let mut batch: Vec<BlobRead<'_>> = (reads.iter_mut().zip(&entries))
             .filter_map(|((_, into), entry)| {
                 let extent = entry.as_ref().ok()?.extent();
@@ -156,7 +169,6 @@ impl Store {
             })
             .collect();
         let mut done = self.blobs.read_batch(&mut batch).into_iter();
-        self.space.lock().leave(era);
         let checked = reads.iter().zip(entries).map(|((blob, into), entry)| {
             let entry = entry?;
             let result = done.next().unwrap_or_else(|| Err(io::ErrorKind::Other.into()));
@@ -207,8 +219,8 @@ impl Store {
     }
 }
 
-fn entry_to_read(state: &State, blob: BlobId, into: &[u8]) -> Result<MapEntry, StoreError> {
-    let entry = state.map.get(blob).ok_or(StoreError::Absent { blob })?;
+fn entry_to_read(map: &SlotMap, blob: BlobId, into: &[u8]) -> Result<MapEntry, StoreError> {
+    let entry = map.get(blob).ok_or(StoreError::Absent { blob })?;
     let bytes = entry.info().bytes;
     if into.len() != bytes as usize {
         return Err(StoreError::refused(format!(

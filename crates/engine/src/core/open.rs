@@ -45,6 +45,29 @@ fn random<const BYTES: usize>() -> Result<[u8; BYTES], Error> {
     Ok(bytes)
 }
 
+/// What a new database has of its own.
+pub(crate) struct NewDatabase {
+    pub(crate) journal_options: JournalOptions,
+    pub(crate) database_id: u128,
+}
+
+impl NewDatabase {
+    /// With all that differs from database to database.
+    pub(crate) fn random() -> Result<Self, Error> {
+        // Salts only have to differ: one from the system, counted up.
+        let salts = Mutex::new(u64::from_le_bytes(random()?));
+        let journal_options = JournalOptions::new(move || {
+            let mut salt = salts.lock();
+            *salt = salt.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            *salt
+        });
+        Ok(Self {
+            journal_options,
+            database_id: u128::from_le_bytes(random()?),
+        })
+    }
+}
+
 impl Durable {
     /// Starts the checkpoint thread. What it sets when it fails is the engine's too.
     fn start(
@@ -110,17 +133,13 @@ impl Engine {
 
     /// An engine over a folder, whose lock is handed on.
     pub(crate) fn open(disk: Arc<dyn Disk>, lock: Option<FolderLock>, options: &Options) -> Result<Self, Error> {
-        // Salts only have to differ: one from the system, counted up.
-        let salts = Mutex::new(u64::from_le_bytes(random()?));
-        let mut journal_options = JournalOptions::new(move || {
-            let mut salt = salts.lock();
-            *salt = salt.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            *salt
-        });
+        let NewDatabase {
+            mut journal_options,
+            database_id,
+        } = NewDatabase::random()?;
         // Only whole segments are trimmed: a few of them make up what starts a checkpoint.
         let largest = journal_options.segment_bytes;
         journal_options.segment_bytes = (options.journal_bytes / 4).clamp(SMALLEST_SEGMENT_BYTES, largest);
-        let database_id = u128::from_le_bytes(random()?);
         Self::open_with(disk, lock, options, journal_options, database_id)
     }
 

@@ -25,7 +25,7 @@ use crate::{
 
 /// Where a frozen table finds what it does not hold.
 struct Frozen {
-    image: Option<Image>,
+    image: Option<Arc<Image>>,
     live: Arc<Table>,
     /// The freeze's count.
     count: u64,
@@ -58,16 +58,28 @@ impl Source for Frozen {
 
 /// All that a snapshot shows.
 pub(crate) struct Shown {
+    pub(super) image: Option<Arc<Image>>,
     /// By blob: what is not as in the image.
     holds: Vec<Hold>,
     table: Table,
-    live: Arc<Table>,
+    pub(super) live: Arc<Table>,
+    /// What the live table is told when it is asked for a blob.
+    pub(super) count: u64,
+    /// How many blobs there are, and numbers in use or free.
+    pub(super) blobs: u64,
+    pub(super) numbers: usize,
     version: u64,
-    next_tree: u32,
+    pub(super) next_tree: u32,
     nothing_dropped: Dropped,
 }
 
 impl Shown {
+    /// What is held of a blob that is not as in the image.
+    pub(super) fn hold(&self, blob: u32) -> Option<&Hold> {
+        let at = self.holds.binary_search_by_key(&blob, |hold| hold.blob).ok()?;
+        self.holds.get(at)
+    }
+
     pub(crate) fn state(&self) -> State<'_> {
         State {
             forest: Forest::new(&self.table),
@@ -164,10 +176,10 @@ impl Engine {
             // In this order: what becomes durable in between is in both.
             let freeze = self.table.freeze();
             let image = self.durable.as_ref().map(|durable| durable.store.image());
-            (freeze, image, state.sequence, state.next_tree)
+            (freeze, image.map(Arc::new), state.sequence, state.next_tree)
         };
         let source = Frozen {
-            image,
+            image: image.clone(),
             live: Arc::clone(&self.table),
             count: freeze.count(),
         };
@@ -175,6 +187,10 @@ impl Engine {
         let view = Arc::new(View {
             version,
             shown: RwLock::new(Some(Shown {
+                image,
+                count: freeze.count(),
+                blobs: freeze.blobs(),
+                numbers: table.len(),
                 holds: freeze.into_holds(),
                 table,
                 live: Arc::clone(&self.table),

@@ -33,6 +33,8 @@ pub(crate) struct Freeze {
     held: Vec<Hold>,
     /// Numbers in use or free.
     end: u32,
+    /// How many of them are in use.
+    in_use: u32,
     /// How many freezes there had been, this one included.
     count: u64,
 }
@@ -47,6 +49,11 @@ impl Freeze {
         self.held
     }
 
+    /// How many blobs there are.
+    pub(crate) fn blobs(&self) -> u64 {
+        u64::from(self.in_use)
+    }
+
     /// What [`Table::share`] is to be told.
     pub(crate) fn count(&self) -> u64 {
         self.count
@@ -59,11 +66,11 @@ impl Table {
     /// lets them in: cuts that became durable in between are in both.
     pub(crate) fn freeze(&self) -> Freeze {
         let count = self.freezes.fetch_add(1, Relaxed) + 1;
-        let (mut changed, cuts, end) = {
+        let (mut changed, cuts, end, free) = {
             let mut numbers = self.numbers.lock();
             numbers.cuts.retain(|cut| cut.strong_count() > 0);
             let cuts: Vec<_> = numbers.cuts.iter().filter_map(Weak::upgrade).collect();
-            (numbers.changed.clone(), cuts, numbers.end)
+            (numbers.changed.clone(), cuts, numbers.end, numbers.free.len() as u32)
         };
         changed.sort_unstable();
         changed.dedup();
@@ -83,7 +90,12 @@ impl Table {
                 });
             }
         }
-        Freeze { held, end, count }
+        Freeze {
+            held,
+            end,
+            in_use: end.saturating_sub(free),
+            count,
+        }
     }
 
     /// The table as of a freeze, to be read only. All that was not held comes from the source.

@@ -5,14 +5,8 @@
 
 use std::sync::Arc;
 
-use super::{BLOBS_NAME, Store, lifecycle};
-use crate::{
-    BlobId, BlobInfo,
-    error::StoreError,
-    slot_log::Point,
-    slot_map::{MapEntry, SlotMap},
-    space::ImageId,
-};
+use super::{BLOBS_NAME, Store, entry_to_read, lifecycle};
+use crate::{BlobId, BlobInfo, error::StoreError, slot_log::Point, slot_map::SlotMap, space::ImageId};
 
 /// All blobs as of the last commit before it was taken. To take one costs a pointer for 1,024 blobs; commits copy 24 KiB for
 /// each 1,024 of which they replace the first.
@@ -103,12 +97,17 @@ impl Image {
     /// # Errors
     /// Those of [`Store::read`].
     pub fn read(&self, blob: BlobId, into: &mut [u8]) -> Result<(), StoreError> {
-        let entry: MapEntry = self.map.get(blob).ok_or(StoreError::Absent { blob })?;
-        if into.len() != entry.info().bytes as usize {
-            return Err(StoreError::refused(format!("blob {blob} has not {} bytes", into.len())));
-        }
+        let entry = entry_to_read(&self.map, blob, into)?;
         let result = self.store.blobs.read(entry.extent(), into);
         self.store.check_read(blob, entry, into, result)
+    }
+
+    /// Reads several blobs, all at once where the store can; the results are in their order, each as of [`Image::read`].
+    pub fn read_many(&self, reads: &mut [(BlobId, &mut [u8])]) -> Vec<Result<(), StoreError>> {
+        let entries: Vec<_> = (reads.iter())
+            .map(|(blob, into)| entry_to_read(&self.map, *blob, into))
+            .collect();
+        self.store.read_entries(reads, entries)
     }
 }
 

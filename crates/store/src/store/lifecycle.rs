@@ -1,8 +1,8 @@
-//! How a database's files come into being and are opened again.
+//! How a database's files are opened again; how they come into being is in `store/build.rs`.
 //!
 //! The file `blobs` begins with a page of its own: the header (header.rs) and zeros. Extents lie behind it.
 //!
-//! **Made in this order:** `blobs`, the map log, the superblock; each is durable before the next is begun. Without a
+//! Without a
 //! superblock there is no database, only what a creation that was cut short has left: at most `blobs` of one page and a
 //! log without a commit, which the next creation removes. If there is more than that, a superblock has been lost, and
 //! neither opening nor creating touches the files.
@@ -19,10 +19,9 @@ use crate::{
     blob_store::{BlobStore, IoUring, in_file},
     error::{IoContext, StoreError},
     extent::{Extent, PAGE_BYTES},
-    file_store::FileStore,
     header::{FileKind, HEADER_BYTES, Header},
     memory_store::MemoryStore,
-    publish::{TEMPORARY_SUFFIX, remove_if_there},
+    publish::TEMPORARY_SUFFIX,
     slot_log::{EMPTY_LOG_BYTES, Recovered, SlotLog, generation_of},
     slot_map::SlotMap,
     space::Space,
@@ -30,48 +29,9 @@ use crate::{
 };
 
 /// Pages of `blobs` before the first extent.
-const FIRST_PAGE: u32 = 1;
+pub(super) const FIRST_PAGE: u32 = 1;
 
 impl Store {
-    /// Makes the files of a new database in a folder. Durable on return. What a creation that was cut short has left is
-    /// removed first; other files in the folder are left alone.
-    ///
-    /// # Errors
-    /// `AlreadyADatabase`; `Refused` for a frame size that is not whole pages; `Corrupt` when the folder has blobs of a
-    /// database whose superblock is missing; `NoSpace`, `Io`; `Unsupported`, with the database made, where io_uring must be
-    /// used and cannot.
-    pub fn create(
-        disk: Arc<dyn Disk>,
-        database_id: u128,
-        frame_bytes: u32,
-        io_uring: IoUring,
-    ) -> Result<Self, StoreError> {
-        check_frame_size(frame_bytes)?;
-        let names = list(disk.as_ref())?;
-        if names.iter().any(|name| name == SUPERBLOCK_NAME) {
-            return Err(StoreError::AlreadyADatabase { folder: disk.label() });
-        }
-        check_nothing_committed(disk.as_ref(), &names)?;
-        for name in names.iter().filter(|name| is_ours(name)) {
-            remove_if_there(disk.as_ref(), name).context(|| format!("removing {name}"))?;
-        }
-
-        let header = Header {
-            database_id,
-            frame_bytes,
-            generation: 0,
-        };
-        let blobs = disk.create(BLOBS_NAME).context(|| format!("creating {BLOBS_NAME}"))?;
-        let blobs = FileStore::new(blobs);
-        write_first_page(&blobs, header)
-            .and_then(|()| blobs.sync())
-            .context(|| format!("creating {BLOBS_NAME}"))?;
-        drop(blobs);
-        SlotLog::create(Arc::clone(&disk), database_id, frame_bytes)?;
-        superblock::write(disk.as_ref(), header)?;
-        Self::open(disk, io_uring)
-    }
-
     /// Opens the database in a folder: reads the superblock and the slot map, checks both and that the extents fit the
     /// file and each other. Blobs are checked when they are read.
     ///
@@ -139,7 +99,7 @@ impl Store {
     }
 }
 
-fn check_frame_size(frame_bytes: u32) -> Result<(), StoreError> {
+pub(super) fn check_frame_size(frame_bytes: u32) -> Result<(), StoreError> {
     if is_frame_size(frame_bytes) {
         return Ok(());
     }
@@ -148,11 +108,10 @@ fn check_frame_size(frame_bytes: u32) -> Result<(), StoreError> {
     )))
 }
 
-fn list(disk: &dyn Disk) -> Result<Vec<String>, StoreError> {
+pub(super) fn list(disk: &dyn Disk) -> Result<Vec<String>, StoreError> {
     disk.list().context(|| format!("listing {}", disk.label()))
 }
 
-/// Whether a file is one of the store's, the superblock aside.
 /// Whether a file of this name, in a folder without a superblock, can be what a creation that was cut short has left. A file
 /// that only shares the name of ours is not: nothing of somebody else's may be removed.
 ///
@@ -169,7 +128,8 @@ pub fn is_leftover(disk: &dyn Disk, name: &str) -> std::io::Result<bool> {
     Ok(read == 0 || start == [0; 8] || start == FileKind::Blobs.magic())
 }
 
-fn is_ours(name: &str) -> bool {
+/// Whether a file is one of the store's, the superblock aside.
+pub(super) fn is_ours(name: &str) -> bool {
     let published = name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name);
     name == BLOBS_NAME
         || generation_of(published).is_some()
@@ -177,7 +137,7 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// Without a superblock: refuses a folder in which a database has lived.
-fn check_nothing_committed(disk: &dyn Disk, names: &[String]) -> Result<(), StoreError> {
+pub(super) fn check_nothing_committed(disk: &dyn Disk, names: &[String]) -> Result<(), StoreError> {
     for name in names {
         let most = if name == BLOBS_NAME {
             u64::from(FIRST_PAGE) * u64::from(PAGE_BYTES)
@@ -196,13 +156,6 @@ fn check_nothing_committed(disk: &dyn Disk, names: &[String]) -> Result<(), Stor
         }
     }
     Ok(())
-}
-
-fn write_first_page(blobs: &FileStore, header: Header) -> std::io::Result<()> {
-    let Some(page) = Extent::new(0, FIRST_PAGE) else {
-        return Ok(());
-    };
-    blobs.write_batch(&[(page, &header.encode(FileKind::Blobs))])
 }
 
 /// Reads the superblock once more.
