@@ -487,7 +487,7 @@ export interface Batch {
 /** How far a job has come. */
 export interface Progress {
   done: number
-  /** May grow while the job runs. */
+  /** May change while the job runs. */
   total: number
   unit: 'blobs' | 'bytes' | 'keys' | 'records'
 }
@@ -979,6 +979,13 @@ export interface OpenAsyncOptions extends OpenOptions {
    * is being opened by then is closed again in the background. A signal that comes later does nothing.
    */
   signal?: AbortSignal
+  /**
+   * Told how far recovery is, in bytes of journal: about ten times a second, and once at its end. `total` is too large while
+   * the journal's last segment is read, since only that shows where it ends. Not called where there is no journal to read:
+   * in a new database, or one that is open in this process already. What it throws gives the opening up, as `signal`
+   * does, and is what the promise rejects with.
+   */
+  onProgress?: (progress: Progress) => void
 }
 /**
  * As {@link open}, with the recovery off the event loop. Rejects with what `open` throws, and with ERR_COPPICE_ABORTED.

@@ -4,8 +4,8 @@ import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import test from 'ava'
-import { CoppiceError, open, openAsync } from 'coppice'
+import test, { type ExecutionContext } from 'ava'
+import { CoppiceError, open, openAsync, type Progress } from 'coppice'
 import { rejectsCode, temporaryFolder } from './support/database.js'
 
 const holder = fileURLToPath(new URL('./fixtures/holder.mjs', import.meta.url))
@@ -33,7 +33,8 @@ test('openAsync rejects with what open throws', async (t) => {
   await rejectsCode(t, () => openAsync(path.join(folder, 'none'), { create: false }), 'ERR_COPPICE_NOT_FOUND')
   await rejectsCode(t, () => openAsync(''), 'ERR_COPPICE_INVALID_ARGUMENT')
   await rejectsCode(t, () => openAsync(folder, { syncInterval: 0 }), 'ERR_COPPICE_INVALID_ARGUMENT')
-  await rejectsCode(t, () => openAsync(folder, { onProgress: () => {} } as never), 'ERR_COPPICE_INVALID_ARGUMENT')
+  await rejectsCode(t, () => openAsync(folder, { onProgress: 1 as never }), 'ERR_COPPICE_INVALID_ARGUMENT')
+  await rejectsCode(t, () => openAsync(folder, { progress: () => {} } as never), 'ERR_COPPICE_INVALID_ARGUMENT')
   await rejectsCode(t, () => openAsync(folder, { signal: {} as never }), 'ERR_COPPICE_INVALID_ARGUMENT')
   await t.throwsAsync(() => openAsync(folder, { signal: null as never }), { message: /signal.*null/ })
 })
@@ -74,6 +75,45 @@ test('a worker that is terminated while it opens databases harms nobody, and lea
   await once(worker, 'message')
   await worker.terminate()
   for (const folder of folders) t.true(await isReleased(folder))
+})
+
+/** A folder with a journal of several megabytes to recover. */
+async function unfinished(t: ExecutionContext): Promise<string> {
+  const folder = await temporaryFolder(t)
+  const child = fork(holder, [folder, 'large'], { execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+  await once(child, 'exit')
+  return folder
+}
+
+test('an opening tells how far recovery is', async (t) => {
+  const folder = await unfinished(t)
+  const reports: Progress[] = []
+  await using db = await openAsync(folder, { onProgress: (progress) => reports.push(progress) })
+  t.is(db.tree().count(), 21_001)
+  const last = reports.at(-1)
+  t.is(last?.unit, 'bytes')
+  t.is(last?.done, last?.total)
+  t.true((last?.done ?? 0) > 20_000 * 100)
+  for (const [index, { done, total }] of reports.entries()) {
+    t.true(done <= total && done >= (reports[index - 1]?.done ?? 0))
+  }
+  // It is open already: there is nothing to recover.
+  const none: Progress[] = []
+  await using shared = await openAsync(folder, { onProgress: (progress) => none.push(progress) })
+  t.is(shared.tree().count(), 21_001)
+  t.deepEqual(none, [])
+})
+
+test('what onProgress throws gives the opening up', async (t) => {
+  const folder = await unfinished(t)
+  const error = new Error('enough')
+  const opening = openAsync(folder, {
+    onProgress() {
+      throw error
+    },
+  })
+  t.is(await t.throwsAsync(opening), error)
+  t.true(await isReleased(folder))
 })
 
 test('a signal that comes after the opening does nothing', async (t) => {

@@ -3,12 +3,12 @@
 import { checkOptions, describe } from './check.js'
 import type { Connection } from './connection.js'
 import { CoppiceError, invalid } from './errors.js'
-import { type FailureData, type JobControl, native } from './native/binding.js'
+import { type FailureData, type JobControl, native, type ProgressSource } from './native/binding.js'
 
 /** How far a job has come. */
 export interface Progress {
   done: number
-  /** May grow while the job runs. */
+  /** May change while the job runs. */
   total: number
   unit: 'blobs' | 'bytes' | 'keys' | 'records'
 }
@@ -24,14 +24,52 @@ export interface JobOptions {
 const JOB_OPTIONS = ['signal', 'onProgress'] as const
 const MILLISECONDS_BETWEEN_REPORTS = 100
 
-function checkJobOptions(what: string, options: JobOptions | undefined): JobOptions {
-  const checked = checkOptions(what, options, JOB_OPTIONS)
-  const { signal, onProgress } = checked
+/** Throws where one of these cannot be what it must be. */
+export function checkJobOptions({ signal, onProgress }: JobOptions): void {
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw invalid(`signal must be an AbortSignal, not ${describe(signal)}`)
   if (onProgress !== undefined && typeof onProgress !== 'function')
     throw invalid(`onProgress must be a function, not ${describe(onProgress)}`)
-  return checked
+}
+
+/** Tells a caller's function how far something is, until it throws or nothing more is to be told. */
+export class Reports {
+  readonly #source: ProgressSource
+  readonly #unit: Progress['unit']
+  readonly #onProgress: JobOptions['onProgress']
+  readonly #onThrow: (error: unknown) => void
+  readonly #timer: NodeJS.Timeout | undefined
+  #stopped = false
+
+  constructor(
+    source: ProgressSource,
+    unit: Progress['unit'],
+    onProgress: JobOptions['onProgress'],
+    onThrow: (error: unknown) => void,
+  ) {
+    this.#source = source
+    this.#unit = unit
+    this.#onProgress = onProgress
+    this.#onThrow = onThrow
+    this.#timer = onProgress && setInterval(() => this.report(), MILLISECONDS_BETWEEN_REPORTS)
+  }
+
+  /** Tells how far it is now, unless it has not begun. */
+  report(): void {
+    const total = this.#source.total()
+    if (this.#stopped || total === 0) return
+    try {
+      this.#onProgress?.({ done: this.#source.done(), total, unit: this.#unit })
+    } catch (error) {
+      this.stop()
+      this.#onThrow(error)
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearInterval(this.#timer)
+  }
 }
 
 /** Runs a job on an open database to its end. A close of the database calls it off. */
@@ -43,7 +81,9 @@ export async function runJob<T>(
   start: (control: JobControl) => Promise<T | FailureData>,
 ): Promise<T> {
   connection.requireOpen()
-  const { signal, onProgress } = checkJobOptions(`${name} options`, options)
+  const checked = checkOptions(`${name} options`, options, JOB_OPTIONS)
+  checkJobOptions(checked)
+  const { signal, onProgress } = checked
   const aborted = (): CoppiceError =>
     new CoppiceError('ERR_COPPICE_ABORTED', `${name} of the database '${connection.path}' was aborted`, {
       cause: signal?.reason,
@@ -53,16 +93,10 @@ export async function runJob<T>(
   const control = new native.JobControl()
   const cancel = (): void => control.cancel()
   let thrown: { error: unknown } | undefined
-  const report = (): void => {
-    if (thrown !== undefined || control.total() === 0) return
-    try {
-      onProgress?.({ done: control.done(), total: control.total(), unit })
-    } catch (error) {
-      thrown = { error }
-      cancel()
-    }
-  }
-  const timer = onProgress && setInterval(report, MILLISECONDS_BETWEEN_REPORTS)
+  const reports = new Reports(control, unit, onProgress, (error) => {
+    thrown = { error }
+    cancel()
+  })
   signal?.addEventListener('abort', cancel)
   connection.jobs.add(control)
   try {
@@ -70,13 +104,13 @@ export async function runJob<T>(
     if (signal?.aborted && isAborted(answer)) throw aborted()
     // Called off, but not by the signal: by a close, unless it was by what `onProgress` threw.
     if (thrown === undefined && isAborted(answer)) connection.requireOpen()
-    if (thrown === undefined) report()
+    reports.report()
     if (thrown !== undefined) throw (thrown as { error: unknown }).error
     return connection.resultOf(answer)
   } finally {
     connection.jobs.delete(control)
     signal?.removeEventListener('abort', cancel)
-    clearInterval(timer)
+    reports.stop()
   }
 }
 

@@ -4,7 +4,8 @@ import { checkBoolean, checkBytes, checkInteger, checkOneOf, checkOptions, check
 import { Connection, resultOf } from './connection.js'
 import { type Database, OpenDatabase } from './database.js'
 import { CoppiceError, invalid } from './errors.js'
-import { native, type OpenData } from './native/binding.js'
+import { checkJobOptions, type JobOptions, type Progress, Reports } from './job.js'
+import { native, type OpenData, type ProgressSource } from './native/binding.js'
 
 /** How to open a database. An option that is not listed here is ERR_COPPICE_INVALID_ARGUMENT. */
 export interface OpenOptions {
@@ -59,7 +60,7 @@ export interface OpenOptions {
 }
 
 const OPEN_OPTIONS = ['create', 'durability', 'syncInterval', 'checkpoint'] as const
-const OPEN_ASYNC_OPTIONS = [...OPEN_OPTIONS, 'signal'] as const
+const OPEN_ASYNC_OPTIONS = [...OPEN_OPTIONS, 'signal', 'onProgress'] as const
 const CHECKPOINT_OPTIONS = ['journalBytes', 'queueDepth', 'coalesce', 'ioUring'] as const
 const COALESCE_OPTIONS = ['epochs', 'windowMicros'] as const
 const DURABILITIES = ['process', 'disk', 'none'] as const
@@ -120,6 +121,13 @@ export interface OpenAsyncOptions extends OpenOptions {
    * is being opened by then is closed again in the background. A signal that comes later does nothing.
    */
   signal?: AbortSignal
+  /**
+   * Told how far recovery is, in bytes of journal: about ten times a second, and once at its end. `total` is too large while
+   * the journal's last segment is read, since only that shows where it ends. Not called where there is no journal to read:
+   * in a new database, or one that is open in this process already. What it throws gives the opening up, as `signal`
+   * does, and is what the promise rejects with.
+   */
+  onProgress?: (progress: Progress) => void
 }
 
 /**
@@ -132,30 +140,44 @@ export interface OpenAsyncOptions extends OpenOptions {
  */
 export async function openAsync(path: string, options?: OpenAsyncOptions): Promise<Database> {
   checkPath('path', path)
-  const { signal, ...own } = checkOptions('open options', options, OPEN_ASYNC_OPTIONS)
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw invalid(`signal must be an AbortSignal, not ${describe(signal)}`)
-  }
+  const { signal, onProgress, ...own } = checkOptions('open options', options, OPEN_ASYNC_OPTIONS)
+  const job = { ...(signal !== undefined && { signal }), ...(onProgress !== undefined && { onProgress }) }
+  checkJobOptions(job)
   const data = checkOpenOptions(own)
   if (signal?.aborted) throw aborted(path, signal)
   if (path === IN_MEMORY) return open(path)
-  const opening = openOffLoop(path, data)
-  return signal === undefined ? opening : unlessAborted(path, opening, signal)
+  const progress = new native.OpenProgress()
+  return unlessGivenUp(path, openOffLoop(path, data, progress), progress, job)
 }
 
-async function openOffLoop(path: string, data: OpenData): Promise<Database> {
-  return new OpenDatabase(new Connection(path, resultOf(await native.openAsync(path, data), path)))
+async function openOffLoop(path: string, data: OpenData, progress: ProgressSource): Promise<Database> {
+  return new OpenDatabase(new Connection(path, resultOf(await native.openAsync(path, data, progress), path)))
 }
 
-function unlessAborted(path: string, opening: Promise<Database>, signal: AbortSignal): Promise<Database> {
+function unlessGivenUp(
+  path: string,
+  opening: Promise<Database>,
+  progress: ProgressSource,
+  { signal, onProgress }: JobOptions,
+): Promise<Database> {
   return new Promise((resolve, reject) => {
-    const giveUp = () => {
-      reject(aborted(path, signal))
+    const giveUp = (error: unknown) => {
+      reject(error)
       // Nobody is left to be told of a failure to open, or to close.
       opening.then((database) => database.promises.close()).catch(() => undefined)
     }
-    signal.addEventListener('abort', giveUp, { once: true })
-    opening.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp))
+    const abort = () => giveUp(aborted(path, signal as AbortSignal))
+    const reports = new Reports(progress, 'bytes', onProgress, giveUp)
+    signal?.addEventListener('abort', abort, { once: true })
+    opening
+      .then((database) => {
+        reports.report()
+        resolve(database)
+      }, reject)
+      .finally(() => {
+        reports.stop()
+        signal?.removeEventListener('abort', abort)
+      })
   })
 }
 

@@ -81,10 +81,8 @@ export interface SnapshotData {
   version: number
 }
 
-/** A long job, from outside. */
-export interface JobControl {
-  /** Makes it end with ERR_COPPICE_ABORTED at its next step. */
-  cancel(): void
+/** How far something is that runs off the event loop. */
+export interface ProgressSource {
   /** Steps done. */
   done(): number
   /** Steps there are; 0 before the first. */
@@ -101,6 +99,12 @@ export interface NativeWatch {
   wake(callback: () => void): void
   /** Ends it; what waits is not called back. */
   close(): void
+}
+
+/** A long job, from outside. */
+export interface JobControl extends ProgressSource {
+  /** Makes it end with ERR_COPPICE_ABORTED at its next step. */
+  cancel(): void
 }
 
 /** What a key or a value may be when it is handed over; the addon looks, and says DOUBTFUL of anything else. */
@@ -121,7 +125,9 @@ export interface Writes {
 interface Binding extends Writes {
   // Control plane.
   open(folder: string, options: OpenData): number | FailureData
-  openAsync(folder: string, options: OpenData): Promise<number | FailureData>
+  openAsync(folder: string, options: OpenData, progress: ProgressSource): Promise<number | FailureData>
+  /** Of an opening, in bytes of journal. */
+  OpenProgress: new () => ProgressSource
   openInMemory(): number | FailureData
   tree(database: number, name: string): number | FailureData
   dropTree(database: number, name: string): boolean | FailureData

@@ -33,7 +33,8 @@ pub use database::Database;
 pub use error::{Error, ErrorCode};
 pub use operation::{MAX_BATCH_BYTES, OPERATION_BYTES, Operation, Outcome};
 pub use options::{
-    DEFAULT_FRAME_BYTES, Durability, IoUring, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION, Options,
+    DEFAULT_FRAME_BYTES, Durability, IoUring, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION,
+    Options, ReplayProgress,
 };
 pub use request::{After, Condition, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
 #[cfg(feature = "simulation")]

@@ -1,7 +1,8 @@
 //! How a database is opened, and the limits on what it takes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+pub use coppice_journal::ReplayProgress;
 pub use coppice_store::IoUring;
 
 /// Longest key, bytes.
@@ -47,6 +48,8 @@ pub struct Options {
     pub coalesce_window: Duration,
     /// Whether blobs are read and written by io_uring.
     pub io_uring: IoUring,
+    /// Where the open says how far recovery is; not used where an engine is shared.
+    pub recovery: Arc<ReplayProgress>,
     /// Size of frames when the database is created; a constant of the database from then on. A multiple of 4096, at most
     /// 65536. Keys longer than an eighth of it are refused.
     pub frame_bytes: u32,
@@ -64,6 +67,7 @@ impl Default for Options {
             coalesce_epochs: 64,
             coalesce_window: Duration::from_micros(100),
             io_uring: IoUring::Auto,
+            recovery: Arc::default(),
             frame_bytes: DEFAULT_FRAME_BYTES,
         }
     }

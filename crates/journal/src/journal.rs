@@ -25,6 +25,7 @@ use crate::{
     header::{OPENING_OFFSET, Opening, RECORDS_OFFSET},
     history::{self, History},
     keeper::Keeper,
+    progress::ReplayProgress,
     record,
     recovery::{self, LiveSegment},
     segment::{self, file_name},
@@ -48,6 +49,8 @@ pub struct JournalOptions {
     /// Whether a thread of the journal's own makes segments and pages ready ahead of the appends. Without it whoever
     /// needs a segment makes it, so that the order of calls to the disk is that of the caller.
     pub keeper: bool,
+    /// Where [`Journal::open`] says how far it is.
+    pub progress: Arc<ReplayProgress>,
 }
 
 impl JournalOptions {
@@ -57,6 +60,7 @@ impl JournalOptions {
             segment_bytes: 64 << 20,
             salt: Arc::new(salt),
             keeper: true,
+            progress: Arc::default(),
         }
     }
 }
@@ -207,7 +211,7 @@ impl Journal {
         cut: u64,
         apply: &mut dyn FnMut(u64, Op<'_>) -> Result<(), E>,
     ) -> Result<(Self, Recovered), OpenError<E>> {
-        let mut replayed = recovery::replay(&*disk, database_id, cut, apply)?;
+        let mut replayed = recovery::replay(&*disk, database_id, cut, &options.progress, apply)?;
         let Some(last) = replayed.live.pop() else {
             return Err(recovery::no_segments(&*disk).into());
         };

@@ -13,6 +13,7 @@ use crate::{
     Error, Op, OpenError,
     header::{Header, OPENING_OFFSET, Opening, RECORDS_OFFSET, SegmentKey},
     op::DecodeError,
+    progress::ReplayProgress,
     reader::{SegmentReader, Step},
     record::RECORD_HEADER_BYTES,
     segment::{self, corrupt, file_name},
@@ -78,7 +79,8 @@ pub(crate) struct LiveSegment {
 }
 
 /// How far replay has got.
-struct Progress {
+struct Progress<'a> {
+    watch: &'a ReplayProgress,
     recovered: Recovered,
     /// The number that the next record must have.
     next_sequence: u64,
@@ -98,13 +100,16 @@ pub(crate) fn replay<E>(
     disk: &dyn Disk,
     database_id: u128,
     cut: u64,
+    watch: &ReplayProgress,
     apply: &mut dyn FnMut(u64, Op<'_>) -> Result<(), E>,
 ) -> Result<Replayed, OpenError<E>> {
     let found = find_segments(disk, database_id)?;
     let next_number = found.last().map_or(0, |last| last.number) + 1;
     let numbers: Vec<u64> = found.iter().map(|segment| segment.number).collect();
     let (mut live, others) = follow_back(disk, found, cut)?;
+    watch.expect(most_bytes(&live));
     let mut progress = Progress {
+        watch,
         recovered: Recovered {
             last_sequence: cut,
             ..Recovered::default()
@@ -123,6 +128,7 @@ pub(crate) fn replay<E>(
             break;
         }
     }
+    watch.expect(progress.recovered.bytes);
     let later = live.split_off(read);
     let last = live.last().ok_or_else(|| no_segments(disk))?;
     progress.finish(last, &later, &others)?;
@@ -138,7 +144,7 @@ pub(crate) fn replay<E>(
     })
 }
 
-impl Progress {
+impl Progress<'_> {
     /// Reads one segment, up to where its successor begins, or to its first invalid record.
     fn read_segment<E>(
         &mut self,
@@ -172,6 +178,7 @@ impl Progress {
                     }
                     self.next_sequence += 1;
                     self.recovered.bytes += bytes;
+                    self.watch.advance(self.recovered.bytes);
                     if sequence > cut {
                         let op = decode(number, offset, sequence, kind, payload)?;
                         apply(sequence, op).map_err(|error| OpenError::Apply { sequence, error })?;
@@ -381,6 +388,18 @@ fn follow_back(
     }
     live.reverse();
     Ok((live, others))
+}
+
+/// Bytes of all records, and of the room behind those in the last segment.
+fn most_bytes(live: &[LiveSegment]) -> u64 {
+    let ends = live
+        .iter()
+        .skip(1)
+        .map(|successor| successor.opening.predecessor_end)
+        .chain(live.last().map(|last| last.file_bytes));
+    ends.fold(0, |total, end| {
+        total.saturating_add(end.saturating_sub(RECORDS_OFFSET as u64))
+    })
 }
 
 /// A reader up to where the successor says that the segment ends, or to the end of the file.

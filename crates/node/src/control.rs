@@ -144,12 +144,6 @@ pub fn open(env: Env, folder: String, options: OpenData) -> Either<u32, FailureD
     })
 }
 
-/// Opens the database in a folder off the event loop; resolves with its handle.
-#[napi(catch_unwind, ts_return_type = "Promise<number | FailureData>")]
-pub fn open_async(folder: String, options: OpenData) -> AsyncTask<Opening> {
-    AsyncTask::new(Opening { folder, options })
-}
-
 /// A volatile database; its handle.
 #[napi(catch_unwind)]
 pub fn open_in_memory(env: Env) -> Either<u32, FailureData> {
@@ -288,30 +282,6 @@ impl Task for Work {
     }
 }
 
-/// A database that is being opened off the event loop.
-pub struct Opening {
-    folder: String,
-    options: OpenData,
-}
-
-impl Task for Opening {
-    type Output = Result<Database, Failure>;
-    type JsValue = Either<u32, FailureData>;
-
-    fn compute(&mut self) -> napi::Result<Self::Output> {
-        Ok(guard(|| {
-            Ok(Database::open(
-                Path::new(&self.folder),
-                &engine_options(&self.options)?,
-            )?)
-        }))
-    }
-
-    fn resolve(&mut self, env: Env, output: Self::Output) -> napi::Result<Self::JsValue> {
-        Ok(answer(|| Instance::of(&env)?.add(output?)))
-    }
-}
-
 pub(crate) fn answer<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Either<T, FailureData> {
     match guard(operation) {
         Ok(result) => Either::A(result),
@@ -319,7 +289,7 @@ pub(crate) fn answer<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Eithe
     }
 }
 
-fn engine_options(data: &OpenData) -> Result<Options, Failure> {
+pub(crate) fn engine_options(data: &OpenData) -> Result<Options, Failure> {
     Ok(Options {
         create: data.create,
         durability: match data.durability.as_str() {

@@ -24,6 +24,7 @@ mod instance;
 pub mod job;
 mod open_database;
 mod opened;
+pub mod opening;
 mod page;
 mod point;
 mod raw;

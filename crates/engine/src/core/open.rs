@@ -140,6 +140,7 @@ impl Engine {
         // Only whole segments are trimmed: a few of them make up what starts a checkpoint.
         let largest = journal_options.segment_bytes;
         journal_options.segment_bytes = (options.journal_bytes / 4).clamp(SMALLEST_SEGMENT_BYTES, largest);
+        journal_options.progress = Arc::clone(&options.recovery);
         Self::open_with(disk, lock, options, journal_options, database_id)
     }
 

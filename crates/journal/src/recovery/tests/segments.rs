@@ -24,6 +24,24 @@ fn segments_are_read_in_order() {
 }
 
 #[test]
+fn progress_counts_bytes_and_ends_with_all_of_them() {
+    let options = options(4096);
+    let progress = Arc::clone(&options.progress);
+    assert_eq!(progress.total_bytes(), 0);
+    let mut seen = Vec::new();
+    let (_, recovered) = Journal::open(Arc::new(three_segments()), options, DATABASE, 1, &mut |_, _| {
+        seen.push(progress.done_bytes());
+        assert!(progress.total_bytes() >= 2 * RECORD as u64);
+        Ok::<(), ()>(())
+    })
+    .unwrap();
+    // Segments that the cut covers are not read.
+    assert_eq!(seen, [RECORD as u64, 2 * RECORD as u64]);
+    assert_eq!(progress.done_bytes(), recovered.bytes);
+    assert_eq!(progress.total_bytes(), recovered.bytes);
+}
+
+#[test]
 fn a_missing_first_segment_is_corruption_until_the_cut_covers_it() {
     let disk = three_segments();
     remove(&disk, FIRST);
