@@ -15,7 +15,14 @@ import { root, run } from './lib/process.mjs'
 /** The targets, and how many inputs the tests give each. */
 const TARGETS = { validate: 100_000, agree: 5_000 }
 /** Of one input; and of memory, so that a length from hostile bytes is not simply allocated. */
-const LIMITS = ['-timeout=20', '-rss_limit_mb=2048', '-max_len=4096', '-len_control=10', '-print_final_stats=1', '-verbosity=0']
+const LIMITS = [
+  '-timeout=20',
+  '-rss_limit_mb=2048',
+  '-max_len=4096',
+  '-len_control=10',
+  '-print_final_stats=1',
+  '-verbosity=0',
+]
 
 const triple = { x64: 'x86_64-unknown-linux-gnu', arm64: 'aarch64-unknown-linux-gnu' }[process.arch]
 const [first, ...rest] = process.argv.slice(2)
