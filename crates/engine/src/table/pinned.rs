@@ -140,13 +140,13 @@ impl<'t> Pinned<'t> {
     /// A value's bytes.
     #[allow(unsafe_code)]
     pub(crate) fn value(&self, blob: u32) -> Result<&[u8], Error> {
-        let word = self.table.words.get(blob as usize);
-        let mut place = word.map(|word| word.load());
-        if place.is_none_or(|place| !place.is(BlobKind::Value)) {
+        let place = || self.table.words.get(blob as usize).map(|word| word.load());
+        let mut found = place();
+        if found.is_none_or(|place| !place.is(BlobKind::Value)) {
             self.load(blob, BlobKind::Value)?;
-            place = word.map(|word| word.load());
+            found = place();
         }
-        let place = place
+        let place = found
             .filter(|place| place.is(BlobKind::Value))
             .ok_or_else(|| vanished(blob))?;
         // SAFETY: a word of this kind was made from `Address::Value`, of a buffer that was in the table after `guard` was

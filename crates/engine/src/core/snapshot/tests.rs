@@ -274,6 +274,20 @@ fn snapshot_reads_what_it_did_not_hold_from_the_image() {
 }
 
 #[test]
+fn values_alone_among_the_highest_numbers_are_found() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, Durability::Process);
+    let tree = engine.tree("t").unwrap();
+    for number in 0..200_u8 {
+        engine.put(tree, &[number], &[number; 2000], Condition::Always).unwrap();
+    }
+    let before = crate::core::tests::contents(&engine, tree);
+    engine.checkpoint().unwrap();
+    let view = engine.snapshot().unwrap();
+    assert_eq!(shown(&view)["t"], before);
+}
+
+#[test]
 fn snapshot_is_read_from_memory_while_nothing_changed() {
     let disk = MemoryDisk::new();
     let engine = open(&disk, Durability::Process);
