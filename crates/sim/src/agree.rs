@@ -9,14 +9,15 @@ mod calls;
 mod choices;
 mod maps;
 mod reads;
+mod snapshots;
 mod writes;
 
 use std::sync::Arc;
 
 use coppice_disk::MemoryDisk;
-use coppice_engine::{Database, Options, TreeId, World};
+use coppice_engine::{Database, Error, Options, TreeId, World};
 
-use self::maps::Maps;
+use self::{maps::Maps, snapshots::Kept};
 use crate::{
     session::{Checked, broken, violation},
     suites::Figures,
@@ -69,6 +70,7 @@ struct Run<'c> {
     /// By the tree's place among the names.
     handles: [TreeId; TREES],
     maps: Maps,
+    kept: Vec<Kept>,
     done: Agreed,
 }
 
@@ -76,12 +78,10 @@ fn tree_name(tree: usize) -> &'static str {
     ["", "a", "second tree"].get(tree).copied().unwrap_or_default()
 }
 
-fn handles(database: &Database) -> Checked<[TreeId; TREES]> {
+fn handles_of(open: impl Fn(&str) -> Result<TreeId, Error>) -> Checked<[TreeId; TREES]> {
     let mut found = [TreeId(0); TREES];
     for (tree, handle) in found.iter_mut().enumerate() {
-        *handle = database
-            .tree(tree_name(tree))
-            .map_err(|error| broken!("opening a tree: {error}"))?;
+        *handle = open(tree_name(tree)).map_err(|error| broken!("opening a tree: {error}"))?;
     }
     Ok(found)
 }
@@ -104,8 +104,9 @@ pub fn agree(mut choices: Choices<'_>, calls: u64) -> Checked<Agreed> {
     };
     let database = Database::open_in(&world, &options).map_err(|error| broken!("creating: {error}"))?;
     let mut run = Run {
-        handles: handles(&database)?,
+        handles: handles_of(|name| database.tree(name))?,
         maps: Maps::new(TREES, options.frame_bytes as usize),
+        kept: Vec::new(),
         choices,
         world,
         options,
@@ -129,12 +130,13 @@ pub fn agree(mut choices: Choices<'_>, calls: u64) -> Checked<Agreed> {
 impl Run<'_> {
     /// Closes the database, or leaves it as a killed process would, and opens it again.
     fn reopen(&mut self) -> Checked<()> {
+        self.kept.clear();
         if self.choices.below(2) == 0 {
             self.database.close().map_err(|error| broken!("closing: {error}"))?;
         }
         self.database =
             Database::open_in(&self.world, &self.options).map_err(|error| broken!("opening again: {error}"))?;
-        self.handles = handles(&self.database)?;
+        self.handles = handles_of(|name| self.database.tree(name))?;
         self.done.reopens += 1;
         Ok(())
     }
@@ -163,7 +165,7 @@ impl Run<'_> {
                 );
             }
         }
-        Ok(())
+        self.check_snapshots()
     }
 }
 

@@ -10,7 +10,7 @@ macro_rules! same {
     ($found:expr, $expected:expr, $($what:tt)+) => {{
         let (found, expected) = ($found, $expected);
         if found != expected {
-            return violation!("{}: {found:?}, not {expected:?}", format_args!($($what)+));
+            return $crate::session::violation!("{}: {found:?}, not {expected:?}", format_args!($($what)+));
         }
     }};
 }
@@ -112,7 +112,8 @@ impl Run<'_> {
             785..788 => self.drop_tree(),
             788..850 => self.count(),
             850..915 => self.scan(),
-            915..985 => self.list(),
+            915..970 => self.list(),
+            970..985 => self.snapshot(),
             985..993 => self.tidy(),
             993..997 => self.checkpoint(),
             997..999 => self.reopen(),

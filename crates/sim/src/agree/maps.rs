@@ -12,6 +12,7 @@ pub(super) type Records = Vec<(Vec<u8>, Held)>;
 type Old = (usize, Vec<u8>, Option<Held>);
 
 /// The maps.
+#[derive(Clone)]
 pub(super) struct Maps {
     trees: Vec<BTreeMap<Vec<u8>, Held>>,
     /// No version was higher.
