@@ -894,6 +894,41 @@ export interface Database extends Disposable, AsyncDisposable {
   /** As `promises.close`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>
 }
+/**
+ * Published on the channel `coppice:checkpoint` when a checkpoint is on disk: those that happen by themselves too, within 50
+ * milliseconds then.
+ */
+export interface CheckpointMessage {
+  /** The database's path. */
+  path: string
+  report: CheckpointReport
+}
+/** Published on the channel `coppice:recovery` when a database was opened whose journal had to be read. */
+export interface RecoveryMessage {
+  /** The database's path. */
+  path: string
+  /** Records of the journal that were applied. */
+  records: number
+  /** Bytes of journal that were read. */
+  bytes: number
+  durationMs: number
+}
+/** Published on the channel `coppice:backpressure` when a write has waited, because the journal was past its limit. */
+export interface BackpressureMessage {
+  /** The database's path. */
+  path: string
+  /** Milliseconds. */
+  waitedMs: number
+}
+/**
+ * Published on the channel `coppice:error` when a checkpoint has failed (the disk is full: ERR_COPPICE_NO_SPACE), and when a
+ * failure has made the database read-only.
+ */
+export interface ErrorMessage {
+  /** The database's path. */
+  path: string
+  error: CoppiceError
+}
 /** How to open a database. An option that is not listed here is ERR_COPPICE_INVALID_ARGUMENT. */
 export interface OpenOptions {
   /** Create the database where there is none. Default true; false fails with ERR_COPPICE_NOT_FOUND then. */

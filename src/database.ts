@@ -4,6 +4,7 @@ import { type Batch, OpenBatch } from './batch.js'
 import { checkPath, checkText } from './check.js'
 import type { Codec } from './codec.js'
 import type { Connection } from './connection.js'
+import { Diagnostics } from './diagnostics.js'
 import { TreeHandles, type TreeOptions } from './handles.js'
 import { type JobOptions, type Progress, runJob } from './job.js'
 import type { Bytes } from './key.js'
@@ -277,10 +278,12 @@ export class OpenDatabase implements Database {
   readonly path: string
   readonly promises: DatabasePromises
   readonly #connection: Connection
+  readonly #diagnostics: Diagnostics
   readonly #handles: TreeHandles
   #closing: Promise<void> | undefined
 
   constructor(connection: Connection) {
+    this.#diagnostics = new Diagnostics(connection)
     this.path = connection.path
     this.#connection = connection
     this.#handles = new TreeHandles(connection, (tree) => tree)
@@ -293,6 +296,7 @@ export class OpenDatabase implements Database {
 
   // The overloads of the interface meet here; which one was called decides the types, the options decide the rest.
   tree<V, In, K extends string | Buffer>(name = '', options?: TreeOptions): Tree<V, In, K> & Tree<Buffer, Bytes> {
+    this.#diagnostics.look()
     return this.#handles.open(name, options) as Tree<V, In, K> & Tree<Buffer, Bytes>
   }
 
@@ -320,10 +324,12 @@ export class OpenDatabase implements Database {
   }
 
   async flush(): Promise<void> {
+    this.#diagnostics.look()
     this.#connection.resultOf(await native.flush(this.#connection.handle))
   }
 
   async checkpoint(): Promise<CheckpointReport> {
+    this.#diagnostics.look()
     return this.#connection.resultOf(await native.checkpoint(this.#connection.handle))
   }
 
@@ -341,6 +347,7 @@ export class OpenDatabase implements Database {
   }
 
   stats(): DatabaseStats {
+    this.#diagnostics.look()
     const data = this.#connection.resultOf(native.stats(this.#connection.handle))
     return {
       keys: data.keys,

@@ -3,6 +3,7 @@
 export type { Batch, BatchResult } from './batch.js'
 export type { Codec } from './codec.js'
 export type { CheckpointReport, Database, DatabasePromises, DatabaseStats, VerifyReport } from './database.js'
+export type { BackpressureMessage, CheckpointMessage, ErrorMessage, RecoveryMessage } from './diagnostics.js'
 export { CoppiceError, type CoppiceErrorCode } from './errors.js'
 export type { Range } from './iterate.js'
 export type { Progress } from './job.js'

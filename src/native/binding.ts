@@ -122,6 +122,13 @@ export interface Writes {
   commit(database: number, bytes: Uint8Array, length: number, count: number): number
 }
 
+/** Something that happened in a database: exactly one of these is there. */
+export interface EventData {
+  checkpoint?: CheckpointData
+  waitedMs?: number
+  failure?: FailureData
+}
+
 interface Binding extends Writes {
   // Control plane.
   open(folder: string, options: OpenData): number | FailureData
@@ -153,6 +160,11 @@ interface Binding extends Writes {
   closeSnapshot(snapshot: number): boolean | FailureData
   closeAsync(database: number): Promise<boolean | FailureData>
   takeFailure(): FailureData | null
+  /** Calls `listener` with each event, until the database is closed. */
+  listen(database: number, listener: (event: EventData) => void): boolean | FailureData
+  unlisten(database: number): boolean | FailureData
+  /** What recovery did at the opening, once; null where there was nothing to do. */
+  takeRecovery(database: number): { records: number; bytes: number; durationMs: number } | null | FailureData
 
   /** The writes, without waiting for the disk in any mode: `persist` does. */
   readonly unsettled: Writes

@@ -127,13 +127,14 @@ impl Planner {
 
     fn look(&mut self, engine: &Engine, now: Instant) {
         if let Some((ticket, planned)) = &self.under_way {
-            match ticket.outcome() {
-                None => return,
-                Some(Ok(_)) => {
+            let Some(outcome) = ticket.outcome() else { return };
+            engine.tell_of_checkpoint(outcome);
+            match outcome {
+                Ok(_) => {
                     self.covered = *planned;
                     self.back_off.succeeded();
                 }
-                Some(Err(_)) => self.back_off.failed(now),
+                Err(_) => self.back_off.failed(now),
             }
             self.last = now;
             self.under_way = None;

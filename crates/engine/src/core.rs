@@ -46,6 +46,7 @@ use self::dropped::Dropped;
 use crate::{
     checkpointer::Checkpointer,
     error::{Error, ErrorCode},
+    events::{Event, Events, Recovery},
     feed::Feed,
     forest::Forest,
     options::Options,
@@ -139,6 +140,9 @@ pub(crate) struct Engine {
     closed: AtomicBool,
     /// The first failure after which nothing may be written.
     poison: Arc<OnceLock<Error>>,
+    pub(crate) events: Arc<Events>,
+    /// What recovery did, until somebody asks; nothing where there was nothing to do.
+    pub(crate) recovery: Mutex<Option<Recovery>>,
 }
 
 impl Engine {
@@ -198,8 +202,10 @@ impl Engine {
     }
 
     /// Remembers a failure that leaves it open what is on disk, or in memory: from here on the database is read-only.
-    fn poison(&self, cause: &Error) {
-        let _ = self.poison.set(cause.clone());
+    pub(crate) fn poison(&self, cause: &Error) {
+        if self.poison.set(cause.clone()).is_ok() {
+            self.events.tell(Event::Failure(cause));
+        }
     }
 
     /// Fails every call from here on. Changes under way are finished first: they look again once they hold the state; and so

@@ -20,6 +20,7 @@ use crate::{
     backup::back_up,
     core::Engine,
     error::{Error, ErrorCode},
+    events::{Event, Listening, Recovery},
     operation::{Operation, Outcome},
     options::Options,
     registry::{self, Place},
@@ -331,6 +332,24 @@ impl Database {
     /// `Closed`; `Aborted` where `on_progress` breaks. What is wrong with the database is in the report.
     pub fn verify(&self, on_progress: OnProgress<'_>) -> Result<VerifyReport, Error> {
         self.engine()?.verify(on_progress)
+    }
+
+    /// Calls `listener` with each event until what is returned is dropped. It is called on whatever thread the event
+    /// happens, must be quick, and must not call back into the database.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn listen(&self, listener: impl Fn(Event<'_>) + Send + Sync + 'static) -> Result<Listening, Error> {
+        Ok(self.engine()?.events.listen(Box::new(listener)))
+    }
+
+    /// What recovery did when the engine was opened, once; `None` where there was nothing to recover, or it was asked for
+    /// before.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn take_recovery(&self) -> Result<Option<Recovery>, Error> {
+        Ok(self.engine()?.recovery.lock().take())
     }
 
     /// Counters and sizes.

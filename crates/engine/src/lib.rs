@@ -10,6 +10,7 @@ mod checkpointer;
 mod core;
 mod database;
 mod error;
+mod events;
 mod feed;
 mod forest;
 mod operation;
@@ -31,6 +32,7 @@ mod watch;
 
 pub use database::Database;
 pub use error::{Error, ErrorCode};
+pub use events::{Event, Listening, Recovery};
 pub use operation::{MAX_BATCH_BYTES, OPERATION_BYTES, Operation, Outcome};
 pub use options::{
     DEFAULT_FRAME_BYTES, Durability, IoUring, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION,

@@ -314,7 +314,7 @@ pub(crate) fn engine_options(data: &OpenData) -> Result<Options, Failure> {
     })
 }
 
-fn checkpoint_data(report: CheckpointReport) -> CheckpointData {
+pub(crate) fn checkpoint_data(report: CheckpointReport) -> CheckpointData {
     CheckpointData {
         version: report.version as f64,
         dirty_blobs: report.dirty_blobs as f64,

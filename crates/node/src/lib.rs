@@ -18,6 +18,7 @@ pub mod backup;
 mod batch;
 mod bulk;
 pub mod control;
+pub mod events;
 mod failure;
 mod handles;
 mod instance;

@@ -8,13 +8,14 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use coppice_engine::{Database, Error, TreeId, Watch};
+use coppice_engine::{Database, Error, Event, Listening, TreeId, Watch};
 use parking_lot::{Condvar, Mutex};
 
-/// An open database, its jobs and its watches.
+/// An open database, its jobs, its watches and who listens to it.
 pub(crate) struct OpenDatabase {
     database: Database,
     watches: Mutex<Vec<Weak<Watch>>>,
+    listening: Mutex<Option<Listening>>,
     jobs: Mutex<usize>,
     idle: Condvar,
 }
@@ -30,6 +31,7 @@ impl OpenDatabase {
         Self {
             database,
             watches: Mutex::default(),
+            listening: Mutex::default(),
             jobs: Mutex::new(0),
             idle: Condvar::new(),
         }
@@ -53,6 +55,18 @@ impl OpenDatabase {
         watches.retain(|watch| watch.strong_count() > 0);
         watches.push(Arc::downgrade(&watch));
         Ok(watch)
+    }
+
+    /// Calls `listener` with each event, instead of the one before; until this handle is closed, though others have the
+    /// database open.
+    pub(crate) fn listen_until_close(&self, listener: impl Fn(Event<'_>) + Send + Sync + 'static) -> Result<(), Error> {
+        *self.listening.lock() = Some(self.database.listen(listener)?);
+        Ok(())
+    }
+
+    /// Calls the listener no more.
+    pub(crate) fn end_listening(&self) {
+        drop(self.listening.lock().take());
     }
 
     /// Ends all watches, as the first step of a close.

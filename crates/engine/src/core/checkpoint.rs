@@ -9,8 +9,9 @@ use coppice_store::StoreError;
 
 use super::{Durable, Engine, Ordering};
 use crate::{
-    checkpointer::{Epoch, Ticket, WhenFull},
+    checkpointer::{Epoch, Outcome, Ticket, WhenFull},
     error::{Error, ErrorCode},
+    events::Event,
     options::Durability,
     stats::CheckpointReport,
 };
@@ -45,12 +46,24 @@ impl Engine {
             None => None,
         };
         match ticket {
-            Some(ticket) => ticket.wait(),
+            Some(ticket) => {
+                let outcome = ticket.wait();
+                self.tell_of_checkpoint(&outcome);
+                outcome
+            }
             None => Ok(CheckpointReport {
                 version: self.last_commit(),
                 ..CheckpointReport::default()
             }),
         }
+    }
+
+    /// Tells those who listen how a checkpoint ended.
+    pub(crate) fn tell_of_checkpoint(&self, outcome: &Outcome) {
+        self.events.tell(match outcome {
+            Ok(report) => Event::Checkpoint(report),
+            Err(error) => Event::Failure(error),
+        });
     }
 
     /// Starts a checkpoint and waits for nothing. `None` where the queue is full, or nothing is kept on disk.

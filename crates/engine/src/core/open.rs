@@ -3,9 +3,12 @@
 //! A new database is made journal first and superblock last, so that a half-made one counts as absent. An existing one is
 //! its last durable slot map and, on top of that, the journal's records behind the map's cut.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, AtomicU32, AtomicU64},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64},
+    },
+    time::Instant,
 };
 
 use coppice_disk::{Disk, FolderLock};
@@ -17,6 +20,7 @@ use super::{Dropped, Durable, Engine, Snapshots, State, checkpoint::store_error,
 use crate::{
     checkpointer::{Checkpointer, Files, Settings},
     error::{Error, ErrorCode},
+    events::Recovery,
     feed::Feed,
     forest::{Forest, ROOT},
     options::Options,
@@ -121,6 +125,8 @@ impl Engine {
             options: options.clone(),
             closed: AtomicBool::new(false),
             poison,
+            events: Arc::default(),
+            recovery: Mutex::default(),
         }
     }
 
@@ -236,22 +242,23 @@ impl Engine {
             next_tree: store.next_tree().max(1),
             dropped: &nothing_dropped,
         };
+        let started = Instant::now();
         let mut apply = |sequence: u64, op: coppice_journal::Op<'_>| state.replay(sequence, &op);
         let opened = Journal::open(Arc::clone(&disk), journal_options, store.database_id(), cut, &mut apply);
-        let (journal, _) = opened.map_err(|error| match error {
+        let (journal, recovered) = opened.map_err(|error| match error {
             OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
             OpenError::Apply { error, .. } => error,
         })?;
         let (sequence, next_tree) = (state.sequence, state.next_tree);
         drop(state);
+        let recovery = (recovered.records > 0).then(|| Recovery {
+            records: recovered.records,
+            bytes: recovered.bytes,
+            duration: started.elapsed(),
+        });
         let (durable, poison) = Durable::start(store, journal, disk, lock, options)?;
-        Ok(Self::assemble(
-            table,
-            sequence,
-            next_tree,
-            Some(durable),
-            poison,
-            options,
-        ))
+        let engine = Self::assemble(table, sequence, next_tree, Some(durable), poison, options);
+        *engine.recovery.lock() = recovery;
+        Ok(engine)
     }
 }

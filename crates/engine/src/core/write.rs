@@ -1,12 +1,16 @@
 //! Writes: checked, journaled, applied, one at a time.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
 
 use coppice_journal::{Error as JournalError, Journal, Op, Room};
 
 use super::{CATALOG, Durable, Engine, Ordering, State, TREE_BYTES, read::FullKey, read::check_tree};
 use crate::{
     error::{Error, ErrorCode},
+    events::Event,
     forest::Known,
     options::{Durability, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION},
     request::{Condition, TreeId},
@@ -81,11 +85,14 @@ impl Engine {
             return Ok(());
         }
         self.stalls.fetch_add(1, Ordering::Relaxed);
-        match journal.wait_for_room(limit, STALL) {
+        let started = Instant::now();
+        let result = match journal.wait_for_room(limit, STALL) {
             // The failure is remembered: the write that follows is refused with it.
             Ok(Room::Free | Room::Waited) | Err(_) => Ok(()),
             Ok(Room::Full) => self.checkpoint().map(|_| ()),
-        }
+        };
+        self.events.tell(Event::Backpressure(started.elapsed()));
+        result
     }
 
     fn check_versions(first: u64, count: usize) -> Result<(), Error> {
