@@ -142,6 +142,7 @@ impl<'t> Forest<'t> {
             Crossing {
                 child: ROOT,
                 kind: Kind::Trie,
+                up: 0,
             },
             key,
         );
@@ -308,8 +309,7 @@ impl Forest<'_> {
             let trie = self.table.trie(blob).unwrap();
             coppice_frame::validate(trie.frame()).unwrap();
             assert!(blob == ROOT || !trie.is_empty(), "an empty trie frame is left");
-            extents += trie.value(trie.root()).iter().map(extents_of).sum::<usize>();
-            let records = trie.collect(&[], &trie.root_bytes());
+            let records = trie.items();
             extents += records.iter().map(|(_, stored)| extents_of(stored)).sum::<usize>();
             for crossing in trie.crossings() {
                 assert!(seen.insert(crossing.child), "frame {} is reached twice", crossing.child);
@@ -325,12 +325,22 @@ impl Forest<'_> {
                 }
             }
         }
+        for blob in &tries {
+            let trie = self.table.trie(*blob).unwrap();
+            for (child, base) in trie.flat_frames() {
+                for item in self.table.flat(child).unwrap().items() {
+                    let key = [&base, item.key].concat();
+                    let led = matches!(trie.seek(&key), Seek::Below { crossing, depth } if crossing.child == child && depth == base.len());
+                    assert!(led, "nothing leads to {key:?} in frame {child}");
+                }
+            }
+        }
         // Every sum that is kept is right: deepest frames last in `tries`, so their sums are there when asked for.
         let mut sums = std::collections::BTreeMap::new();
         let mut lengths = std::collections::BTreeMap::new();
         for blob in tries.into_iter().rev() {
             let trie = self.table.trie(blob).unwrap();
-            let (mut keys, crossings) = trie.count_here(trie.root());
+            let (mut keys, crossings) = trie.count_here(trie.root(), 0);
             for crossing in crossings {
                 keys += match crossing.kind {
                     Kind::Flat => {

@@ -5,8 +5,9 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use coppice_frame::{
-    FlatCursor, FlatMut, FlatRef, Frame, FrameMut, Kind, NodePosition, Step, Stored, TrieMut, TrieRef, Value, build_flat,
-    copy_trie, max_inline_bytes, max_key_bytes, plan_flat_split, split_trie, validate,
+    FlatCursor, FlatMut, FlatRef, Frame, FrameMut, Kind, Met, NodePosition, Step, Stored, TrieMut, TrieRef, Value,
+    build_flat, copy_trie, max_inline_bytes, max_key_bytes, part_densely, part_evenly, part_widely, split_trie,
+    validate,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -36,8 +37,16 @@ impl Memory {
 
 #[derive(Arbitrary, Debug)]
 enum Change<'a> {
-    Put { key: Key<'a>, version: u32, value: &'a [u8] },
-    PutExtent { key: Key<'a>, blob: u32, len: u32 },
+    Put {
+        key: Key<'a>,
+        version: u32,
+        value: &'a [u8],
+    },
+    PutExtent {
+        key: Key<'a>,
+        blob: u32,
+        len: u32,
+    },
     Remove(Key<'a>),
 }
 
@@ -175,22 +184,44 @@ fn use_flat(memory: &mut Memory) {
     for item in &items {
         assert_eq!(cursor.next(flat), Some((item.key, item.stored)));
     }
-    assert!(build_flat(copy.frame_mut(), &items, 0).is_ok(), "a rebuilt frame needs no more room");
-    plan_flat_split(&items, false);
-    plan_flat_split(&items, true);
+    assert!(
+        build_flat(copy.frame_mut(), &items, 0).is_ok(),
+        "a rebuilt frame needs no more room"
+    );
+    for ends in [
+        part_evenly(&items, 3, FRAME_BYTES / 32),
+        part_densely(&items, FRAME_BYTES / 2),
+    ] {
+        assert!(ends.is_sorted() && ends.last().is_none_or(|end| *end == items.len()));
+    }
+    assert!(part_widely(&items).is_none_or(|at| at <= items.len()));
     assert_eq!(validate(copy.frame()), Ok(Kind::Flat));
 }
 
 fn use_trie(memory: &mut Memory) {
     let (mut left, mut right) = (Memory::new(), Memory::new());
     let mut source = memory.clone();
-    assert!(copy_trie(source.frame(), left.frame_mut()).is_ok(), "a rebuilt frame needs no more room");
+    assert!(
+        copy_trie(source.frame(), left.frame_mut()).is_ok(),
+        "a rebuilt frame needs no more room"
+    );
     assert_eq!(validate(left.frame()), Ok(Kind::Trie));
-    if split_trie(source.frame(), left.frame_mut(), right.frame_mut()).is_ok() {
+    let trie = TrieRef::new(memory.frame());
+    // Flat frames that both sides share must be parted first, which takes those frames.
+    if let Some(cut) = trie.plan_cut()
+        && let Some((path, bytes)) = trie.cut_off(cut)
+        && trie.entangled(&path, &bytes).is_empty()
+        && split_trie(source.frame(), cut, [&[]; 2], left.frame_mut(), right.frame_mut()).is_ok()
+    {
         assert_eq!(validate(left.frame()), Ok(Kind::Trie));
         assert_eq!(validate(right.frame()), Ok(Kind::Trie));
     }
-    let trie = TrieRef::new(memory.frame());
+    let (mut met, mut flats) = (0, 0);
+    trie.survey(&mut |what| match what {
+        Met::Record { .. } => met += 1,
+        Met::Below { kind, .. } => flats += usize::from(kind == Kind::Flat),
+    });
+    assert_eq!((met, flats), (trie.records(), trie.flat_frames().len()));
     let mut records = 0;
     let mut pending: Vec<(NodePosition, Vec<u8>)> = vec![(trie.root(), Vec::new())];
     while let Some((node, mut path)) = pending.pop() {

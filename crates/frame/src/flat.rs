@@ -38,7 +38,7 @@ use crate::{
     record::{DEAD, RecordRef},
 };
 
-pub use build::{FirstByteGroup, FlatSplit, Item, build_flat, first_byte_groups, flat_bytes_needed, plan_flat_split};
+pub use build::{Item, build_flat, flat_bytes_needed, part_densely, part_evenly, part_widely};
 pub use cursor::FlatCursor;
 pub use lookup::FlatLookup;
 pub use write::{FlatMut, Probe, Reserved};
@@ -292,6 +292,12 @@ impl<'a> FlatRef<'a> {
             }
         }
         low
+    }
+
+    /// Whether some record's key starts with `prefix`.
+    pub fn has_prefix(self, prefix: &[u8]) -> bool {
+        let mut cursor = FlatCursor::seek(self, prefix);
+        cursor.next(self).is_some_and(|(key, _)| key.starts_with(prefix))
     }
 
     /// How many records have keys that start with `prefix`.

@@ -10,8 +10,8 @@
 //!   order array for scans.
 //!
 //! Keys inside a frame are relative to the frame's *base*: the path of the node, in the frame above, whose entries lead
-//! across. The branch byte at that node is the first byte of every key in the frame below. Several entries of one node may
-//! lead to the same frame.
+//! across, or of one above it. Several entries of one node may lead to the same frame; to a flat frame, entries of several
+//! nodes may lead, as long as they are neighbours in key order.
 //!
 //! Nodes and records are written once and then published by one store of a 16-bit reference, so that a reader who got hold
 //! of a reference never sees the bytes behind it change; space comes back only when a frame is rebuilt into a fresh
@@ -29,13 +29,14 @@ mod validate;
 
 pub use bytes::{Frame, FrameMut, common_prefix};
 pub use flat::{
-    FirstByteGroup, FlatCursor, FlatLookup, FlatMut, FlatRef, FlatSplit, Item, Probe, Reserved, build_flat,
-    first_byte_groups, flat_bytes_needed, plan_flat_split,
+    FlatCursor, FlatLookup, FlatMut, FlatRef, Item, Probe, Reserved, build_flat, flat_bytes_needed, part_densely,
+    part_evenly, part_widely,
 };
 pub use record::{Stored, Value};
 pub use trie::{
-    Crossing, Graft, LongestPrefix, Met, NodePosition, Part, Placed, Seek, Step, TrieMut, TrieRef, TrieSplit, Under,
-    copy_subtree, copy_trie, push_down, sink_trie, split_trie,
+    Crossing, FlatRun, Gap, Graft, Layout, LongestPrefix, Met, Moved, NodePosition, Part, Placed, Region,
+    RegionContents, Run, Seek, Step, TrieCut, TrieMut, TrieRef, TrieSplit, Under, copy_subtree, copy_trie,
+    copy_trie_moved, push_down, sink_trie, split_trie,
 };
 pub use validate::{Invalid, validate};
 
@@ -50,7 +51,7 @@ pub const MIN_FRAME_BYTES: usize = 2048;
 pub const LAYOUT_VERSION: u8 = 1;
 
 /// The two kinds of frame; the value is the frame's first byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Kind {
     /// Nodes of the radix tree.

@@ -11,15 +11,19 @@
 //! | 10 | 2 | records in this frame |
 //! | 12 | 4 | zero |
 //!
-//! A crossing is one unit: the number of the frame that it leads to (4 bytes), zero (4 bytes); the reference to it says
-//! which kind of frame that is. The root node has no prefix; in all frames but a tree's topmost it has no value either.
+//! A crossing is one unit: the number of the frame that it leads to (4 bytes), by how many bytes that frame's base lies
+//! above the crossing's node (2 bytes, zero for a trie frame), zero (2 bytes); the reference to it says which kind of frame
+//! that is. The root node has no prefix; in all frames but a tree's topmost it has no value either.
 
 mod cross;
 mod graft;
+mod layout;
 mod longest;
 mod plan;
+mod region;
 mod remove;
 mod reshape;
+mod slots;
 mod summary;
 mod survey;
 #[cfg(test)]
@@ -34,9 +38,11 @@ use crate::{
 };
 
 pub use graft::{Graft, Under, copy_subtree};
+pub use layout::Layout;
 pub use longest::LongestPrefix;
 pub use plan::Part;
-pub use reshape::{TrieSplit, copy_trie, push_down, sink_trie, split_trie};
+pub use region::{FlatRun, Gap, Region, RegionContents, Run};
+pub use reshape::{Moved, TrieCut, TrieSplit, copy_trie, copy_trie_moved, push_down, sink_trie, split_trie};
 pub use survey::Met;
 pub use write::{Placed, TrieMut};
 
@@ -54,6 +60,8 @@ pub struct Crossing {
     pub child: u32,
     /// What kind of frame that is.
     pub kind: Kind,
+    /// By how many bytes the base of the frame below lies above the node that leads to it: zero for a trie frame.
+    pub up: usize,
 }
 
 /// Where a lookup ends.
@@ -67,7 +75,7 @@ pub enum Seek<'a> {
     Below {
         /// The frame below.
         crossing: Crossing,
-        /// Bytes of the key that lead to the crossing's node.
+        /// Bytes of the key that lead to the base of the frame below.
         depth: usize,
     },
 }
@@ -88,7 +96,8 @@ pub enum Step<'a> {
         /// Version and value.
         stored: Stored<'a>,
     },
-    /// A frame below; its keys start with the branch byte.
+    /// A frame below. Those of its keys that start with the path to the node, from the frame's base on, and the branch
+    /// byte belong here.
     Cross(Crossing),
 }
 
@@ -125,6 +134,7 @@ impl<'a> TrieRef<'a> {
         Some(Crossing {
             child: u32_at(self.frame, reference.offset()),
             kind,
+            up: usize::from(u16_at(self.frame, reference.offset() + 4)),
         })
     }
 
@@ -147,12 +157,12 @@ impl<'a> TrieRef<'a> {
                 Seek::Absent
             };
         }
-        match self.crossing(reference) {
-            Some(crossing) if depth > 0 => Seek::Below {
-                crossing,
-                depth: depth - 1,
-            },
-            _ => Seek::Absent,
+        let Some(crossing) = self.crossing(reference) else {
+            return Seek::Absent;
+        };
+        match depth.checked_sub(1 + crossing.up) {
+            Some(depth) => Seek::Below { crossing, depth },
+            None => Seek::Absent,
         }
     }
 

@@ -13,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 
 use coppice_disk::Disk;
-use coppice_frame::{FlatRef, Kind, Met, TrieRef, Value, validate};
+use coppice_frame::{FlatRef, Met, TrieRef, Value, validate};
 use coppice_journal::Journal;
 use coppice_store::{BlobWrite, Builder};
 
@@ -163,12 +163,9 @@ impl Copying<'_> {
                 let mut crossings = Vec::new();
                 TrieRef::new(buffer.frame()).survey(&mut |met| match met {
                     Met::Record { stored, .. } => value(stored.value),
-                    Met::Below { crossing, .. } => crossings.push(crossing),
+                    Met::Below { child, kind, .. } => crossings.push((child, BlobKind::from(kind))),
                 });
-                below.extend(crossings.into_iter().map(|below| match below.kind {
-                    Kind::Trie => (below.child, BlobKind::Trie),
-                    Kind::Flat => (below.child, BlobKind::Flat),
-                }));
+                below.extend(crossings);
             }
         }
         below.into_iter().try_for_each(|(blob, kind)| self.lead_to(blob, kind))

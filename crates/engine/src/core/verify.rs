@@ -45,8 +45,8 @@ struct Below {
     /// Length of the path to its base, and how that begins.
     base: usize,
     start: Start,
-    /// What keys there may begin with.
-    bytes: Vec<u8>,
+    /// What keys there may begin with, ascending; none is the beginning of another.
+    leads: Vec<Vec<u8>>,
     /// The frame that leads to it.
     from: BlobId,
 }
@@ -248,7 +248,7 @@ impl Check<'_, '_> {
             kind: Kind::Trie,
             base: 0,
             start: Vec::new(),
-            bytes: (0..=u8::MAX).collect(),
+            leads: vec![Vec::new()],
             from: ROOT,
         });
         while let Some(below) = self.pending.pop() {
@@ -330,14 +330,21 @@ impl Check<'_, '_> {
                 let trie = TrieRef::new(buffer.frame());
                 trie.survey(&mut |met| match met {
                     Met::Record { key, stored } => self.record(below, key, &stored),
-                    Met::Below { crossing, path, bytes } => {
-                        self.check_first_byte(below, path, bytes);
+                    Met::Below {
+                        child,
+                        kind,
+                        base,
+                        leads,
+                    } => {
+                        for lead in leads {
+                            self.check_lead(below, &[base, lead].concat());
+                        }
                         self.pending.push(Below {
-                            blob: crossing.child,
-                            kind: crossing.kind,
-                            base: below.base + path.len(),
-                            start: start_of(below, path),
-                            bytes: bytes.to_vec(),
+                            blob: child,
+                            kind,
+                            base: below.base + base.len(),
+                            start: start_of(below, base),
+                            leads: leads.to_vec(),
                             from: below.blob,
                         });
                     }
@@ -346,19 +353,18 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Whether what lies in a frame is what the entries that lead to it stand for.
-    fn check_first_byte(&mut self, below: &Below, path: &[u8], bytes: &[u8]) {
-        let first = path.get(..1).unwrap_or(bytes);
-        let stray = first.iter().any(|byte| below.bytes.binary_search(byte).is_err());
-        // The topmost frame is led to by nothing, and may have an empty key; no other can.
-        if stray || (first.is_empty() && below.blob != ROOT) {
+    /// Whether a key in a frame, or the beginning of one, is what the entries that lead there stand for.
+    fn check_lead(&mut self, below: &Below, key: &[u8]) {
+        let behind = below.leads.partition_point(|lead| lead.as_slice() <= key);
+        let lead = behind.checked_sub(1).and_then(|at| below.leads.get(at));
+        if !lead.is_some_and(|lead| key.starts_with(lead)) {
             self.problem(below.blob, 0, "it has keys that no entry above leads to");
         }
     }
 
     fn record(&mut self, below: &Below, key: &[u8], stored: &Stored<'_>) {
         let blob = below.blob;
-        self.check_first_byte(below, key, &[]);
+        self.check_lead(below, key);
         if below.base + key.len() > Forest::new(self.table).max_full_key_bytes() {
             self.problem(blob, 0, "a key over the limit");
         }

@@ -4,7 +4,9 @@
 //! the subtree shares with its neighbours is carved out: the topmost nodes are copied out of their trie frame, and records
 //! that lie in a flat frame with others are parted from them.
 
-use coppice_frame::{FlatRef, Item, Kind, Seek, Stored, TrieMut, TrieRef, Under, copy_subtree};
+use coppice_frame::{
+    FlatRef, Item, Kind, NodePosition, Seek, Stored, TrieMut, TrieRef, Under, copy_subtree, copy_trie_moved,
+};
 
 use super::{Forest, Level, MAX_FRAMES_ON_PATH, ROOT, make_room::stuck};
 use crate::{buffer::Buffer, error::Error, table::BlobKind};
@@ -56,9 +58,9 @@ impl Forest<'_> {
         let mut path = vec![Level { blob: ROOT, base: 0 }];
         while let Some(&Level { blob, base }) = path.last() {
             let rest = prefix.get(base..).unwrap_or(&[]);
-            let trie = self.table.trie(blob)?;
-            let mut image = self.table.frame_buffer();
-            let lead = match trie.under(rest) {
+            let held = self.table.buffer(blob, BlobKind::Trie)?;
+            let trie = TrieRef::new(held.frame());
+            let (lead, image) = match trie.under(rest) {
                 Under::Nothing => return Ok(None),
                 Under::Below { crossing, depth } => {
                     path.push(Level {
@@ -73,24 +75,57 @@ impl Forest<'_> {
                     }
                     continue;
                 }
-                Under::Node { node, lead } => {
-                    copy_subtree(trie, node, rest.len() + lead.len(), image.frame_mut())
-                        .map_err(|_| stuck("a part of a trie frame does not fit a frame"))?;
-                    lead.to_vec()
-                }
+                Under::Node { node, lead } => match self.cut_off(blob, trie, node, rest, lead)? {
+                    Some(image) => (lead, image),
+                    None => return Ok(None),
+                },
                 Under::Record { suffix, stored } => {
+                    let mut image = self.table.frame_buffer();
                     TrieMut::init(image.frame_mut())
                         .place(&[], &stored)
                         .map_err(|_| stuck("one record does not fit a frame"))?;
-                    suffix.to_vec()
+                    TrieMut::new(self.table.frame_mut(blob, BlobKind::Trie)?).prune(rest);
+                    (suffix, image)
                 }
             };
-            TrieMut::new(self.table.frame_mut(blob, BlobKind::Trie)?).prune(rest);
             self.mark_counts_stale(&path);
             self.give_back(prefix, &path, Kind::Trie)?;
+            let lead = lead.to_vec();
             return Ok(Some(Subtree::Nodes { lead, image }));
         }
         Err(self.lost("a path has no start"))
+    }
+
+    /// Takes a node, which the path `rest` and then `lead` leads to, out of a trie frame, with all below it: flat frames that
+    /// it shares with what lies elsewhere are parted. None where it leads to no key.
+    fn cut_off(
+        &mut self,
+        blob: u32,
+        trie: TrieRef<'_>,
+        node: NodePosition,
+        rest: &[u8],
+        lead: &[u8],
+    ) -> Result<Option<Buffer>, Error> {
+        let path = [rest, lead].concat();
+        let made = self
+            .disentangle(trie, &path, &trie.bytes_at(node))?
+            .ok_or_else(|| stuck("a flat frame's part does not fit a frame"))?;
+        let (mut image, mut upper) = (self.table.frame_buffer(), self.table.frame_buffer());
+        if copy_subtree(trie, node, path.len(), &made.moved, image.frame_mut()).is_err()
+            || copy_trie_moved(trie.frame(), upper.frame_mut(), &made.emptied).is_err()
+        {
+            self.abandon_disentangled(made);
+            return Err(stuck("a part of a trie frame does not fit a frame"));
+        }
+        if TrieRef::new(image.frame()).is_empty() {
+            self.abandon_disentangled(made);
+            return Ok(None);
+        }
+        TrieMut::new(upper.frame_mut()).prune(rest);
+        self.table.replace(blob, upper);
+        self.commit_disentangled(made);
+        self.join_around(blob, rest)?;
+        Ok(Some(image))
     }
 
     /// Takes records out of the flat frame that `path` ends at.
@@ -111,7 +146,12 @@ impl Forest<'_> {
             .ok_or_else(|| stuck("a part of a frame does not fit a frame"))?;
         self.table.replace(blob, staying);
         self.mark_counts_stale(path);
-        self.give_back(prefix, path, Kind::Flat)?;
+        match path {
+            [.., parent, _] if !items.is_empty() => {
+                self.join_beside(parent.blob, prefix.get(parent.base..).unwrap_or(&[]))?;
+            }
+            _ => self.give_back(prefix, path, Kind::Flat)?,
+        }
         Ok(Some(Subtree::Records {
             frame,
             prefix: rest.to_vec(),

@@ -82,7 +82,7 @@ impl Forest<'_> {
         let mut sums = BTreeMap::new();
         for blob in tries.iter().rev() {
             let trie = self.table.trie(*blob)?;
-            let (mut keys, crossings) = trie.count_here(trie.root());
+            let (mut keys, crossings) = trie.count_here(trie.root(), 0);
             for crossing in crossings {
                 keys += match crossing.kind {
                     Kind::Flat => self.table.flat(crossing.child)?.records() as u64,

@@ -19,7 +19,7 @@ impl Forest<'_> {
             let trie = self.table.trie(blob)?;
             match trie.under(rest) {
                 Under::Nothing => return Ok(0),
-                Under::Node { node, .. } => return self.count_below(trie, node),
+                Under::Node { node, lead } => return self.count_below(trie, node, &[rest, lead].concat()),
                 Under::Record { .. } => return Ok(1),
                 Under::Below { crossing, depth } => {
                     rest = rest.get(depth..).unwrap_or(&[]);
@@ -33,18 +33,20 @@ impl Forest<'_> {
         Err(self.lost("a path has no end"))
     }
 
-    /// Whether no key starts with `prefix`. Reads the frames on the way there and nothing below.
+    /// Whether no key starts with `prefix`. Reads the frames on the way there, and flat frames that keys under the prefix
+    /// share with others.
     pub(crate) fn is_empty(&self, prefix: &[u8]) -> Result<bool, Error> {
         let (mut blob, mut rest) = (ROOT, prefix);
         for _ in 0..MAX_FRAMES_ON_PATH {
             let trie = self.table.trie(blob)?;
             match trie.under(rest) {
                 Under::Nothing => return Ok(true),
-                Under::Node { .. } | Under::Record { .. } => return Ok(trie.is_empty()),
+                Under::Node { node, lead } => return Ok(!self.occurs(trie, node, &[rest, lead].concat())?),
+                Under::Record { .. } => return Ok(false),
                 Under::Below { crossing, depth } => {
                     rest = rest.get(depth..).unwrap_or(&[]);
                     if crossing.kind == Kind::Flat {
-                        return Ok(self.table.flat(crossing.child)?.count_prefix(rest) == 0);
+                        return Ok(!self.table.flat(crossing.child)?.has_prefix(rest));
                     }
                     blob = crossing.child;
                 }
@@ -53,17 +55,33 @@ impl Forest<'_> {
         Err(self.lost("a path has no end"))
     }
 
-    /// Keys at and below a node.
-    fn count_below(&self, trie: TrieRef<'_>, node: NodePosition) -> Result<u64, Error> {
-        let (mut keys, mut below) = trie.count_here(node);
-        for crossing in &below {
-            if crossing.kind == Kind::Flat {
-                keys += self.table.flat_records(crossing.child)?;
+    /// Whether there is a key at or below a node, which `path` leads to, its prefix included: where it leads to nothing but
+    /// flat frames that it shares with others, its own keys may all be gone.
+    pub(super) fn occurs(&self, trie: TrieRef<'_>, node: NodePosition, path: &[u8]) -> Result<bool, Error> {
+        let Some(shared) = trie.only_shared(node) else {
+            return Ok(true);
+        };
+        for crossing in shared {
+            let within = path.len().checked_sub(crossing.up).and_then(|base| path.get(base..));
+            if self.table.flat(crossing.child)?.has_prefix(within.unwrap_or(path)) {
+                return Ok(true);
             }
         }
-        below.retain(|crossing| crossing.kind == Kind::Trie);
+        Ok(false)
+    }
+
+    /// Keys at and below a node, which `path` leads to, its prefix included.
+    fn count_below(&self, trie: TrieRef<'_>, node: NodePosition, path: &[u8]) -> Result<u64, Error> {
+        let (mut keys, below) = trie.count_here(node, path.len());
         for crossing in below {
-            keys += self.count_frame(crossing.child)?;
+            keys += match (crossing.kind, crossing.up) {
+                (Kind::Trie, _) => self.count_frame(crossing.child)?,
+                (Kind::Flat, 0) => self.table.flat_records(crossing.child)?,
+                (Kind::Flat, up) => {
+                    let within = path.len().checked_sub(up).and_then(|base| path.get(base..));
+                    self.table.flat(crossing.child)?.count_prefix(within.unwrap_or(path)) as u64
+                }
+            };
         }
         Ok(keys)
     }
@@ -88,7 +106,7 @@ impl Forest<'_> {
             }
             let mark = self.table.begin_count(blob);
             let trie = self.table.trie(blob)?;
-            let (mut keys, crossings) = trie.count_here(trie.root());
+            let (mut keys, crossings) = trie.count_here(trie.root(), 0);
             let waiting = pending.len();
             for crossing in crossings {
                 match crossing.kind {

@@ -99,6 +99,8 @@ struct FlatLevel<'a> {
     cursor: FlatCursor,
     /// Bytes of the full key that lead to the frame's base.
     base_len: usize,
+    /// The path from there to the node that leads to the frame: the frame's keys begin with it.
+    lead: Vec<u8>,
 }
 
 /// Walks the records of a span.
@@ -149,6 +151,14 @@ impl<'a> Cursor<'a> {
         let rollup = self.rollup?;
         let from = self.levels.last().map_or(rollup.prefix_len, |level| level.searched);
         rollup.group_len(self.key(), from)
+    }
+
+    /// Leaves the flat frame at hand. The path to the node above is in `key` again.
+    fn leave_flat(&mut self) {
+        if let Some(level) = self.flat.take() {
+            self.key.truncate(level.base_len);
+            self.key.extend_from_slice(&level.lead);
+        }
     }
 
     fn check_size(&self) -> Result<(), Error> {
@@ -249,23 +259,26 @@ impl<'a> Cursor<'a> {
             }
             Kind::Flat => {
                 let flat = self.forest.table.flat(crossing.child)?;
-                let from_first = [first];
-                let to_behind = last.checked_add(1).map(|byte| [byte]);
-                let from = self
+                let base_len = path_len
+                    .checked_sub(crossing.up)
+                    .ok_or_else(|| self.forest.lost("a base above all keys"))?;
+                let lead = self.key.get(base_len..path_len).unwrap_or(&[]).to_vec();
+                let from_first = [&lead[..], &[first]].concat();
+                let to_behind = successor(&[&lead[..], &[last]].concat());
+                let at_first = on_from && self.span.from.get(path_len) == Some(&first);
+                let from = self.span.from.get(base_len..).filter(|_| at_first);
+                let to = self
                     .span
-                    .from
-                    .get(path_len..)
-                    .filter(|rest| on_from && rest.first() == Some(&first));
-                let to = self.span.to.and_then(|to| to.get(path_len..));
-                let to = to.filter(|rest| on_to && rest.first() == Some(&last));
+                    .to
+                    .filter(|to| on_to && to.get(path_len) == Some(&last))
+                    .and_then(|to| to.get(base_len..));
+                let cursor = FlatCursor::within(flat, from.unwrap_or(&from_first), to.or(to_behind.as_deref()));
+                self.key.truncate(base_len);
                 self.flat = Some(FlatLevel {
                     flat,
-                    cursor: FlatCursor::within(
-                        flat,
-                        from.unwrap_or(&from_first),
-                        to.or(to_behind.as_ref().map(<[u8; 1]>::as_slice)),
-                    ),
-                    base_len: path_len,
+                    cursor,
+                    base_len,
+                    lead,
                 });
             }
         }
@@ -292,7 +305,7 @@ impl<'a> Cursor<'a> {
 
     /// The next record or group that is not in the flat frame at hand.
     fn next_above(&mut self) -> Result<Option<Event<'a>>, Error> {
-        self.flat = None;
+        self.leave_flat();
         self.tail = &[];
         let reverse = self.span.reverse;
         while let Some(level) = self.levels.last_mut() {
@@ -352,7 +365,10 @@ impl<'a> Cursor<'a> {
                             && to.is_none()
                             && let Some(len) = rollup.group_len(&self.key, searched)
                         {
-                            return Ok(Some(Event::Group(len)));
+                            if self.forest.occurs(trie, node, &self.key)? {
+                                return Ok(Some(Event::Group(len)));
+                            }
+                            continue;
                         }
                         searched = rollup.searched(&self.key, searched);
                         self.key.truncate(path_len);
@@ -372,7 +388,7 @@ impl<'a> Cursor<'a> {
                                 self.tail = tail;
                                 return Ok(Some(Event::Record(stored)));
                             }
-                            None => self.flat = None,
+                            None => self.leave_flat(),
                         }
                     }
                 }
@@ -425,7 +441,8 @@ impl<'a> Cursor<'a> {
     pub(crate) fn skip(&mut self, len: usize) {
         self.key();
         if let Some(level) = &mut self.flat {
-            if let Some(prefix) = self.key.get(level.base_len..len).filter(|prefix| !prefix.is_empty()) {
+            let path_len = level.base_len + level.lead.len();
+            if let Some(prefix) = self.key.get(level.base_len..len).filter(|_| len > path_len) {
                 level.cursor.skip_prefix(level.flat, prefix);
                 return;
             }

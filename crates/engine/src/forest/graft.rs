@@ -1,40 +1,32 @@
 //! Subtrees hung in: where no key is, by one entry of one node.
 //!
 //! A subtree's topmost nodes go into the trie frame that its prefix leads to, by copying if they are few, else into a frame
-//! of their own. Where a flat frame was to take keys there, those of its records that share the entry are parted from it
-//! and put in again behind the subtree; many of them get a frame of their own first.
+//! of their own. Where a flat frame has keys on both sides, it is parted in two first: a flat frame holds one run of keys.
 
 use coppice_frame::{
-    Crossing, FlatRef, Graft, Item, Kind, NoRoom, Seek, TrieMut, TrieRef, common_prefix, copy_trie, sink_trie,
+    Crossing, FlatRef, Graft, Item, Kind, NoRoom, Placed, Seek, Stored, TrieMut, TrieRef, Under, Value, common_prefix,
+    copy_trie, sink_trie,
 };
 
 use super::{
     Forest, Level, MAX_FRAMES_ON_PATH, ROOT,
     carve::{Subtree, records_under},
     insert::MAX_ATTEMPTS,
-    make_room::{Full, Tried, stuck},
+    make_room::{Dealt, Relaid, Sides, Tried, stuck},
 };
 use crate::{buffer::Buffer, error::Error, table::BlobKind};
 
 /// What is worth a frame of its own, as a part of one: less is copied, or put in record by record.
 const FRAME_PARTS: usize = 8;
 
-/// Records that lost their place to a subtree: of this flat frame as it was, those whose keys start with this byte. `base`
-/// bytes of the subtree's path lead to the frame.
-struct Displaced {
-    frame: Buffer,
-    byte: u8,
-    base: usize,
-}
+/// Stands in for a subtree on the way to its place.
+const MARKER: Stored<'static> = Stored {
+    version: 0,
+    value: Value::Inline(&[]),
+};
 
-/// What one attempt to hang a subtree in came to.
-enum Attempt {
-    Done(Option<Displaced>),
-    /// A frame on the way was parted in two: the way is another now.
-    Parted,
-    /// The last frame on the way has no room.
-    Lacking(NoRoom),
-}
+/// A frame has no room for a subtree: the units that it lacks.
+struct Lacking(usize);
 
 impl Forest<'_> {
     /// Hangs a subtree in, so that its keys start with `prefix`, which is not empty, and with which no key starts now. The
@@ -92,6 +84,7 @@ impl Forest<'_> {
             crossing: Crossing {
                 child,
                 kind: Kind::Flat,
+                up: 0,
             },
         };
         self.graft(prefix, lead, &graft)
@@ -104,7 +97,7 @@ impl Forest<'_> {
         }
         let branches = trie.root_bytes();
         let mut lower = self.table.frame_buffer();
-        sink_trie(trie.frame(), &[], &branches, lower.frame_mut()).map_err(|_| stuck("a trie frame grew"))?;
+        sink_trie(trie.frame(), &[], &branches, &[], lower.frame_mut()).map_err(|_| stuck("a trie frame grew"))?;
         let child = self.table.add(BlobKind::Trie, self.frame_bytes(), lower)?;
         let graft = Graft::Frame {
             value: trie.value(trie.root()),
@@ -112,6 +105,7 @@ impl Forest<'_> {
             crossing: Crossing {
                 child,
                 kind: Kind::Trie,
+                up: 0,
             },
         };
         self.graft(prefix, lead, &graft)
@@ -122,12 +116,11 @@ impl Forest<'_> {
         let mut tried = Tried::default();
         for _ in 0..MAX_ATTEMPTS {
             match self.try_graft(prefix, lead, graft, &mut path)? {
-                Attempt::Done(displaced) => {
+                Ok(()) => {
                     self.mark_counts_stale(&path);
-                    return displaced.map_or(Ok(()), |displaced| self.put_back(prefix, &displaced));
+                    return Ok(());
                 }
-                Attempt::Parted => {}
-                Attempt::Lacking(full) => self.make_room(prefix, &path, full.units, &mut tried)?,
+                Err(Lacking(units)) => self.make_room(prefix, &path, units, &mut tried)?,
             }
         }
         Err(stuck("a subtree found no place however often room was made"))
@@ -140,99 +133,84 @@ impl Forest<'_> {
         lead: &[u8],
         graft: &Graft<'_>,
         path: &mut Vec<Level>,
-    ) -> Result<Attempt, Error> {
+    ) -> Result<Result<(), Lacking>, Error> {
         path.clear();
         path.push(Level { blob: ROOT, base: 0 });
         while let Some(&Level { blob, base }) = path.last() {
             let rest = prefix.get(base..).unwrap_or(&[]);
             let trie = self.table.trie(blob)?;
-            let flat = match trie.seek(rest) {
-                Seek::Below { crossing, depth } if crossing.kind == Kind::Trie => {
-                    path.push(Level {
-                        blob: crossing.child,
-                        base: base + depth,
-                    });
-                    if path.len() > MAX_FRAMES_ON_PATH {
-                        break;
-                    }
-                    continue;
+            if let Seek::Below { crossing, depth } = trie.seek(rest)
+                && crossing.kind == Kind::Trie
+            {
+                path.push(Level {
+                    blob: crossing.child,
+                    base: base + depth,
+                });
+                if path.len() > MAX_FRAMES_ON_PATH {
+                    break;
                 }
-                Seek::Below { crossing, depth } => Some((crossing.child, depth)),
-                Seek::Found(_) | Seek::Absent => None,
-            };
+                continue;
+            }
             let mut upper = self.table.frame_buffer();
             copy_trie(trie.frame(), upper.frame_mut()).map_err(|_| stuck("a trie frame grew"))?;
-            if let Err(full) = TrieMut::new(upper.frame_mut()).graft(rest, lead, graft) {
-                return Ok(Attempt::Lacking(full));
-            }
-            let Some((child, depth)) = flat else {
-                self.table.replace(blob, upper);
-                return Ok(Attempt::Done(None));
-            };
-            return self.graft_over(prefix, Level { blob, base }, child, depth, upper);
+            return self.graft_into(blob, upper, rest, lead, graft);
         }
         Err(self.lost("a path has no end"))
     }
 
-    /// The entry that the subtree took over in `upper` led to a flat frame: its records of that byte lose their place.
-    fn graft_over(
+    /// Hangs a subtree into a trie frame of which `upper` is a copy. Nothing is changed where room is lacking.
+    fn graft_into(
         &mut self,
-        prefix: &[u8],
-        parent: Level,
-        child: u32,
-        depth: usize,
+        blob: u32,
         mut upper: Buffer,
-    ) -> Result<Attempt, Error> {
-        let rest = prefix.get(parent.base..).unwrap_or(&[]);
-        let (to_node, below) = rest.split_at_checked(depth).unwrap_or((rest, &[]));
-        let Some(&byte) = below.first() else {
-            return Err(self.lost("a crossing without a branch byte"));
+        key: &[u8],
+        lead: &[u8],
+        graft: &Graft<'_>,
+    ) -> Result<Result<(), Lacking>, Error> {
+        let lacking = |units: usize| Lacking(units.saturating_add(graft.units(key.len() + lead.len())));
+        let mut trie = TrieMut::new(upper.frame_mut());
+        if let Under::Node { .. } = trie.as_ref().under(key) {
+            // It leads to nothing but flat frames that have no keys there.
+            trie.prune(key);
+        }
+        let dealt = match trie.place(key, &MARKER) {
+            Err(NoRoom { units }) => return Ok(Err(lacking(units))),
+            Ok(Placed::Below { .. }) => match TrieRef::new(upper.frame()).flat_runs(key) {
+                Some((_, flat, _)) => self.cut_at(&mut upper, &flat, key, Some(&MARKER))?.map(Some),
+                None => return Err(self.lost("a key that leads to no frame")),
+            },
+            Ok(Placed::Here { .. }) => match TrieRef::new(upper.frame()).flat_around(key) {
+                Some(flat) => self.cut_at(&mut upper, &flat, key, None)?.map(Some),
+                None => Ok(None),
+            },
         };
-        let frame = self.table.buffer(child, BlobKind::Flat)?;
-        let items = FlatRef::new(frame.frame()).items();
-        let (group, range) = records_under(&items, &[byte]);
-        let bytes: usize = group.iter().map(Item::flat_bytes).sum();
-        if let [first, .., last] = group
-            && bytes > self.frame_bytes() / FRAME_PARTS
-        {
-            let shared = common_prefix(first.key, last.key).min(common_prefix(first.key, below));
-            let full = Full {
-                blob: child,
-                items: &items,
-                parent: parent.blob,
-                path: to_node,
-            };
-            return Ok(match self.carve(&full, range.start, range.end, shared)? {
-                None => Attempt::Parted,
-                Some(units) => Attempt::Lacking(NoRoom { units }),
-            });
+        let dealt: Option<(Dealt, Sides)> = match dealt {
+            Ok(dealt) => dealt,
+            Err(Relaid::Lacking(units)) => return Ok(Err(lacking(units))),
+            Err(_) => return Err(stuck("a flat frame cannot be parted")),
+        };
+        let hung = TrieMut::new(upper.frame_mut()).graft(key, lead, graft);
+        match (hung, dealt) {
+            (Ok(()), dealt) => {
+                self.table.replace(blob, upper);
+                if let Some((dealt, sides)) = dealt {
+                    self.commit_dealt(dealt);
+                    // What is left on either side may be little.
+                    for key in sides.into_iter().flatten() {
+                        self.join_beside(blob, &key)?;
+                    }
+                }
+                Ok(Ok(()))
+            }
+            (Err(NoRoom { units }), dealt) => {
+                if let Some((dealt, _)) = dealt {
+                    self.abandon_dealt(&dealt);
+                }
+                if units == usize::MAX {
+                    return Err(stuck("a subtree has no place"));
+                }
+                Ok(Err(lacking(units)))
+            }
         }
-        let is_displacing = !group.is_empty();
-        if range.len() == items.len() {
-            TrieMut::new(upper.frame_mut()).detach(rest, depth, child);
-            self.table.remove(child);
-        } else if is_displacing {
-            let mut staying = items.clone();
-            staying.drain(range);
-            let staying = self
-                .built(&staying, 0)
-                .ok_or_else(|| stuck("a part of a frame does not fit a frame"))?;
-            self.table.replace(child, staying);
-        }
-        self.table.replace(parent.blob, upper);
-        Ok(Attempt::Done(is_displacing.then(|| Displaced {
-            frame: frame.clone(),
-            byte,
-            base: parent.base + depth,
-        })))
-    }
-
-    fn put_back(&mut self, prefix: &[u8], displaced: &Displaced) -> Result<(), Error> {
-        let path = prefix.get(..displaced.base).unwrap_or(&[]);
-        let items = FlatRef::new(displaced.frame.frame()).items();
-        for item in records_under(&items, &[displaced.byte]).0 {
-            self.insert(&[path, item.key].concat(), &item.stored)?;
-        }
-        Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! is part of the forest, of every cut and of what recovery finds, and nothing else has to remember it. No key grows when
 //! its subtree is laid to rest: what was deleted had a tree's number in front of it before.
 
-use coppice_frame::{FlatRef, Item, Kind, Step, TrieMut, TrieRef, Under, Value};
+use coppice_frame::{FlatRef, Item, Kind, Step, TrieRef, Under, Value};
 
 use super::{Forest, Level, MAX_FRAMES_ON_PATH, ROOT, Subtree, carve::records_under};
 use crate::{
@@ -44,9 +44,8 @@ impl Forest<'_> {
             Subtree::Nodes { image, .. } => {
                 let trie = TrieRef::new(image.frame());
                 if trie.crossings().is_empty() {
-                    let own = trie.value(trie.root()).map(|stored| (Vec::new(), stored));
-                    let others = trie.collect(&[], &trie.root_bytes());
-                    let items: Vec<Item<'_>> = (own.iter().chain(&others))
+                    let records = trie.items();
+                    let items: Vec<Item<'_>> = (records.iter())
                         .map(|(key, stored)| Item { key, stored: *stored })
                         .collect();
                     self.free_extents(&items);
@@ -108,10 +107,7 @@ impl Forest<'_> {
                     self.free_extents(&FlatRef::new(frame.frame()).items());
                 }
                 self.as_one_move(|forest| {
-                    let mut trie = TrieMut::new(forest.table.frame_mut(parent.blob, BlobKind::Trie)?);
-                    let rest = key.get(parent.base..).unwrap_or(&[]);
-                    trie.detach(rest, level.base - parent.base, level.blob);
-                    forest.table.remove(level.blob);
+                    forest.drop_flat(&key, *parent)?;
                     forest.mark_counts_stale(&path);
                     let upwards = [above, &[*parent]].concat();
                     forest.give_back(&key, &upwards, Kind::Trie)
@@ -124,6 +120,32 @@ impl Forest<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// What to do where graves share flat frames with living keys, or once did: if all that was buried there is gone, there
+    /// is nothing.
+    fn first_among_others(
+        &self,
+        key: Vec<u8>,
+        mut path: Vec<Level>,
+        shared: &[(u32, Vec<u8>)],
+    ) -> Result<Option<Buried>, Error> {
+        if self.is_empty(&[GRAVE_BYTE])? {
+            return Ok(None);
+        }
+        let above = path.last().map_or(0, |level| level.base);
+        for (blob, _) in shared {
+            self.table.flat(*blob)?;
+        }
+        path.extend(shared.first().map(|(blob, base)| Level {
+            blob: *blob,
+            base: above + base.len(),
+        }));
+        Ok(Some(Buried {
+            key,
+            path,
+            what: Remains::Records { all: false },
+        }))
     }
 
     fn first_buried(&self) -> Result<Option<Buried>, Error> {
@@ -145,6 +167,10 @@ impl Forest<'_> {
                 }
                 Under::Node { node, lead } => {
                     key.extend_from_slice(lead);
+                    let shared = trie.entangled(key.get(base..).unwrap_or(&[]), &trie.bytes_at(node));
+                    if !shared.is_empty() {
+                        return self.first_among_others(key, path, &shared);
+                    }
                     all = true;
                     node
                 }
@@ -205,7 +231,7 @@ impl Forest<'_> {
                     Step::Cross(crossing) => {
                         path.push(Level {
                             blob: crossing.child,
-                            base: base + depth,
+                            base: (base + depth).saturating_sub(crossing.up),
                         });
                         if crossing.kind == Kind::Flat {
                             return Ok(Some(Buried {

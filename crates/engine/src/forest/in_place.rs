@@ -3,13 +3,11 @@
 
 use coppice_frame::{Kind, NoRoom, Probe, Reserved, Seek, Stored, UNIT_BYTES, Value};
 
-use super::{Forest, Known, ROOT};
+use super::{Forest, Known, ROOT, remove::seeks_to_join};
 use crate::{error::Error, table::Latched};
 
 /// A path through more frames than this is walked by who has the tree alone.
 const MAX_TRIES: usize = 8;
-/// What is left of a frame, as a part of it, below which a removal may have to join it with another.
-const SPARSE_PART: usize = 4;
 /// As a part of a frame, the garbage that makes it worth rebuilding.
 const WORTHWHILE_PART: usize = 16;
 
@@ -112,8 +110,7 @@ impl Place<'_, '_> {
 
     /// Whether a record may go without more to be done.
     pub(crate) fn stays_filled(&self) -> bool {
-        let flat = self.latched.flat();
-        flat.live_bytes() > self.forest.frame_bytes() / SPARSE_PART
+        !seeks_to_join(self.latched.flat(), self.forest.frame_bytes(), 1)
     }
 
     /// Removes the record, which is there.

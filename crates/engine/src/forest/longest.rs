@@ -25,9 +25,17 @@ impl Forest<'_> {
                 Under::Nothing => return Ok(false),
                 Under::Record { suffix, .. } => return Ok(suffix.len() > bytes),
                 Under::Node { node, lead } => {
-                    let (here, crossings) = trie.longest_here(node, rest.len() + lead.len());
+                    let path = [rest, lead].concat();
+                    let (here, mut crossings) = trie.longest_here(node, path.len());
                     let most = rest.len() + bytes;
-                    return Ok(here > most || self.any_longer(doubts(crossings, most))?);
+                    let mut longer = here > most;
+                    // What is shared with keys outside has keys that do not count.
+                    for (base, crossing) in crossings.extract_if(.., |(base, _)| *base < path.len()) {
+                        let items = self.table.flat(crossing.child)?.items();
+                        let (under, _) = super::carve::records_under(&items, path.get(base..).unwrap_or(&[]));
+                        longer |= under.iter().any(|item| base + item.key.len() > most);
+                    }
+                    return Ok(longer || self.any_longer(doubts(crossings, most))?);
                 }
                 Under::Below { crossing, depth } => {
                     rest = rest.get(depth..).unwrap_or(&[]);

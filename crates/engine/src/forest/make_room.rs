@@ -1,14 +1,16 @@
-//! Room in a full frame: rebuilt without its garbage, relieved of a subtree, or split into the frame above.
+//! Room in a full frame: rebuilt without its garbage, evened out with its neighbours, relieved of a part, or split into the
+//! frame above.
 //!
 //! Every step leaves the tree whole; the insert that asked walks down again afterwards. A frame is rebuilt only if that
 //! frees a worthwhile part of it, and at most once for one insert; else it becomes smaller, so the asking ends.
 
 mod flat;
+mod relay;
 mod trie;
 
 use coppice_frame::UNIT_BYTES;
 
-pub(super) use flat::Full;
+pub(super) use relay::{Dealt, Demand, Hand, Relaid, Sides};
 
 use super::{Forest, Level};
 use crate::{
@@ -21,8 +23,8 @@ use crate::{
 pub(super) struct Tried {
     /// The frames that were rebuilt.
     compacted: Vec<u32>,
-    /// Whether records moved to a sibling.
-    moved: bool,
+    /// Whether a full frame was evened out with a neighbour.
+    evened: bool,
 }
 
 pub(super) fn stuck(what: &str) -> Error {

@@ -1,12 +1,18 @@
 //! Taking a record out, and giving frames back that hold too little.
 
-use coppice_frame::{Crossing, FlatMut, FlatRef, Kind, Seek, TrieMut};
+use coppice_frame::{FlatMut, FlatRef, FlatRun, Kind, Seek, TrieMut, TrieRef, part_evenly};
 
-use super::{Forest, Level, MAX_FRAMES_ON_PATH, ROOT};
+use super::{Forest, Level, MAX_FRAMES_ON_PATH, ROOT, make_room::Hand};
 use crate::{error::Error, table::BlobKind};
 
-/// An underfull frame looks for a neighbour to join each time its records have become a multiple of this.
+/// An underfull frame looks for neighbours to join each time its records have become a multiple of this.
 const JOIN_EVERY_RECORDS: usize = 16;
+
+/// Whether a frame, once it has lost so many records more, is to be joined with its neighbours, or holds none any more.
+pub(super) fn seeks_to_join(flat: FlatRef<'_>, frame_bytes: usize, lost: usize) -> bool {
+    let records = flat.records().saturating_sub(lost);
+    records.is_multiple_of(JOIN_EVERY_RECORDS) && flat.live_bytes() <= frame_bytes / 16 * 11
+}
 
 impl Forest<'_> {
     /// Removes a record that is there, as the caller has found, and the blob that its value has to itself.
@@ -54,56 +60,84 @@ impl Forest<'_> {
                 }
                 return Ok(());
             }
-            let parent_key = key.get(parent.base..).unwrap_or(&[]);
-            let mut trie = TrieMut::new(self.table.frame_mut(parent.blob, BlobKind::Trie)?);
-            trie.detach(parent_key, level.base - parent.base, level.blob);
-            self.table.remove(level.blob);
+            if kind == Kind::Flat {
+                self.drop_flat(key, *parent)?;
+            } else {
+                let parent_key = key.get(parent.base..).unwrap_or(&[]);
+                let mut trie = TrieMut::new(self.table.frame_mut(parent.blob, BlobKind::Trie)?);
+                trie.detach(parent_key, level.base - parent.base, level.blob);
+                self.table.remove(level.blob);
+            }
             kind = Kind::Trie;
         }
         Ok(())
     }
 
-    /// Joins an underfull flat frame with another one that the same node leads to, if both fit in five eighths of one.
+    /// Has an underfull flat frame and its neighbours become one frame fewer, where they fit that well.
     fn join(&mut self, key: &[u8], parent: Level, level: Level) -> Result<(), Error> {
-        let frame_bytes = self.frame_bytes();
-        let live = self.table.live_bytes(level.blob);
-        let records = self.table.flat(level.blob)?.records();
-        if live > frame_bytes / 4 || !records.is_multiple_of(JOIN_EVERY_RECORDS) {
+        if !seeks_to_join(self.table.flat(level.blob)?, self.frame_bytes(), 0) {
             return Ok(());
         }
-        let depth = level.base - parent.base;
-        let path = key.get(parent.base..level.base).unwrap_or(&[]);
-        let trie = self.table.trie(parent.blob)?;
-        let other = trie
-            .crossings_at(path)
-            .into_iter()
-            .filter(|(_, crossing)| {
-                crossing.kind == Kind::Flat && crossing.child != level.blob && self.table.is_resident(crossing.child)
-            })
-            .map(|(_, crossing)| crossing.child)
-            .find(|child| self.table.live_bytes(*child) + live <= frame_bytes / 8 * 5);
-        let Some(other) = other else { return Ok(()) };
-        let bytes = trie.bytes_to(path, other);
-        let theirs = self.table.buffer(other, BlobKind::Flat)?;
-        let Some(joined) = self.joined(level.blob, &FlatRef::new(theirs.frame()).items())? else {
-            return Ok(());
-        };
-        let mut upper = TrieMut::new(self.table.frame_mut(parent.blob, BlobKind::Trie)?);
-        if upper
-            .assign(
-                path,
-                depth,
-                &bytes,
-                Crossing {
-                    child: level.blob,
-                    kind: Kind::Flat,
-                },
-            )
-            .is_ok()
-        {
-            self.table.replace(level.blob, joined);
-            self.table.remove(other);
+        self.join_beside(parent.blob, key.get(parent.base..).unwrap_or(&[]))
+    }
+
+    /// The same for the flat frames on both sides of a key of a trie frame that leads nowhere now: they may hold little.
+    pub(super) fn join_around(&mut self, parent: u32, key: &[u8]) -> Result<(), Error> {
+        let upper = self.table.buffer(parent, BlobKind::Trie)?;
+        for child in TrieRef::new(upper.frame()).flats_beside(key) {
+            self.join_flat(parent, child)?;
         }
         Ok(())
+    }
+
+    /// The same for one flat frame, if the trie frame still leads to it: joined with one before it, it is gone.
+    pub(super) fn join_flat(&mut self, parent: u32, child: u32) -> Result<(), Error> {
+        let upper = self.table.buffer(parent, BlobKind::Trie)?;
+        let frames = TrieRef::new(upper.frame()).flat_frames();
+        let Some((_, base)) = frames.into_iter().find(|(known, _)| *known == child) else {
+            return Ok(());
+        };
+        if !self.table.is_resident(child) {
+            return Ok(());
+        }
+        let held = self.table.buffer(child, BlobKind::Flat)?;
+        match FlatRef::new(held.frame()).items().first() {
+            Some(first) => self.join_beside(parent, &[&base[..], first.key].concat()),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for the flat frame that a key of a trie frame leads to, however many records it has.
+    pub(super) fn join_beside(&mut self, parent: u32, key: &[u8]) -> Result<(), Error> {
+        let frame_bytes = self.frame_bytes();
+        let upper = self.table.buffer(parent, BlobKind::Trie)?;
+        let Some((before, own, behind)) = TrieRef::new(upper.frame()).flat_runs(key) else {
+            return Ok(());
+        };
+        let live = self.table.live_bytes(own.child);
+        if !self.table.is_resident(own.child) || live > frame_bytes / 16 * 11 {
+            return Ok(());
+        }
+        if before.is_none() && behind.is_none() && live <= frame_bytes / 16 * 3 {
+            return self.fold(parent, &own);
+        }
+        let beside = |run: Option<FlatRun>| run.filter(|run| self.table.is_resident(run.child));
+        let (before, behind) = (beside(before), beside(behind));
+        let live_of = |run: &Option<FlatRun>| run.as_ref().map_or(0, |run| self.table.live_bytes(run.child));
+        let (live_before, live_behind) = (live_of(&before), live_of(&behind));
+        let fits = |live: usize, parts: usize| live <= frame_bytes / 16 * 15 * parts;
+        let (run, parts) = match (&before, &behind) {
+            (Some(before), _) if fits(live_before + live, 1) => (before.run.up_to(&own.run), 1),
+            (_, Some(behind)) if fits(live + live_behind, 1) => (own.run.up_to(&behind.run), 1),
+            (Some(before), Some(behind)) if fits(live_before + live + live_behind, 2) => {
+                (before.run.up_to(&behind.run), 2)
+            }
+            _ => return Ok(()),
+        };
+        drop(upper);
+        self.relay(parent, Hand::Run(&run), &|items| {
+            part_evenly(items, parts, frame_bytes / 32)
+        })
+        .map(|_| ())
     }
 }

@@ -1,5 +1,6 @@
 //! The forest against an ordered map: any bytes in keys, frames so small that everything splits and joins.
 
+mod fill;
 mod subtrees;
 
 use std::collections::BTreeMap;

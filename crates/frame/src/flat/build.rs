@@ -30,26 +30,6 @@ impl Item<'_> {
     }
 }
 
-/// How the records of a full flat frame part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FlatSplit {
-    /// Those from `first` on go to a new frame, by their first bytes; both frames hang from the same node.
-    Range {
-        /// Index of the first item that goes.
-        first: usize,
-    },
-    /// Those of one first byte, `first..end`, go below a node of their own, which their common prefix of `prefix_len` bytes
-    /// (the first byte included) leads to. The others stay.
-    Carve {
-        /// Index of the first item that goes.
-        first: usize,
-        /// Index behind the last.
-        end: usize,
-        /// Bytes that lead to the new node.
-        prefix_len: usize,
-    },
-}
-
 /// The frame's bytes beside records, when it holds `records` of `record_units` together.
 fn fixed_bytes(frame_bytes: usize, records: usize, hash_bits: u32) -> usize {
     HASH_AT + (2usize << hash_bits) + UNIT_BYTES * (units_for(2 * records) + units_for(2 * tail_capacity(frame_bytes)))
@@ -126,55 +106,73 @@ impl<'a> FlatRef<'a> {
     }
 }
 
-/// Neighbouring records whose keys start with the same byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FirstByteGroup {
-    /// Index of the first.
-    pub first: usize,
-    /// What they take in a flat frame, together.
-    pub bytes: usize,
-}
-
-/// The records, which ascend by key, in groups of one first byte.
-pub fn first_byte_groups(items: &[Item<'_>]) -> Vec<FirstByteGroup> {
-    let mut groups: Vec<FirstByteGroup> = Vec::new();
-    let mut previous = None;
-    for (first, item) in items.iter().enumerate() {
-        let (byte, bytes) = (item.key.first(), item.flat_bytes());
-        match groups.last_mut() {
-            Some(group) if previous == byte => group.bytes += bytes,
-            _ => groups.push(FirstByteGroup { first, bytes }),
+/// Where records, which ascend by key, part into so many runs of about the same size: the ends of the runs. Each end is moved
+/// by up to `slack_bytes` to where the keys on both sides have least in common, as that takes the fewest nodes above. There
+/// are fewer runs than asked for where there are too few records.
+pub fn part_evenly(items: &[Item<'_>], parts: usize, slack_bytes: usize) -> Vec<usize> {
+    let total: usize = items.iter().map(Item::flat_bytes).sum();
+    let mut ends = Vec::with_capacity(parts);
+    // The best end near the next target: what its keys share, and how far off it is.
+    let mut best: Option<(usize, usize, usize)> = None;
+    let mut before = 0;
+    for (at, pair) in items.windows(2).enumerate() {
+        let [left, right] = pair else { continue };
+        before += left.flat_bytes();
+        let part = ends.len() + 1;
+        if part >= parts {
+            break;
         }
-        previous = byte;
-    }
-    groups
-}
-
-/// Chooses how records part that no longer fit one frame. At a boundary between first bytes if that leaves a quarter on
-/// either side; else the first byte that dominates gets a node of its own. When the record to come is behind them all, the
-/// left part stays as full as it can, so that ascending inserts leave full frames behind.
-pub fn plan_flat_split(items: &[Item<'_>], appending: bool) -> Option<FlatSplit> {
-    let groups = first_byte_groups(items);
-    let total: usize = groups.iter().map(|group| group.bytes).sum();
-    if groups.len() > 1 {
-        let mut left = 0;
-        let mut best = (0, 0);
-        for pair in groups.windows(2) {
-            let [group, next] = pair else { continue };
-            left += group.bytes;
-            let smaller = left.min(total - left);
-            let score = if appending && left * 4 >= total { left } else { smaller };
-            if score > best.0 {
-                best = (score, next.first);
+        let target = total * part / parts;
+        let off = before.abs_diff(target);
+        if off <= slack_bytes || before >= target {
+            let shared = common_prefix(left.key, right.key);
+            if best.is_none_or(|best| (shared, off) < (best.0, best.1)) && (off <= slack_bytes || best.is_none()) {
+                best = Some((shared, off, at + 1));
             }
         }
-        if best.0 * 4 >= total {
-            return Some(FlatSplit::Range { first: best.1 });
+        if before + right.flat_bytes() > target + slack_bytes
+            && before >= target
+            && let Some((_, _, end)) = best.take()
+        {
+            ends.push(end);
         }
     }
-    let (at, &FirstByteGroup { first, .. }) = groups.iter().enumerate().max_by_key(|(_, group)| group.bytes)?;
-    let end = groups.get(at + 1).map_or(items.len(), |group| group.first);
-    let (low, high) = (items.get(first)?, items.get(end.checked_sub(1)?)?);
-    let prefix_len = common_prefix(low.key, high.key);
-    (end - first > 1).then_some(FlatSplit::Carve { first, end, prefix_len })
+    ends.extend(best.map(|best| best.2));
+    ends.push(items.len());
+    ends
+}
+
+/// Where records, which ascend by key, part into runs of which all but the last take about `limit_bytes`: the ends of the
+/// runs.
+pub fn part_densely(items: &[Item<'_>], limit_bytes: usize) -> Vec<usize> {
+    let mut ends = Vec::new();
+    let mut taken = 0;
+    for (at, item) in items.iter().enumerate() {
+        // What a record costs a frame beside its own bytes: its hash slot, its place in the order.
+        let bytes = item.flat_bytes() + 5;
+        if taken + bytes > limit_bytes && taken > 0 {
+            ends.push(at);
+            taken = 0;
+        }
+        taken += bytes;
+    }
+    ends.push(items.len());
+    ends
+}
+
+/// The end of the first of two runs whose keys have as little in common as any neighbours among the records, and which are
+/// as even as that allows. None where there are too few records to part.
+pub fn part_widely(items: &[Item<'_>]) -> Option<usize> {
+    let total: usize = items.iter().map(Item::flat_bytes).sum();
+    let mut before = 0;
+    let candidates = items.windows(2).enumerate().filter_map(|(at, pair)| {
+        let [left, right] = pair else { return None };
+        before += left.flat_bytes();
+        Some((
+            common_prefix(left.key, right.key),
+            before.abs_diff(total - before),
+            at + 1,
+        ))
+    });
+    candidates.min().map(|best| best.2)
 }

@@ -244,29 +244,32 @@ fn items<'a>(keys: &'a [Vec<u8>], value: &'a [u8]) -> Vec<Item<'a>> {
 }
 
 #[test]
-fn records_part_in_the_middle_or_behind_when_they_ascend() {
-    let keys: Vec<Vec<u8>> = (0..40u8).map(|byte| vec![byte, 1]).collect();
+fn records_part_in_runs_of_about_the_same_size() {
+    let keys: Vec<Vec<u8>> = (0..40).map(|byte| vec![byte]).collect();
     let items = items(&keys, b"value");
-    assert_eq!(plan_flat_split(&items, false), Some(FlatSplit::Range { first: 20 }));
-    assert_eq!(plan_flat_split(&items, true), Some(FlatSplit::Range { first: 39 }));
+    assert_eq!(part_evenly(&items, 2, 0), [20, 40]);
+    assert_eq!(part_evenly(&items, 3, 0), [14, 27, 40]);
+    assert_eq!(part_evenly(&items, 1, 0), [40]);
+    assert_eq!(part_evenly(&items[..1], 3, 0), [1]);
 }
 
 #[test]
-fn a_first_byte_that_dominates_is_carved_at_its_common_prefix() {
-    let mut keys: Vec<Vec<u8>> = (0..40u8).map(|byte| [&b"dir/"[..], &[byte]].concat()).collect();
-    keys.insert(0, b"dir/".to_vec());
-    keys.insert(0, b"a".to_vec());
-    keys.push(b"z".to_vec());
-    let expected = FlatSplit::Carve {
-        first: 1,
-        end: 42,
-        prefix_len: 4,
-    };
-    assert_eq!(plan_flat_split(&items(&keys, b"value"), false), Some(expected));
+fn records_part_where_keys_have_least_in_common() {
+    let mut keys: Vec<Vec<u8>> = (0..17).map(|byte| vec![b'a', b'/', byte]).collect();
+    keys.extend((0..23).map(|byte| vec![b'b', b'/', byte]));
+    let items = items(&keys, b"value");
+    let record = items[0].flat_bytes();
+    assert_eq!(part_evenly(&items, 2, 4 * record), [17, 40]);
+    assert_eq!(part_evenly(&items, 2, record), [20, 40]);
+    assert_eq!(part_widely(&items), Some(17));
+    assert_eq!(part_widely(&items[..1]), None);
 }
 
 #[test]
-fn a_single_record_does_not_part() {
-    assert_eq!(plan_flat_split(&items(&[b"key".to_vec()], b"value"), false), None);
-    assert_eq!(plan_flat_split(&[], false), None);
+fn ascending_records_part_in_runs_that_are_full() {
+    let keys: Vec<Vec<u8>> = (0..40).map(|byte| vec![byte]).collect();
+    let items = items(&keys, b"value");
+    let record = items[0].flat_bytes() + 5;
+    assert_eq!(part_densely(&items, 15 * record), [15, 30, 40]);
+    assert_eq!(part_densely(&items, 1), (1..=40).collect::<Vec<_>>());
 }

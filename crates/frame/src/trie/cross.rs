@@ -9,7 +9,7 @@ use crate::{
 
 impl TrieMut<'_> {
     /// The nodes on the way to the node that `depth` bytes of the key lead to, prefix included.
-    fn passed(&self, key: &[u8], depth: usize) -> Option<Vec<Passed>> {
+    pub(super) fn passed(&self, key: &[u8], depth: usize) -> Option<Vec<Passed>> {
         let mut passed = Vec::new();
         let (mut slot, mut at) = (ROOT_AT, 0);
         loop {
@@ -133,12 +133,16 @@ impl TrieMut<'_> {
             self.write_crossing(crossing)
         };
         let value = value.map_or(Ref::NONE, |value| self.write_leaf(depth + 1 + prefix.len(), &[], value));
-        let entries = bytes.iter().map(|byte| (*byte, below)).collect();
-        let written = self.write_node(&NodeSpec {
-            prefix: prefix.to_vec(),
-            value,
-            entries,
-        });
+        let entries: Vec<(u8, Ref)> = bytes.iter().map(|byte| (*byte, below)).collect();
+        let written = if entries.is_empty() && value.is_none() {
+            Ref::NONE
+        } else {
+            self.write_node(&NodeSpec {
+                prefix: prefix.to_vec(),
+                value,
+                entries,
+            })
+        };
         self.set_ref(slot, written);
         if !old.is_crossing() {
             self.drop_subtree(old);

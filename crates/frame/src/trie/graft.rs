@@ -4,10 +4,10 @@
 //! record's key. Copied out, it is a trie frame whose base is the subtree's topmost node; its root has the record that the
 //! node had. What hangs across from it stays where it is: frames below know nothing of what is above them.
 
-use super::{Crossing, NodePosition, Placed, ROOT_AT, TrieMut, TrieRef, remove::Passed, write::neighbour_flat};
+use super::{Crossing, Moved, NodePosition, ROOT_AT, TrieMut, TrieRef, remove::Passed};
 use crate::{
-    FrameMut, NoRoom, Stored, Value,
-    node::{NodeRef, NodeSpec, Ref, Tag, node_units},
+    FrameMut, NoRoom, Stored,
+    node::{NodeRef, NodeSpec, Ref, node_units},
     record::record_units,
 };
 
@@ -34,7 +34,7 @@ pub enum Under<'a> {
     Below {
         /// The frame below.
         crossing: Crossing,
-        /// Bytes of the prefix that lead to the crossing's node; fewer than all.
+        /// Bytes of the prefix that lead to that frame's base; fewer than all.
         depth: usize,
     },
 }
@@ -81,24 +81,40 @@ impl<'a> TrieRef<'a> {
                     .map_or(Under::Nothing, |suffix| Under::Record { suffix, stored });
             }
             if let Some(crossing) = self.crossing(reference) {
-                return Under::Below { crossing, depth };
+                return match depth.checked_sub(crossing.up) {
+                    Some(depth) => Under::Below { crossing, depth },
+                    None => Under::Nothing,
+                };
             }
             depth += 1;
         }
         Under::Nothing
     }
 
-    /// The flat frames that `key` would join at some node on its way if what lies beyond that node were gone.
+    /// The flat frames that `key` would join, or stand in the midst of, if what lies beyond some node on its way were gone.
     pub fn flats_beside(self, key: &[u8]) -> Vec<u32> {
         let (mut found, mut reference, mut depth) = (Vec::new(), self.root_ref(), 0);
         while let Some(node) = self.node(reference) {
             let rest = key.get(depth..).unwrap_or(&[]);
+            let below = depth + node.prefix_len();
             let Some((byte, _)) = rest.strip_prefix(node.prefix()).and_then(<[u8]>::split_first) else {
+                let ends = [true, false].map(|last| self.flat_at_end(reference, below, last, depth));
+                found.extend(ends.into_iter().flatten().map(|crossing| crossing.child));
                 break;
             };
-            let beside = neighbour_flat(node, *byte).and_then(|entry| self.crossing(entry));
-            found.extend(beside.map(|crossing| crossing.child));
-            depth += node.prefix_len() + 1;
+            let (before, behind) = (
+                node.last_below(usize::from(*byte)),
+                node.next_from(usize::from(*byte) + 1),
+            );
+            for (entry, last) in [(before, true), (behind, false)] {
+                let Some((_, entry)) = entry else { continue };
+                let lower = below + 1 + self.node(entry).map_or(0, NodeRef::prefix_len);
+                found.extend(
+                    self.flat_at_end(entry, lower, last, below)
+                        .map(|crossing| crossing.child),
+                );
+            }
+            depth = below + 1;
             reference = node.find(*byte);
         }
         found
@@ -110,40 +126,39 @@ impl<'a> TrieRef<'a> {
     pub fn longest_here(self, node: NodePosition, depth: usize) -> (usize, Vec<(usize, Crossing)>) {
         let (mut longest, mut crossings) = (0, Vec::new());
         let mut pending = vec![(node.0, depth)];
-        let mut seen: Vec<Ref> = Vec::new();
         while let Some((reference, depth)) = pending.pop() {
             let Some(node) = self.node(reference) else { continue };
             if !node.value().is_none() {
                 longest = longest.max(depth);
             }
-            seen.clear();
             for (_, entry) in node.entries() {
                 if let Some(below) = self.node(entry) {
                     pending.push((entry, depth + 1 + below.prefix_len()));
                 } else if let Some(record) = self.record(entry) {
                     longest = longest.max(record.key_len());
-                } else if let Some(crossing) = self.crossing(entry)
-                    && !seen.contains(&entry)
-                {
-                    seen.push(entry);
-                    crossings.push((depth, crossing));
+                } else if let Some(crossing) = self.crossing(entry) {
+                    crossings.push((depth.saturating_sub(crossing.up), crossing));
                 }
             }
         }
+        crossings.sort_unstable_by_key(|(_, crossing)| crossing.child);
+        crossings.dedup_by_key(|(_, crossing)| crossing.child);
         (longest, crossings)
     }
 }
 
 /// Copies a node that [`TrieRef::under`] found, its record and all below it into a fresh buffer, as the root of a frame
-/// based at the node. `depth` bytes lead to the node, its prefix included.
+/// based at the node. `depth` bytes lead to the node, its prefix included; `moved` has the flat frames that it shares with
+/// what lies elsewhere, as [`TrieRef::entangled`] tells them.
 pub fn copy_subtree<'t>(
     source: TrieRef<'_>,
     node: NodePosition,
     depth: usize,
+    moved: &[Moved],
     target: impl Into<FrameMut<'t>>,
 ) -> Result<(), NoRoom> {
     let node = source.node(node.0).ok_or(NoRoom { units: usize::MAX })?;
-    TrieMut::begin(target).copy_root(source, node, depth, true, &|_| true)
+    TrieMut::begin(target).copy_root(source, node, depth, true, moved, &|_| true)
 }
 
 impl TrieMut<'_> {
@@ -184,88 +199,55 @@ impl TrieMut<'_> {
         true
     }
 
-    /// Hangs in a subtree whose topmost node has the path `key` and then `lead`. No key here starts with `key`, which is
-    /// not empty. Where an entry on the way leads to a flat frame, that entry is taken over: the caller sees to the records
-    /// that it led to. For frames that nobody reads yet; [`NoRoom`] leaves this one half done.
+    /// Hangs in a subtree whose topmost node has the path `key` and then `lead`, in place of the record of `key`, which is
+    /// an entry's and no node's own. No flat frame has keys on both sides of it. For frames that nobody reads yet; [`NoRoom`]
+    /// leaves this one half done.
     pub fn graft(&mut self, key: &[u8], lead: &[u8], graft: &Graft<'_>) -> Result<(), NoRoom> {
-        // On the way to its place the subtree is stood in for by a record, which takes two units.
-        let marker = Stored {
-            version: 0,
-            value: Value::Inline(&[]),
-        };
-        let lacking = |full: NoRoom| NoRoom {
-            units: full.units.saturating_add(graft.units(key.len() + lead.len())),
-        };
-        let (slot, depth) = match self.entry_for(key) {
-            Some(found) => found,
-            None => match self.place_beside(key, &marker, false).map_err(lacking)? {
-                Placed::Here { .. } => self.entry_for(key).ok_or(NoRoom { units: usize::MAX })?,
-                Placed::Below { .. } => return Err(NoRoom { units: usize::MAX }),
-            },
-        };
-        let old = self.get_ref(slot.at);
+        let (slot, depth) = self.record_slot(key).ok_or(NoRoom { units: usize::MAX })?;
+        let old = self.get_ref(slot);
         let prefix = [key.get(depth..).unwrap_or(&[]), lead].concat();
         let path_bytes = key.len() + lead.len();
+        self.need(graft.units(prefix.len()))?;
         match *graft {
             Graft::Nodes(source) => {
                 let root = source.node(source.root_ref()).ok_or(NoRoom { units: usize::MAX })?;
                 let mut top = root.spec();
                 top.prefix = prefix;
-                self.need(graft.units(top.prefix.len()))?;
-                self.copy_nodes(source, top, slot.at, 0, path_bytes as isize)?;
+                self.copy_nodes(source, top, slot, 0, path_bytes as isize, &[])?;
             }
             Graft::Frame { value, bytes, crossing } => {
-                self.need(graft.units(prefix.len()))?;
                 let below = self.write_crossing(crossing);
                 let value = value.map_or(Ref::NONE, |value| self.write_leaf(path_bytes, &[], &value));
                 let entries = bytes.iter().map(|byte| (*byte, below)).collect();
                 let written = self.write_node(&NodeSpec { prefix, value, entries });
-                self.set_ref(slot.at, written);
+                self.set_ref(slot, written);
             }
         }
-        if old.is_crossing() {
-            self.waste(usize::from(!slot.shared));
-        } else {
-            self.drop_leaf(old);
-        }
+        self.drop_leaf(old);
         Ok(())
     }
 
-    /// The entry that a graft takes over: one that leads to a flat frame, or to the record that stands in for it. With how
-    /// many bytes of the key lead to it, the branch byte included.
-    fn entry_for(&self, key: &[u8]) -> Option<(Slot, usize)> {
+    /// Where the reference to the record of `key` is stored, if it is an entry's, with how many bytes of the key lead
+    /// there, the branch byte included.
+    fn record_slot(&self, key: &[u8]) -> Option<(usize, usize)> {
         let mut node = NodeRef::new(self.frame, self.get_ref(ROOT_AT))?;
         let mut depth = 0;
         loop {
             let (byte, _) = key.get(depth..)?.strip_prefix(node.prefix())?.split_first()?;
             depth += node.prefix_len() + 1;
             let (at, entry) = (node.slot(*byte)?, node.find(*byte));
-            let found = match entry.tag()? {
-                Tag::Flat => true,
-                Tag::Leaf => {
-                    let record = self.as_ref().record(entry)?;
-                    record.key_len() == key.len() && Some(record.suffix(key.len() - depth)) == key.get(depth..)
-                }
-                _ => false,
-            };
-            if found {
-                let shared = node.entries().filter(|other| other.1 == entry).count() > 1;
-                return Some((Slot { at, shared }, depth));
+            if let Some(record) = self.as_ref().record(entry) {
+                let same = record.key_len() == key.len() && Some(record.suffix(key.len() - depth)) == key.get(depth..);
+                return same.then_some((at, depth));
             }
             node = NodeRef::new(self.frame, entry)?;
         }
     }
 }
 
-/// Where an entry is stored, and whether others of its node share its crossing.
-struct Slot {
-    at: usize,
-    shared: bool,
-}
-
 impl Graft<'_> {
     /// Units that this takes at most below a prefix of so many bytes.
-    fn units(&self, prefix_bytes: usize) -> usize {
+    pub fn units(&self, prefix_bytes: usize) -> usize {
         match self {
             Graft::Nodes(source) => source.live_bytes() / crate::UNIT_BYTES + prefix_bytes.div_ceil(crate::UNIT_BYTES),
             Graft::Frame { value, bytes, .. } => {

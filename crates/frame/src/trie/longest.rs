@@ -30,7 +30,7 @@ impl<'a> TrieRef<'a> {
             let Some(&byte) = key.get(depth) else { break };
             reference = node.find(byte);
             if let Some(crossing) = self.crossing(reference) {
-                below = Some((crossing, depth));
+                below = depth.checked_sub(crossing.up).map(|base| (crossing, base));
             } else if let Some(record) = self.record(reference) {
                 let len = record.key_len();
                 let rest = key.get(depth + 1..len);

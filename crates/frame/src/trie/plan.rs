@@ -1,16 +1,12 @@
-//! What a full trie frame can do without: the entries of one node that fill another frame best.
+//! What a full trie frame can do without: neighbouring entries of one node that fill another trie frame best.
 
 use super::TrieRef;
 use crate::{
     UNIT_BYTES,
     node::{NodeRef, Ref, Tag},
-    record::{HEADER_BYTES, RecordRef},
 };
 
-/// What a record costs a flat frame beside its own bytes: rounding, its hash slot, its place in the order.
-const FLAT_OVERHEAD_BYTES: usize = 7 + 6;
-
-/// Some entries of one node, with all that is below them.
+/// Neighbouring entries of one node, with all that is below them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// The bytes that lead to the node, relative to the frame.
@@ -21,21 +17,11 @@ pub struct Part {
     pub size_bytes: usize,
 }
 
-/// Which frame a part is meant for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Goal {
-    /// A flat one: records and nodes only, weighed as a flat frame keeps them.
-    Flat,
-    /// A trie: what does not lead to further tries, weighed as it is.
-    Trie,
-}
-
 /// What is below an entry.
 #[derive(Clone, Copy, Default)]
 struct Weight {
-    records: usize,
     bytes: usize,
-    /// Something there does not suit the goal.
+    /// There is a way to a trie frame.
     barred: bool,
 }
 
@@ -44,8 +30,7 @@ struct Level<'a> {
     node: NodeRef<'a>,
     /// The next byte to look at.
     next: usize,
-    /// Length of the path up to and with the node's prefix, and of the path to its branch byte.
-    depth: usize,
+    /// Length of the path to the node's branch byte.
     path_before: usize,
     total: Weight,
     /// Entries gathered so far that fit together.
@@ -55,42 +40,22 @@ struct Level<'a> {
 
 struct Planner<'a> {
     trie: TrieRef<'a>,
-    goal: Goal,
     limit_bytes: usize,
     path: Vec<u8>,
     best: Option<Part>,
 }
 
 impl<'a> Planner<'a> {
-    fn record(&self, record: RecordRef<'_>) -> Weight {
-        let bytes = match self.goal {
-            Goal::Flat => HEADER_BYTES + record.key_len() + record.value_len() + FLAT_OVERHEAD_BYTES,
-            Goal::Trie => record.trie_units() * UNIT_BYTES,
-        };
-        Weight {
-            records: 1,
-            bytes,
-            barred: false,
-        }
-    }
-
     fn open(&mut self, node: NodeRef<'a>) -> Level<'a> {
         let path_before = self.path.len();
         self.path.extend_from_slice(node.prefix());
-        let mut total = self
-            .trie
-            .record(node.value())
-            .map(|record| self.record(record))
-            .unwrap_or_default();
-        if self.goal == Goal::Trie {
-            total.bytes += node.units() * UNIT_BYTES;
-        }
+        let value = self.trie.record(node.value());
+        let bytes = (node.units() + value.map_or(0, |record| record.trie_units())) * UNIT_BYTES;
         Level {
             node,
             next: 0,
-            depth: self.path.len(),
             path_before,
-            total,
+            total: Weight { bytes, barred: false },
             run: Vec::new(),
             run_bytes: 0,
         }
@@ -108,56 +73,17 @@ impl<'a> Planner<'a> {
         level.run_bytes = 0;
     }
 
-    /// Counts entries in that lead to the same place: into the node's total, and into its run if they suit.
-    fn absorb(&mut self, level: &mut Level<'a>, bytes: &[u8], below: Weight) {
-        level.total.records += below.records;
+    /// Counts an entry in: into the node's total, and into its run if it suits.
+    fn absorb(&mut self, level: &mut Level<'a>, byte: u8, below: Weight) {
         level.total.bytes += below.bytes;
         level.total.barred |= below.barred;
-        let size = match self.goal {
-            // Keys in the flat frame are relative to this node.
-            Goal::Flat => below.bytes.saturating_sub(below.records * level.depth),
-            Goal::Trie => below.bytes,
-        };
-        if below.barred || size > self.limit_bytes {
-            return;
-        }
-        if level.run_bytes + size > self.limit_bytes {
+        let fits = !below.barred && below.bytes <= self.limit_bytes;
+        if !fits || level.run_bytes + below.bytes > self.limit_bytes {
             self.offer(level);
         }
-        level.run.extend_from_slice(bytes);
-        level.run_bytes += size;
-    }
-
-    /// An entry that leads across. Entries that lead to the same frame stay together, counted at the first of them.
-    fn cross(&mut self, level: &mut Level<'a>, byte: u8, entry: Ref) {
-        if self.goal == Goal::Flat || entry.tag() == Some(Tag::Trie) {
-            self.absorb(
-                level,
-                &[byte],
-                Weight {
-                    records: 0,
-                    bytes: 0,
-                    barred: true,
-                },
-            );
-            return;
-        }
-        let bytes: Vec<u8> = level
-            .node
-            .entries()
-            .filter(|other| other.1 == entry)
-            .map(|other| other.0)
-            .collect();
-        if bytes.first() == Some(&byte) {
-            self.absorb(
-                level,
-                &bytes,
-                Weight {
-                    records: 0,
-                    bytes: UNIT_BYTES,
-                    barred: false,
-                },
-            );
+        if fits {
+            level.run.push(byte);
+            level.run_bytes += below.bytes;
         }
     }
 
@@ -169,51 +95,53 @@ impl<'a> Planner<'a> {
                 self.offer(&mut level);
                 self.path.truncate(level.path_before);
                 if let (Some(byte), Some(mut above)) = (self.path.pop(), levels.pop()) {
-                    self.absorb(&mut above, &[byte], level.total);
+                    self.absorb(&mut above, byte, level.total);
                     levels.push(above);
                 }
                 continue;
             };
             level.next = usize::from(byte) + 1;
-            if let Some(record) = self.trie.record(entry) {
-                let weight = self.record(record);
-                self.absorb(&mut level, &[byte], weight);
-                levels.push(level);
-            } else if let Some(node) = self.trie.node(entry) {
+            if let Some(node) = self.trie.node(entry) {
                 self.path.push(byte);
                 let below = self.open(node);
                 levels.push(level);
                 levels.push(below);
             } else {
-                self.cross(&mut level, byte, entry);
+                let weight = self.end(&level, byte, entry);
+                self.absorb(&mut level, byte, weight);
                 levels.push(level);
             }
         }
         self.best
     }
+
+    /// What an entry to a record or across weighs. A crossing counts at the last of the entries that share it.
+    fn end(&self, level: &Level<'a>, byte: u8, entry: Ref) -> Weight {
+        let shared = level
+            .node
+            .next_from(usize::from(byte) + 1)
+            .is_some_and(|next| next.1 == entry);
+        Weight {
+            bytes: match self.trie.record(entry) {
+                Some(record) => record.trie_units() * UNIT_BYTES,
+                None if shared => 0,
+                None => UNIT_BYTES,
+            },
+            barred: entry.tag() == Some(Tag::Trie),
+        }
+    }
 }
 
 impl TrieRef<'_> {
-    fn plan(self, goal: Goal, limit_bytes: usize) -> Option<Part> {
+    /// The neighbouring entries of one node, leading to no trie frame, that fill another trie frame best without taking
+    /// more than `limit_bytes` of it.
+    pub fn plan_sinking(self, limit_bytes: usize) -> Option<Part> {
         Planner {
             trie: self,
-            goal,
             limit_bytes,
             path: Vec::new(),
             best: None,
         }
         .run()
-    }
-
-    /// The entries of one node, leading to records and nodes alone, whose records fill a flat frame best without taking
-    /// more than `limit_bytes` of it, overheads included.
-    pub fn plan_eviction(self, limit_bytes: usize) -> Option<Part> {
-        self.plan(Goal::Flat, limit_bytes)
-    }
-
-    /// The entries of one node, leading to no trie frame, that fill another trie frame best without taking more than
-    /// `limit_bytes` of it.
-    pub fn plan_sinking(self, limit_bytes: usize) -> Option<Part> {
-        self.plan(Goal::Trie, limit_bytes)
     }
 }

@@ -1,17 +1,30 @@
 //! A trie frame rebuilt: compacted, split, and relieved of subtrees that have earned a flat frame of their own.
 
-use super::{Crossing, ROOT_AT, TrieMut, TrieRef};
+use super::{
+    Crossing, NodePosition, ROOT_AT, TrieMut, TrieRef,
+    region::RegionContents,
+    slots::{Slot, SlotCursor},
+};
 use crate::{
-    Frame, FrameMut, NoRoom, Stored, UNIT_BYTES,
+    Frame, FrameMut, Kind, NoRoom, Stored, UNIT_BYTES,
     node::{NodeRef, NodeSpec, Ref, VALUE_AT},
     record::{RecordRef, record_units},
 };
 
-/// How a trie frame was split in two.
+/// Where a trie frame is best split in two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrieCut {
+    /// The root's entries from this byte on part from those before it.
+    Range(u8),
+    /// The node behind this entry of the root parts from everything else.
+    Carve(u8),
+}
+
+/// What the frame above must know of a trie frame that was split in two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrieSplit<'a> {
-    /// The right frame has the root's entries from this byte on, the left those before it. A frame that entries on both
-    /// sides led to is in neither: the entries for these bytes, of the node above, must lead to it themselves.
+    /// The right frame has the root's entries from this byte on, the left those before it. A trie frame that entries on
+    /// both sides led to is in neither: the entries for these bytes, of the node above, must lead to it themselves.
     Range {
         /// The first byte that is the right frame's.
         first: u8,
@@ -29,83 +42,85 @@ pub enum TrieSplit<'a> {
         value: Option<Stored<'a>>,
         /// The node's entries, ascending.
         bytes: Vec<u8>,
-        /// Whether nothing stayed in the left frame.
-        left_is_empty: bool,
     },
+}
+
+/// Keys that go from one flat frame to another together with the part of a trie frame that leads to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The flat frame that the part leads to.
+    pub from: u32,
+    /// The one that it shall lead to; nowhere, if there are no such keys.
+    pub to: Option<u32>,
+    /// How many bytes, relative to the trie frame that the part is taken from, lead to the new one's base.
+    pub base: usize,
 }
 
 /// Copies a frame into a fresh buffer of the same size, leaving garbage behind.
 pub fn copy_trie<'s, 't>(source: impl Into<Frame<'s>>, target: impl Into<FrameMut<'t>>) -> Result<(), NoRoom> {
+    copy_trie_moved(source, target, &[])
+}
+
+/// The same, with other flat frames below.
+pub fn copy_trie_moved<'s, 't>(
+    source: impl Into<Frame<'s>>,
+    target: impl Into<FrameMut<'t>>,
+    moved: &[Moved],
+) -> Result<(), NoRoom> {
     let source = TrieRef::new(source);
     let mut target = TrieMut::begin(target);
     let root = source.node(source.root_ref()).ok_or(NoRoom { units: usize::MAX })?;
-    target.copy_root(source, root, 0, true, &|_| true)
+    target.copy_root(source, root, 0, true, moved, &|_| true)
 }
 
-/// Splits a frame into two fresh buffers.
+/// Splits a frame into two fresh buffers, where [`TrieRef::plan_cut`] said. `moved` is what holds for each.
 pub fn split_trie<'a, 'l, 'r>(
     source: impl Into<Frame<'a>>,
+    cut: TrieCut,
+    moved: [&[Moved]; 2],
     left: impl Into<FrameMut<'l>>,
     right: impl Into<FrameMut<'r>>,
 ) -> Result<TrieSplit<'a>, NoRoom> {
+    const WRONG: NoRoom = NoRoom { units: usize::MAX };
     let source = TrieRef::new(source);
-    let root = source.node(source.root_ref()).ok_or(NoRoom { units: usize::MAX })?;
-    let sizes: Vec<(u8, Ref, usize)> = root
-        .entries()
-        .map(|(byte, entry)| (byte, entry, source.subtree_units(entry).max(1)))
-        .collect();
-    let total: usize = sizes.iter().map(|entry| entry.2).sum();
+    let root = source.node(source.root_ref()).ok_or(WRONG)?;
     let mut left = TrieMut::begin(left);
     let mut right = TrieMut::begin(right);
-
-    let mut passed = 0;
-    let boundary = sizes
-        .iter()
-        .map(|(byte, _, units)| {
-            let smaller = passed.min(total - passed);
-            passed += units;
-            (smaller, *byte)
-        })
-        .max_by_key(|candidate| candidate.0);
-    let largest = sizes
-        .iter()
-        .max_by_key(|entry| entry.2)
-        .filter(|entry| entry.1.is_node());
-    match (boundary, largest) {
-        (Some((smaller, first)), largest) if smaller > 0 && (smaller * 4 >= total || largest.is_none()) => {
-            let both = |entry: Ref| {
-                let mut bytes = sizes.iter().filter(|other| other.1 == entry).map(|other| other.0);
-                bytes.any(|byte| byte < first) && bytes.any(|byte| byte >= first)
-            };
-            let mut shared: Vec<(Crossing, Vec<u8>)> = Vec::new();
-            let mut apart: Vec<u8> = Vec::new();
-            for (byte, entry, _) in &sizes {
-                if let Some(crossing) = source.crossing(*entry).filter(|_| both(*entry)) {
-                    apart.push(*byte);
-                    match shared.iter_mut().find(|known| known.0 == crossing) {
-                        Some((_, bytes)) => bytes.push(*byte),
-                        None => shared.push((crossing, vec![*byte])),
-                    }
-                }
-            }
-            left.copy_root(source, root, 0, true, &|byte| byte < first && !apart.contains(&byte))?;
-            right.copy_root(source, root, 0, false, &|byte| byte >= first && !apart.contains(&byte))?;
+    match cut {
+        TrieCut::Range(first) => {
+            let shared = shared_tries(source, root, first);
+            let apart = |byte: u8| shared.iter().any(|(_, bytes)| bytes.contains(&byte));
+            left.copy_root(source, root, 0, true, moved[0], &|byte| byte < first && !apart(byte))?;
+            right.copy_root(source, root, 0, false, moved[1], &|byte| byte >= first && !apart(byte))?;
             Ok(TrieSplit::Range { first, shared })
         }
-        (_, Some(&(byte, entry, _))) => {
-            let node = source.node(entry).ok_or(NoRoom { units: usize::MAX })?;
-            left.copy_root(source, root, 0, true, &|other| other != byte)?;
-            right.copy_root(source, node, 1 + node.prefix_len(), false, &|_| true)?;
+        TrieCut::Carve(byte) => {
+            let node = source.node(root.find(byte)).ok_or(WRONG)?;
+            left.copy_root(source, root, 0, true, moved[0], &|other| other != byte)?;
+            right.copy_root(source, node, 1 + node.prefix_len(), false, moved[1], &|_| true)?;
             Ok(TrieSplit::Carve {
                 byte,
                 prefix: node.prefix().to_vec(),
                 value: source.record(node.value()).map(RecordRef::trie_stored),
-                bytes: node.entries().map(|entry| entry.0).collect(),
-                left_is_empty: sizes.len() == 1 && root.value().is_none(),
+                bytes: right.as_ref().root_bytes(),
             })
         }
-        _ => Err(NoRoom { units: usize::MAX }),
     }
+}
+
+/// The trie frames that entries of a node lead to both before `first` and from there on, with the bytes of these entries.
+fn shared_tries(source: TrieRef<'_>, node: NodeRef<'_>, first: u8) -> Vec<(Crossing, Vec<u8>)> {
+    let mut found: Vec<(Crossing, Vec<u8>)> = Vec::new();
+    for (byte, entry) in node.entries() {
+        if let Some(crossing) = source.crossing(entry).filter(|crossing| crossing.kind == Kind::Trie) {
+            match found.iter_mut().find(|known| known.0 == crossing) {
+                Some((_, bytes)) => bytes.push(byte),
+                None => found.push((crossing, vec![byte])),
+            }
+        }
+    }
+    found.retain(|(_, bytes)| bytes.iter().any(|byte| *byte < first) && bytes.iter().any(|byte| *byte >= first));
+    found
 }
 
 /// Moves all that a frame's root leads to into the frame `below`, which is reached by `crossing`; `above` is left with the
@@ -118,9 +133,9 @@ pub fn push_down<'s, 'a, 'b>(
 ) -> Result<(), NoRoom> {
     let source = TrieRef::new(source);
     let root = source.node(source.root_ref()).ok_or(NoRoom { units: usize::MAX })?;
-    TrieMut::begin(below).copy_root(source, root, 0, false, &|_| true)?;
+    TrieMut::begin(below).copy_root(source, root, 0, false, &[], &|_| true)?;
     let mut above = TrieMut::begin(above);
-    above.copy_root(source, root, 0, true, &|_| false)?;
+    above.copy_root(source, root, 0, true, &[], &|_| false)?;
     above.assign(&[], 0, &source.root_bytes(), crossing)
 }
 
@@ -129,11 +144,12 @@ pub fn sink_trie<'s, 't>(
     source: impl Into<Frame<'s>>,
     path: &[u8],
     bytes: &[u8],
+    moved: &[Moved],
     target: impl Into<FrameMut<'t>>,
 ) -> Result<(), NoRoom> {
     let source = TrieRef::new(source);
     let node = source.node_at(path).ok_or(NoRoom { units: usize::MAX })?;
-    TrieMut::begin(target).copy_root(source, node, path.len(), false, &|byte| bytes.contains(&byte))
+    TrieMut::begin(target).copy_root(source, node, path.len(), false, moved, &|byte| bytes.contains(&byte))
 }
 
 impl<'a> TrieRef<'a> {
@@ -154,34 +170,100 @@ impl<'a> TrieRef<'a> {
         units
     }
 
-    /// The records behind entries of the node that `path` leads to, in key order, their keys relative to that node.
-    pub fn collect(self, path: &[u8], bytes: &[u8]) -> Vec<(Vec<u8>, Stored<'a>)> {
-        let mut found = Vec::new();
-        let Some(top) = self.node_at(path) else { return found };
-        // Each pending reference with the key that leads to it.
-        let mut pending: Vec<(Ref, Vec<u8>)> = bytes.iter().rev().map(|byte| (top.find(*byte), vec![*byte])).collect();
-        while let Some((reference, mut key)) = pending.pop() {
-            if let Some(record) = self.record(reference) {
-                let rest = record.key_len().saturating_sub(path.len() + key.len());
-                key.extend_from_slice(record.suffix(rest));
-                found.push((key, record.trie_stored()));
-            } else if let Some(node) = self.node(reference) {
-                key.extend_from_slice(node.prefix());
-                if let Some(record) = self.record(node.value()) {
-                    found.push((key.clone(), record.trie_stored()));
-                }
-                let from = pending.len();
-                for (byte, entry) in node.entries() {
-                    let mut below = key.clone();
-                    below.push(byte);
-                    pending.push((entry, below));
-                }
-                if let Some(new) = pending.get_mut(from..) {
-                    new.reverse();
+    /// Where a full frame is best split: between first bytes if that leaves a quarter on either side, else around the
+    /// entry that dominates. None where there is too little to part.
+    pub fn plan_cut(self) -> Option<TrieCut> {
+        let root = self.node(self.root_ref())?;
+        let sizes: Vec<(u8, Ref, usize)> = root
+            .entries()
+            .map(|(byte, entry)| (byte, entry, self.subtree_units(entry).max(1)))
+            .collect();
+        let total: usize = sizes.iter().map(|entry| entry.2).sum();
+        let mut passed = 0;
+        let boundary = sizes
+            .iter()
+            .map(|(byte, _, units)| {
+                let smaller = passed.min(total - passed);
+                passed += units;
+                (smaller, *byte)
+            })
+            .max_by_key(|candidate| candidate.0)
+            .filter(|candidate| candidate.0 > 0);
+        let largest = sizes
+            .iter()
+            .max_by_key(|entry| entry.2)
+            .filter(|entry| entry.1.is_node());
+        match (boundary, largest) {
+            (Some((smaller, first)), largest) if smaller * 4 >= total || largest.is_none() => {
+                Some(TrieCut::Range(first))
+            }
+            (_, Some((byte, ..))) => Some(TrieCut::Carve(*byte)),
+            _ => None,
+        }
+    }
+
+    /// The node that a cut is made at, and the entries of it that part from the rest.
+    pub fn cut_off(self, cut: TrieCut) -> Option<(Vec<u8>, Vec<u8>)> {
+        let root = self.node(self.root_ref())?;
+        let (path, node, from) = match cut {
+            TrieCut::Range(first) => (Vec::new(), root, first),
+            TrieCut::Carve(byte) => {
+                let node = self.node(root.find(byte))?;
+                ([&[byte], node.prefix()].concat(), node, 0)
+            }
+        };
+        let bytes = node
+            .entries()
+            .map(|entry| entry.0)
+            .filter(|byte| *byte >= from)
+            .collect();
+        Some((path, bytes))
+    }
+
+    /// The flat frames that these entries of the node that `path` leads to share with what lies elsewhere, or whose base
+    /// lies above that node: what hangs below the entries cannot go elsewhere together with these frames. With the path
+    /// to each one's base.
+    pub fn entangled(self, path: &[u8], bytes: &[u8]) -> Vec<(u32, Vec<u8>)> {
+        let Some(node) = self.node_at(path) else {
+            return Vec::new();
+        };
+        let (mut inside, mut outside) = (RegionContents::default(), RegionContents::default());
+        for (byte, entry) in node.entries() {
+            let contents = if bytes.contains(&byte) {
+                &mut inside
+            } else {
+                &mut outside
+            };
+            self.gather(entry, path.len(), &[path, &[byte]].concat(), contents);
+        }
+        let mut found = inside.flats;
+        found.retain(|(child, base)| base.len() < path.len() || outside.flats.iter().any(|(other, _)| other == child));
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Whether a flat frame has slots both before these entries of the node that `path` leads to and behind them.
+    pub fn spans(self, path: &[u8], bytes: &[u8]) -> bool {
+        let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+            return false;
+        };
+        let (low, high) = ([path, &[*first]].concat(), [path, &[*last]].concat());
+        let (mut before, mut behind) = (Vec::new(), Vec::new());
+        let mut cursor = SlotCursor::at_end(self, false);
+        while let Some(at) = &mut cursor {
+            if let Slot::Across(crossing, _) = at.slot() {
+                if at.path < low {
+                    before.push(crossing.child);
+                } else if at.path > high && !at.path.starts_with(&high) {
+                    behind.push(crossing.child);
                 }
             }
+            if !at.step(true) {
+                break;
+            }
         }
-        found
+        before.last().is_some_and(|last| behind.first() == Some(last))
     }
 
     /// The bytes for which the node that `path` leads to has entries across to `child`.
@@ -196,18 +278,11 @@ impl<'a> TrieRef<'a> {
             .collect()
     }
 
-    /// The frames that the node that `path` leads to has entries to, with the first byte that does.
-    pub fn crossings_at(self, path: &[u8]) -> Vec<(u8, Crossing)> {
-        let mut found: Vec<(u8, Crossing)> = Vec::new();
-        let Some(node) = self.node_at(path) else { return found };
-        for (byte, entry) in node.entries() {
-            if let Some(crossing) = self.crossing(entry)
-                && !found.iter().any(|(_, known)| *known == crossing)
-            {
-                found.push((byte, crossing));
-            }
-        }
-        found
+    /// The bytes of a node's entries, ascending.
+    pub fn bytes_at(self, node: NodePosition) -> Vec<u8> {
+        let node = self.node(node.0);
+        node.map(|node| node.entries().map(|entry| entry.0).collect())
+            .unwrap_or_default()
     }
 
     /// The bytes of the root's entries, ascending.
@@ -232,6 +307,19 @@ impl<'a> TrieRef<'a> {
     }
 }
 
+/// The crossing of a copied node that `depth` bytes of the source's keys lead to; None where it leads nowhere any more.
+fn redirected(crossing: Crossing, depth: usize, moved: &[Moved]) -> Option<Crossing> {
+    let moved = moved.iter().find(|moved| moved.from == crossing.child);
+    match moved.filter(|_| crossing.kind == Kind::Flat) {
+        Some(Moved { to, base, .. }) => to.map(|child| Crossing {
+            child,
+            kind: Kind::Flat,
+            up: depth.saturating_sub(*base),
+        }),
+        None => Some(crossing),
+    }
+}
+
 impl TrieMut<'_> {
     /// Copies a node, as this frame's root, with the entries that `keep` wants. `strip` bytes of the source's keys lead to
     /// the new base. The node's value comes along only if asked for; its prefix never does.
@@ -241,6 +329,7 @@ impl TrieMut<'_> {
         node: NodeRef<'_>,
         strip: usize,
         with_value: bool,
+        moved: &[Moved],
         keep: &dyn Fn(u8) -> bool,
     ) -> Result<(), NoRoom> {
         let mut spec = node.spec();
@@ -249,7 +338,7 @@ impl TrieMut<'_> {
         if !with_value {
             spec.value = Ref::NONE;
         }
-        self.copy_nodes(source, spec, ROOT_AT, strip, -(strip as isize))
+        self.copy_nodes(source, spec, ROOT_AT, strip, -(strip as isize), moved)
     }
 
     /// Copies a node, taken apart, and all below it, and stores the reference to it at `slot`. `depth` bytes of the source's
@@ -261,20 +350,22 @@ impl TrieMut<'_> {
         slot: usize,
         depth: usize,
         shift: isize,
+        moved: &[Moved],
     ) -> Result<(), NoRoom> {
         // Where the reference to a node must be written, the node in the source, and the bytes that lead to it.
         let mut pending = Vec::new();
-        self.copy_node(source, top, slot, depth, shift, &mut pending)?;
+        self.copy_node(source, top, slot, depth, shift, moved, &mut pending)?;
         while let Some((slot, reference, depth)) = pending.pop() {
             let node = source.node(reference).ok_or(NoRoom { units: usize::MAX })?;
             let depth = depth + node.prefix_len();
-            self.copy_node(source, node.spec(), slot, depth, shift, &mut pending)?;
+            self.copy_node(source, node.spec(), slot, depth, shift, moved, &mut pending)?;
         }
         Ok(())
     }
 
     /// Copies one node with its records and crossings; nodes below it are left in `pending`. `depth` bytes of the source's
     /// keys lead to the node, prefix included.
+    #[allow(clippy::too_many_arguments)]
     fn copy_node(
         &mut self,
         source: TrieRef<'_>,
@@ -282,8 +373,17 @@ impl TrieMut<'_> {
         slot: usize,
         depth: usize,
         shift: isize,
+        moved: &[Moved],
         pending: &mut Vec<(usize, Ref, usize)>,
     ) -> Result<(), NoRoom> {
+        spec.entries.retain(|(_, entry)| {
+            let crossing = source.crossing(*entry);
+            crossing.is_none_or(|crossing| redirected(crossing, depth, moved).is_some())
+        });
+        if spec.entries.is_empty() && spec.value.is_none() && slot != ROOT_AT {
+            self.set_ref(slot, Ref::NONE);
+            return Ok(());
+        }
         let below: Vec<(u8, Ref)> = spec
             .entries
             .iter()
@@ -308,7 +408,7 @@ impl TrieMut<'_> {
             if let Some(record) = source.record(*entry) {
                 let copied = self.copy_record(record, depth + 1, shift)?;
                 self.set_ref(entry_slot, copied);
-            } else if let Some(crossing) = source.crossing(*entry) {
+            } else if let Some(crossing) = source.crossing(*entry).and_then(|it| redirected(it, depth, moved)) {
                 let known = crossings.iter().find(|(old, _)| old == entry).map(|(_, new)| *new);
                 let copied = match known {
                     Some(copied) => copied,

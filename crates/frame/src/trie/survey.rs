@@ -1,7 +1,9 @@
 //! A walk over all of a trie frame, for whoever checks how frames hang together.
 
-use super::{Crossing, TrieRef};
-use crate::{Stored, node::Ref};
+use std::collections::BTreeMap;
+
+use super::TrieRef;
+use crate::{Kind, Stored, node::Ref};
 
 /// What a survey meets.
 #[derive(Debug)]
@@ -13,14 +15,16 @@ pub enum Met<'m> {
         /// Version and value.
         stored: Stored<'m>,
     },
-    /// A frame below, once for each node that leads to it.
+    /// A frame below, once for each base that it is led to with.
     Below {
         /// That frame.
-        crossing: Crossing,
-        /// The path of the node, relative to this frame: the base of the frame below.
-        path: &'m [u8],
-        /// The bytes of the node's entries that lead there, ascending: the first bytes of keys below.
-        bytes: &'m [u8],
+        child: u32,
+        /// What kind of frame it is said to be.
+        kind: Kind,
+        /// The path to its base, relative to this frame.
+        base: &'m [u8],
+        /// What its keys may begin with: the way from its base to each entry that leads there, ascending.
+        leads: &'m [Vec<u8>],
     },
 }
 
@@ -29,7 +33,7 @@ impl TrieRef<'_> {
     pub fn survey(self, visit: &mut dyn FnMut(Met<'_>)) {
         let mut path = Vec::new();
         let mut pending: Vec<(Ref, usize, Option<u8>)> = vec![(self.root_ref(), 0, None)];
-        let mut below: Vec<(Crossing, Vec<u8>)> = Vec::new();
+        let mut below: BTreeMap<(u32, Kind, Vec<u8>), Vec<Vec<u8>>> = BTreeMap::new();
         while let Some((reference, depth, byte)) = pending.pop() {
             path.truncate(depth);
             path.extend(byte);
@@ -50,23 +54,27 @@ impl TrieRef<'_> {
                     stored: record.trie_stored(),
                 });
             }
-            below.clear();
             for (byte, entry) in node.entries() {
                 match self.crossing(entry) {
                     None => pending.push((entry, path.len(), Some(byte))),
-                    Some(crossing) => match below.iter_mut().find(|(known, _)| *known == crossing) {
-                        Some((_, bytes)) => bytes.push(byte),
-                        None => below.push((crossing, vec![byte])),
-                    },
+                    Some(crossing) => {
+                        let (base, lead) = path.split_at(path.len().saturating_sub(crossing.up));
+                        below
+                            .entry((crossing.child, crossing.kind, base.to_vec()))
+                            .or_default()
+                            .push([lead, &[byte]].concat());
+                    }
                 }
             }
-            for (crossing, bytes) in &below {
-                visit(Met::Below {
-                    crossing: *crossing,
-                    path: &path,
-                    bytes,
-                });
-            }
+        }
+        for ((child, kind, base), leads) in &mut below {
+            leads.sort_unstable();
+            visit(Met::Below {
+                child: *child,
+                kind: *kind,
+                base,
+                leads,
+            });
         }
     }
 }

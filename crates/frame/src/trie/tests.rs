@@ -47,6 +47,7 @@ fn flat(child: u32) -> Crossing {
     Crossing {
         child,
         kind: Kind::Flat,
+        up: 0,
     }
 }
 
@@ -287,6 +288,7 @@ fn a_byte_without_an_entry_does_not_join_a_trie_frame() {
     let crossing = Crossing {
         child: 1,
         kind: Kind::Trie,
+        up: 0,
     };
     TrieMut::new(&mut frame).assign(b"", 0, b"d", crossing).unwrap();
     assert_eq!(place(&mut frame, b"e"), Placed::Here { existed: false });
@@ -299,7 +301,7 @@ fn a_subtree_that_goes_below_leaves_its_units_as_garbage() {
     assert_valid(&frame);
     assert_eq!(keys(&frame), [&b"dir/a"[..], b"dir/b", b"file"]);
     assert_eq!(TrieRef::new(&frame).records(), 1);
-    assert_eq!(TrieRef::new(&frame).crossings_at(b"dir/"), [(b'a', flat(9))]);
+    assert_eq!(TrieRef::new(&frame).bytes_to(b"dir/", 9), b"ab");
 }
 
 #[test]
@@ -391,28 +393,137 @@ fn carving_at_a_record_counts_it_out() {
     assert_eq!(TrieRef::new(&frame).records(), 1);
 }
 
+/// A crossing to a frame whose base lies so many bytes above its node.
+fn above(child: u32, up: usize) -> Crossing {
+    Crossing { up, ..flat(child) }
+}
+
 #[test]
-fn the_eviction_that_fills_a_frame_best_is_planned() {
+fn a_crossing_tells_how_far_above_its_node_the_base_lies() {
+    let mut frame = with_keys(&[b"dir/a", b"dir/b"]);
+    TrieMut::new(&mut frame).assign(b"dir/", 4, b"ab", above(1, 3)).unwrap();
+    assert_valid(&frame);
+    let expected = Seek::Below {
+        crossing: above(1, 3),
+        depth: 1,
+    };
+    assert_eq!(TrieRef::new(&frame).seek(b"dir/a/1"), expected);
+    assert_eq!(TrieRef::new(&frame).flat_frames(), [(1, b"d".to_vec())]);
+}
+
+#[test]
+fn a_key_joins_the_frame_beside_it_only_below_that_frames_base() {
+    let with_base_at = |up: usize| {
+        let mut frame = with_keys(&[b"dir/a/1", b"dir/a/2", b"z"]);
+        TrieMut::new(&mut frame)
+            .assign(b"dir/a/", 6, b"12", above(1, up))
+            .unwrap();
+        frame
+    };
+    let mut frame = with_base_at(2);
+    let joined = Placed::Below {
+        crossing: above(1, 0),
+        depth: 4,
+    };
+    assert_eq!(place(&mut frame, b"dir/b"), joined);
+    assert_valid(&frame);
+    let joined = Placed::Below {
+        crossing: above(1, 1),
+        depth: 4,
+    };
+    assert_eq!(place(&mut frame, b"dir/a0"), joined);
+    let mut frame = with_base_at(1);
+    assert_eq!(place(&mut frame, b"dir/b"), Placed::Here { existed: false });
+}
+
+#[test]
+fn a_flat_frame_has_its_neighbours_beyond_records() {
+    let mut frame = with_keys(&[b"a", b"b/1", b"b/2", b"c", b"d", b"e"]);
+    let mut trie = TrieMut::new(&mut frame);
+    trie.assign(b"", 0, b"a", flat(1)).unwrap();
+    trie.assign(b"b/", 2, b"12", flat(2)).unwrap();
+    trie.assign(b"", 0, b"d", flat(3)).unwrap();
+    let run = |child, first: &[u8], last: &[u8]| FlatRun {
+        child,
+        run: Run {
+            first: first.to_vec(),
+            last: last.to_vec(),
+        },
+    };
+    let (before, own, behind) = TrieRef::new(&frame).flat_runs(b"b/1").unwrap();
+    assert_eq!(before, Some(run(1, b"a", b"a")));
+    assert_eq!(own, run(2, b"b/1", b"b/2"));
+    assert_eq!(behind, Some(run(3, b"d", b"d")));
+    assert_eq!(TrieRef::new(&frame).flat_runs(b"c"), None);
+}
+
+#[test]
+fn a_trie_frame_ends_the_search_for_a_neighbour() {
+    let mut frame = with_keys(&[b"a", b"b", b"c"]);
+    let mut trie = TrieMut::new(&mut frame);
+    trie.assign(b"", 0, b"a", flat(1)).unwrap();
+    let below = Crossing {
+        kind: Kind::Trie,
+        ..flat(2)
+    };
+    trie.assign(b"", 0, b"b", below).unwrap();
+    trie.assign(b"", 0, b"c", flat(3)).unwrap();
+    let (before, _, behind) = TrieRef::new(&frame).flat_runs(b"c").unwrap();
+    assert_eq!((before, behind), (None, None));
+}
+
+#[test]
+fn the_largest_gap_between_crossings_is_found() {
     let mut frame = empty(1 << 14);
     for byte in 0..30 {
         place(&mut frame, &[b"small/".as_slice(), &[byte]].concat());
         place(&mut frame, &[b"large/".as_slice(), &[byte], &[b'x'; 40]].concat());
     }
+    place(&mut frame, b"m");
+    TrieMut::new(&mut frame).assign(b"", 0, b"m", flat(1)).unwrap();
     let trie = TrieRef::new(&frame);
-    let planned = trie.plan_eviction(2100).unwrap();
-    assert_eq!((planned.path.as_slice(), planned.bytes.len()), (&b"large/"[..], 30));
-    let planned = trie.plan_eviction(1000).unwrap();
-    assert!((900..=1000).contains(&planned.size_bytes), "{planned:?}");
-    assert_eq!(trie.plan_eviction(20), None);
+    let gap = trie.largest_gap(4096).unwrap();
+    assert!(gap.run.first.starts_with(b"large/\0") && gap.run.last.starts_with(&[b"large/", &[29][..]].concat()));
+    assert_eq!((gap.before, gap.behind.map(|run| run.child)), (None, Some(1)));
+    let gap = trie.largest_gap(1000).unwrap();
+    assert!((900..=1000).contains(&gap.size_bytes), "{gap:?}");
+    assert_eq!(trie.largest_gap(20), None);
 }
 
 #[test]
-fn a_subtree_with_a_crossing_is_not_evicted() {
+fn a_region_takes_the_nodes_that_lie_wholly_inside_as_one() {
+    let mut frame = with_keys(&[b"a/1", b"a/2", b"b", b"b/1", b"b/2", b"c/1", b"c/2"]);
+    TrieMut::new(&mut frame).assign(b"c/", 2, b"1", flat(1)).unwrap();
+    let run = Run {
+        first: b"a/2".to_vec(),
+        last: b"c/1".to_vec(),
+    };
+    let region = TrieRef::new(&frame).region(&run).unwrap();
+    assert_eq!(region.paths(), [&b"a/2"[..], b"b", b"c/1"]);
+    let contents = region.contents();
+    let records: Vec<&[u8]> = contents.records.iter().map(|record| record.0.as_slice()).collect();
+    assert_eq!(records, [&b"a/2"[..], b"b", b"b/1", b"b/2"]);
+    assert_eq!(contents.flats, [(1, b"c/".to_vec())]);
+}
+
+#[test]
+fn slots_of_one_flat_frame_apart_from_each_other_are_refused() {
+    let mut frame = with_keys(&[b"a", b"b", b"c"]);
+    let mut trie = TrieMut::new(&mut frame);
+    trie.assign(b"", 0, b"a", flat(1)).unwrap();
+    trie.assign(b"", 0, b"c", flat(1)).unwrap();
+    assert_valid(&frame);
+    TrieMut::new(&mut frame).assign(b"", 0, b"b", flat(2)).unwrap();
+    assert!(crate::validate(&frame).is_err());
+}
+
+#[test]
+fn slots_of_one_flat_frame_that_disagree_on_its_base_are_refused() {
     let mut frame = with_keys(&[b"a/1", b"a/2", b"b/1", b"b/2"]);
-    TrieMut::new(&mut frame).assign(b"a/", 2, b"1", flat(1)).unwrap();
-    let planned = TrieRef::new(&frame).plan_eviction(4096).unwrap();
-    assert_eq!(
-        (planned.path.as_slice(), planned.bytes.as_slice()),
-        (&b""[..], &b"b"[..])
-    );
+    let mut trie = TrieMut::new(&mut frame);
+    trie.assign(b"a/", 2, b"2", above(1, 2)).unwrap();
+    trie.assign(b"b/", 2, b"1", above(1, 2)).unwrap();
+    assert_valid(&frame);
+    TrieMut::new(&mut frame).assign(b"b/", 2, b"1", above(1, 1)).unwrap();
+    assert!(crate::validate(&frame).is_err());
 }

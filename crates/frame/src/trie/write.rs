@@ -23,7 +23,7 @@ pub enum Placed {
     Below {
         /// The frame below.
         crossing: Crossing,
-        /// Bytes of the key that lead to the crossing's node.
+        /// Bytes of the key that lead to the base of the frame below.
         depth: usize,
     },
 }
@@ -109,7 +109,8 @@ impl<'a> TrieMut<'a> {
     pub(super) fn write_crossing(&mut self, crossing: Crossing) -> Ref {
         let unit = self.take_head(1);
         put_u32(self.frame, unit * UNIT_BYTES, crossing.child);
-        put_u32(self.frame, unit * UNIT_BYTES + 4, 0);
+        put_u16(self.frame, unit * UNIT_BYTES + 4, narrow(crossing.up));
+        put_u16(self.frame, unit * UNIT_BYTES + 6, 0);
         Ref::new(
             unit,
             if crossing.kind == Kind::Flat {
@@ -146,14 +147,9 @@ impl<'a> TrieMut<'a> {
         }
     }
 
-    /// Puts a record where its key belongs. Where a node has no entry for the key's next byte but another of its entries
-    /// leads to a flat frame, the byte joins that frame.
+    /// Puts a record where its key belongs. Where the key leaves the nodes' paths and the slot before it, or else the one
+    /// behind it, leads to a flat frame whose base is on the key's path, the key joins that frame.
     pub fn place(&mut self, key: &[u8], stored: &Stored<'_>) -> Result<Placed, NoRoom> {
-        self.place_beside(key, stored, true)
-    }
-
-    /// The same; unless `joins`, a byte without an entry gets one of its own even beside a flat frame.
-    pub(super) fn place_beside(&mut self, key: &[u8], stored: &Stored<'_>, joins: bool) -> Result<Placed, NoRoom> {
         let value_len = stored.value.stored_len();
         let (mut slot, mut depth) = (ROOT_AT, 0);
         loop {
@@ -181,7 +177,7 @@ impl<'a> TrieMut<'a> {
             };
             let entry = node.find(byte);
             match entry.tag() {
-                None => return self.fill_gap(slot, reference, key, depth, stored, joins),
+                None => return self.fill_gap(slot, reference, key, depth, stored),
                 Some(Tag::Leaf) => {
                     let Some(entry_slot) = node.slot(byte) else {
                         return Err(NoRoom { units: usize::MAX });
@@ -190,7 +186,7 @@ impl<'a> TrieMut<'a> {
                 }
                 Some(Tag::Flat | Tag::Trie) => {
                     let crossing = self.as_ref().crossing(entry).ok_or(NoRoom { units: usize::MAX })?;
-                    return Ok(Placed::Below { crossing, depth });
+                    return Ok(placed(Some(crossing), depth));
                 }
                 Some(_) => {
                     let Some(entry_slot) = node.slot(byte) else {
@@ -224,27 +220,37 @@ impl<'a> TrieMut<'a> {
             return Err(NoRoom { units: usize::MAX });
         };
         lower.prefix = below.to_vec();
+        let joined = key.get(depth).and_then(|byte| {
+            self.as_ref()
+                .flat_at_end(reference, depth + rest.len(), *byte > branch, depth)
+        });
         let suffix = key.get(depth + 1..).unwrap_or(&[]);
-        let record = record_units(suffix.len(), stored.value.stored_len());
-        self.need(lower.units() + node_units(2, shared.len()) + record)?;
+        let entry_units = match joined {
+            Some(_) => 1,
+            None => record_units(suffix.len(), stored.value.stored_len()),
+        };
+        self.need(lower.units() + node_units(2, shared.len()) + entry_units)?;
         let lower = self.write_node(&lower);
-        let leaf = self.write_leaf(key.len(), suffix, stored);
+        let entry = match joined {
+            Some(crossing) => self.write_crossing(crossing),
+            None => self.write_leaf(key.len(), suffix, stored),
+        };
         let mut upper = NodeSpec {
             prefix: shared,
             value: Ref::NONE,
             entries: vec![(branch, lower)],
         };
         match key.get(depth) {
-            Some(&byte) => upper.set(byte, leaf),
-            None => upper.value = leaf,
+            Some(&byte) => upper.set(byte, entry),
+            None => upper.value = entry,
         }
         let upper = self.write_node(&upper);
         self.set_ref(slot, upper);
         self.waste(old_units);
-        Ok(Placed::Here { existed: false })
+        Ok(placed(joined, depth))
     }
 
-    /// The node has no entry for the key's byte: it joins a flat frame that the node leads to, or becomes a record here.
+    /// The node has no entry for the key's byte: it joins a flat frame beside it, or becomes a record here.
     fn fill_gap(
         &mut self,
         slot: usize,
@@ -252,7 +258,6 @@ impl<'a> TrieMut<'a> {
         key: &[u8],
         depth: usize,
         stored: &Stored<'_>,
-        joins: bool,
     ) -> Result<Placed, NoRoom> {
         let Some(node) = NodeRef::new(self.frame, reference) else {
             return Err(NoRoom { units: usize::MAX });
@@ -260,12 +265,16 @@ impl<'a> TrieMut<'a> {
         let Some(&byte) = key.get(depth) else {
             return Err(NoRoom { units: usize::MAX });
         };
-        let neighbour = neighbour_flat(node, byte).filter(|_| joins);
+        let joined = self.as_ref().flat_beside_gap(node, byte, depth);
+        let known = joined.and_then(|crossing| {
+            let mut entries = node.entries().map(|entry| entry.1);
+            entries.find(|entry| self.as_ref().crossing(*entry) == Some(crossing))
+        });
         let suffix = key.get(depth + 1..).unwrap_or(&[]);
-        let record = if neighbour.is_none() {
-            record_units(suffix.len(), stored.value.stored_len())
-        } else {
-            0
+        let entry_units = match (joined, known) {
+            (_, Some(_)) => 0,
+            (Some(_), None) => 1,
+            (None, None) => record_units(suffix.len(), stored.value.stored_len()),
         };
         let old_units = node.units();
         let grown = if node.takes_in_place(byte) {
@@ -276,10 +285,11 @@ impl<'a> TrieMut<'a> {
         let node_room = grown
             .as_ref()
             .map_or(0, |spec| node_units(spec.entries.len() + 1, spec.prefix.len()));
-        self.need(record + node_room)?;
-        let entry = match neighbour {
-            Some(crossing) => crossing,
-            None => self.write_leaf(key.len(), suffix, stored),
+        self.need(entry_units + node_room)?;
+        let entry = match (known, joined) {
+            (Some(known), _) => known,
+            (None, Some(crossing)) => self.write_crossing(crossing),
+            (None, None) => self.write_leaf(key.len(), suffix, stored),
         };
         match grown {
             None => put_in_place(self.frame, reference, byte, entry),
@@ -290,10 +300,7 @@ impl<'a> TrieMut<'a> {
                 self.waste(old_units);
             }
         }
-        match self.as_ref().crossing(entry) {
-            Some(crossing) => Ok(Placed::Below { crossing, depth }),
-            None => Ok(Placed::Here { existed: false }),
-        }
+        Ok(placed(joined, depth))
     }
 
     /// An entry leads to a record: the same key's, which is replaced, or another's, which gets a node above both.
@@ -339,42 +346,87 @@ impl<'a> TrieMut<'a> {
     }
 }
 
+/// Where a record went whose entry, of a node that `depth` bytes lead to, leads across or is the record.
+fn placed(crossing: Option<Crossing>, depth: usize) -> Placed {
+    match crossing {
+        Some(crossing) => Placed::Below {
+            crossing,
+            depth: depth.saturating_sub(crossing.up),
+        },
+        None => Placed::Here { existed: false },
+    }
+}
+
 impl TrieRef<'_> {
-    /// The frame below to which [`TrieMut::place`] would send a key, and the bytes of the key that lead to the crossing's
-    /// node; None where it would take the record itself.
+    /// The frame below to which [`TrieMut::place`] would send a key, and the bytes of the key that lead to that frame's
+    /// base; None where it would take the record itself.
     pub fn seek_place(self, key: &[u8]) -> Option<(Crossing, usize)> {
         match self.seek(key) {
             Seek::Below { crossing, depth } => return Some((crossing, depth)),
             Seek::Found(_) => return None,
             Seek::Absent => {}
         }
-        let (mut node, mut depth) = (self.node(self.root_ref())?, 0);
+        let (mut reference, mut depth) = (self.root_ref(), 0);
         loop {
+            let node = self.node(reference)?;
             let prefix = node.prefix();
-            if key.get(depth..depth + prefix.len()) != Some(prefix) {
+            let matched = common_prefix(key.get(depth..).unwrap_or(&[]), prefix);
+            let behind = depth + prefix.len();
+            depth += matched;
+            let byte = *key.get(depth)?;
+            let joined = if let Some(branch) = prefix.get(matched) {
+                self.flat_at_end(reference, behind, byte > *branch, depth)
+            } else {
+                let entry = node.find(byte);
+                if !entry.is_none() {
+                    reference = entry;
+                    depth += 1;
+                    continue;
+                }
+                self.flat_beside_gap(node, byte, depth)
+            }?;
+            return Some((joined, depth.checked_sub(joined.up)?));
+        }
+    }
+
+    /// The flat frame that a byte without an entry joins, at a node that `depth` bytes lead to.
+    fn flat_beside_gap(self, node: NodeRef<'_>, byte: u8, depth: usize) -> Option<Crossing> {
+        let beside = |entry: Option<(u8, Ref)>, last: bool| {
+            let entry = entry?.1;
+            let below = depth + 1 + self.node(entry).map_or(0, NodeRef::prefix_len);
+            self.flat_at_end(entry, below, last, depth)
+        };
+        let before = beside(node.last_below(usize::from(byte)), true);
+        before.or_else(|| beside(node.next_from(usize::from(byte) + 1), false))
+    }
+
+    /// The flat frame that the last slot behind a reference leads to, or the first, as a crossing of a node that `depth`
+    /// bytes lead to: None where that is something else, or has its base below that node. `below` bytes lead to the node
+    /// that is referred to, prefix included.
+    pub(super) fn flat_at_end(
+        self,
+        mut reference: Ref,
+        mut below: usize,
+        last: bool,
+        depth: usize,
+    ) -> Option<Crossing> {
+        let mut holder = depth;
+        while let Some(node) = self.node(reference) {
+            if !last && !node.value().is_none() {
                 return None;
             }
-            depth += prefix.len();
-            let byte = *key.get(depth)?;
-            let entry = node.find(byte);
-            if entry.is_none() {
-                return Some((self.crossing(neighbour_flat(node, byte)?)?, depth));
-            }
-            node = self.node(entry)?;
-            depth += 1;
+            let end = if last { node.last_below(256) } else { node.next_from(0) };
+            holder = below;
+            reference = end?.1;
+            below += 1 + self.node(reference).map_or(0, NodeRef::prefix_len);
         }
+        let crossing = self
+            .crossing(reference)
+            .filter(|crossing| crossing.kind == Kind::Flat)?;
+        let base = holder.checked_sub(crossing.up)?;
+        Some(Crossing {
+            up: depth.checked_sub(base)?,
+            ..crossing
+        })
     }
-}
-
-/// The flat frame that a byte without an entry joins: the one that the nearest entry below leads to, else above.
-pub(super) fn neighbour_flat(node: NodeRef<'_>, byte: u8) -> Option<Ref> {
-    let (mut below, mut above) = (None, None);
-    for (entry_byte, entry) in node.entries().filter(|(_, entry)| entry.tag() == Some(Tag::Flat)) {
-        if entry_byte < byte {
-            below = Some(entry);
-        } else if above.is_none() {
-            above = Some(entry);
-        }
-    }
-    below.or(above)
 }

@@ -3,10 +3,10 @@
 
 use super::*;
 use crate::{
-    Crossing, FlatCursor, FlatLookup, FlatMut, FlatRef, FlatSplit, Item, Placed, Seek, Step, TrieMut, TrieRef,
+    Crossing, FlatCursor, FlatLookup, FlatMut, FlatRef, Item, Layout, Moved, Placed, Seek, Step, TrieMut, TrieRef,
     TrieSplit, build_flat,
     bytes::u16_at,
-    copy_trie, flat_bytes_needed, max_inline_bytes, plan_flat_split, push_down, split_trie,
+    copy_trie, flat_bytes_needed, max_inline_bytes, part_densely, part_evenly, part_widely, push_down, split_trie,
     testing::{Content, Random, assert_valid, flat_contents, inline, trie_contents},
 };
 
@@ -26,16 +26,22 @@ fn some_trie(random: &mut Random, frame_bytes: usize, steps: usize) -> Vec<u8> {
         } else if random.one_in(6) {
             trie.remove(&key);
         } else if random.one_in(40)
-            && let Some(planned) = trie.as_ref().plan_eviction(frame_bytes / 8)
+            && let Some(planned) = trie.as_ref().plan_sinking(frame_bytes / 8)
         {
-            let kind = random.pick(&[Kind::Flat, Kind::Trie]);
-            let child = step as u32;
-            let _full = trie.assign(
-                &planned.path,
-                planned.path.len(),
-                &planned.bytes,
-                Crossing { child, kind },
-            );
+            let (path, child) = (&planned.path, step as u32);
+            let crossing = Crossing {
+                child,
+                kind: random.pick(&[Kind::Flat, Kind::Trie]),
+                up: 0,
+            };
+            let up = if crossing.kind == Kind::Flat {
+                random.below(path.len() + 1)
+            } else {
+                0
+            };
+            if !trie.as_ref().spans(path, &planned.bytes) {
+                let _full = trie.assign(path, path.len(), &planned.bytes, Crossing { up, ..crossing });
+            }
         }
     }
     assert_valid(&frame);
@@ -95,45 +101,64 @@ fn use_trie(frame: &[u8], random: &mut Random) {
         match (trie.seek(path), content) {
             (Seek::Found(stored), Content::Record(owned)) => assert_eq!(stored, owned.stored()),
             (Seek::Below { crossing, depth }, Content::Cross(known)) => {
-                assert_eq!((crossing, depth + 1), (*known, path.len()));
+                assert_eq!((crossing, depth + crossing.up + 1), (*known, path.len()));
             }
             (seek, _) => panic!("{seek:?} instead of {content:?}"),
         }
     }
     assert_eq!(trie.is_empty(), contents.is_empty());
-    assert!(trie.count_here(trie.root()).0 as usize == trie.records());
+    assert!(trie.count_here(trie.root(), 0).0 as usize == trie.records());
     assert!(trie.crossings().len() <= contents.len());
 
-    if let Some(planned) = trie.plan_eviction(frame.len() / 2) {
-        let collected = trie.collect(&planned.path, &planned.bytes);
-        let items: Vec<Item<'_>> = collected
+    if let Some(gap) = trie.largest_gap(frame.len() / 2) {
+        let mut run = gap.run;
+        if random.one_in(2) {
+            run = gap.before.map_or(run.clone(), |before| before.run.up_to(&run));
+        }
+        let region = trie.region(&run).unwrap();
+        let held = region.contents();
+        let items: Vec<Item<'_>> = held
+            .records
             .iter()
             .map(|(key, stored)| Item { key, stored: *stored })
             .collect();
-        build_flat(&mut right, &items, 0).unwrap();
-        assert_valid(&right);
-        let crossing = Crossing {
-            child: 77,
-            kind: Kind::Flat,
-        };
-        changed_trie(frame, |trie| {
-            let _full = trie.assign(&planned.path, planned.path.len(), &planned.bytes, crossing);
-        });
+        if !held.leads_to_tries
+            && gap
+                .behind
+                .is_none_or(|behind| held.flats.iter().all(|flat| flat.0 != behind.child))
+        {
+            let ends = part_evenly(&items, 2, 64);
+            let layout = Layout::plan(&region, &items, &ends, None).unwrap();
+            changed_trie(frame, |trie| {
+                let _full = trie.lay(&region, &layout, &items, &[1 << 30, 1 << 31]);
+            });
+        }
     }
-    if let Ok(split) = split_trie(frame, &mut copy, &mut right) {
-        assert_valid(&copy);
-        assert_valid(&right);
-        if let TrieSplit::Carve { value: Some(value), .. } = split {
-            assert!(
-                contents
-                    .iter()
-                    .any(|(_, content)| matches!(content, Content::Record(own) if own.stored() == value))
-            );
+    if let Some(cut) = trie.plan_cut() {
+        let (path, bytes) = trie.cut_off(cut).unwrap();
+        let moved: Vec<Moved> = (trie.entangled(&path, &bytes).iter().zip(1 << 30..))
+            .map(|((from, _), to)| Moved {
+                from: *from,
+                to: Some(to),
+                base: path.len(),
+            })
+            .collect();
+        if let Ok(split) = split_trie(frame, cut, [&[], &moved], &mut copy, &mut right) {
+            assert_valid(&copy);
+            assert_valid(&right);
+            if let TrieSplit::Carve { value: Some(value), .. } = split {
+                assert!(
+                    contents
+                        .iter()
+                        .any(|(_, content)| matches!(content, Content::Record(own) if own.stored() == value))
+                );
+            }
         }
     }
     let crossing = Crossing {
         child: 78,
         kind: Kind::Trie,
+        up: 0,
     };
     if push_down(frame, &mut copy, &mut right, crossing).is_ok() {
         assert_valid(&copy);
@@ -159,10 +184,17 @@ fn use_trie(frame: &[u8], random: &mut Random) {
             Content::Record(_) => assert!(TrieMut::new(&mut emptied).remove(path)),
             Content::Cross(crossing) => {
                 let depth = path.len() - 1;
-                changed_trie(frame, |trie| {
-                    let _full = trie.carve(path, depth, path[depth], b"xy", Some(&inline(b"z")), b"12", *crossing);
-                });
-                TrieMut::new(&mut emptied).detach(path, depth, crossing.child);
+                if crossing.kind == Kind::Trie {
+                    changed_trie(frame, |trie| {
+                        let _full = trie.carve(path, depth, path[depth], b"xy", Some(&inline(b"z")), b"12", *crossing);
+                    });
+                    TrieMut::new(&mut emptied).detach(path, depth, crossing.child);
+                } else if let Some((_, own, _)) = TrieRef::new(&emptied.clone()).flat_runs(path) {
+                    let before = emptied.clone();
+                    let region = TrieRef::new(&before).region_of(&own).unwrap();
+                    let layout = Layout::plan(&region, &[], &[], None).unwrap();
+                    TrieMut::new(&mut emptied).lay(&region, &layout, &[], &[]).unwrap();
+                }
             }
         }
     }
@@ -193,15 +225,13 @@ fn use_flat(frame: &[u8], random: &mut Random) {
         cursor.skip_prefix(flat, prefix);
         assert!(cursor.next(flat).is_none_or(|(key, _)| !key.starts_with(prefix)));
     }
-    for appending in [false, true] {
-        match plan_flat_split(&items, appending) {
-            Some(FlatSplit::Range { first }) => build_flat(&mut copy, &items[first..], 0).unwrap(),
-            Some(FlatSplit::Carve { first, end, prefix_len }) => {
-                let own = usize::from(items[first].key.len() == prefix_len);
-                build_flat(&mut copy, &items[first + own..end], prefix_len).unwrap();
-            }
-            None => assert!(items.len() < 8, "{} records that do not part", items.len()),
-        }
+    for ends in [
+        part_evenly(&items, 2, frame.len() / 16),
+        part_densely(&items, frame.len() / 2),
+        part_widely(&items).into_iter().chain([items.len()]).collect(),
+    ] {
+        assert!(ends.is_sorted() && ends.last() == Some(&items.len()));
+        build_flat(&mut copy, &items[..ends[0]], 0).unwrap();
         assert_valid(&copy);
     }
     let mut changed = frame.to_vec();
@@ -265,7 +295,7 @@ fn read_unchecked(frame: &[u8], random: &mut Random) {
                 None => break,
             }
         }
-        let _bytes = (trie.root_bytes(), trie.bytes_to(&key, 1), trie.crossings_at(&key));
+        let _bytes = (trie.root_bytes(), trie.bytes_to(&key, 1));
     }
     let _sizes = (
         trie.live_bytes(),

@@ -3,9 +3,9 @@
 use super::{Checked, Invalid, Units, check_record, ensure};
 use crate::{
     UNIT_BYTES,
-    bytes::{Frame, u16_at, u32_at},
+    bytes::{Frame, u16_at},
     max_key_bytes,
-    node::{NodeRef, Ref},
+    node::{NodeRef, Ref, Tag},
     record::RecordRef,
     trie::{GARBAGE_AT, HEADER_UNITS, RECORDS_AT, ROOT_AT, TrieRef},
 };
@@ -61,6 +61,11 @@ pub(super) fn validate(frame: Frame<'_>) -> Checked {
         "a wrong count of records",
         RECORDS_AT,
     )?;
+    ensure(
+        trie.flat_frames_hold_runs(),
+        "a flat frame whose keys are no run of neighbours",
+        ROOT_AT,
+    )?;
     let live = HEADER_UNITS + walk.units.claimed;
     ensure(
         live + usize::from(u16_at(frame, GARBAGE_AT)) + (tail - head) == end,
@@ -108,8 +113,10 @@ impl<'a> Walk<'a> {
             } else if !crossings.contains(&entry) {
                 crossings.push(entry);
                 self.units.claim(entry.offset() / UNIT_BYTES, 1, nodes.clone())?;
-                let zero = u32_at(self.frame, entry.offset() + 4) == 0;
-                ensure(zero, "a crossing of the wrong shape", entry.offset())?;
+                let up = usize::from(u16_at(self.frame, entry.offset() + 4));
+                let bounded = up == 0 || (up <= depth && entry.tag() == Some(Tag::Flat));
+                let zero = u16_at(self.frame, entry.offset() + 6) == 0;
+                ensure(bounded && zero, "a crossing of the wrong shape", entry.offset())?;
             }
         }
         Ok(())

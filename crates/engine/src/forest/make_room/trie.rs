@@ -1,10 +1,11 @@
 //! Room in a full trie frame.
 
 use coppice_frame::{
-    Crossing, Item, Kind, Part, TrieMut, TrieRef, TrieSplit, copy_trie, push_down, sink_trie, split_trie,
+    Crossing, FlatRun, Gap, Item, Kind, Part, TrieMut, TrieRef, TrieSplit, copy_trie, copy_trie_moved, part_densely,
+    part_evenly, push_down, sink_trie, split_trie,
 };
 
-use super::{Tried, stuck};
+use super::{Demand, Hand, Relaid, Tried, stuck};
 use crate::{
     error::Error,
     forest::{Forest, Level, ROOT},
@@ -32,9 +33,14 @@ impl Forest<'_> {
                 return Ok(None);
             }
         }
-        if let Some(eviction) = trie.plan_eviction(frame_bytes / 32 * 29)
-            && eviction.size_bytes >= frame_bytes / 4
-            && self.evict(level.blob, trie, &eviction)?
+        if let Some(gap) = trie.largest_gap(frame_bytes / 32 * 29)
+            && gap.size_bytes >= frame_bytes / 8
+            && self.evict(
+                key.get(level.base..).unwrap_or(&[]),
+                level.blob,
+                trie.live_bytes(),
+                &gap,
+            )?
         {
             return Ok(None);
         }
@@ -52,77 +58,87 @@ impl Forest<'_> {
         self.split_trie_into(key, level, parent, trie)
     }
 
-    /// Moves a subtree's records into a flat frame below its node: one that the node leads to already if that has room,
-    /// else a new one. False when that cannot be done here.
-    fn evict(&mut self, blob: u32, trie: TrieRef<'_>, eviction: &Part) -> Result<bool, Error> {
+    /// Moves neighbouring records into flat frames: into one beside them that has room, else into one of their own, if they
+    /// are enough for one, else they are shared out with the emptier one beside them. Where ascending keys made them, the
+    /// frame before them is filled first. False when that cannot be done here, or would leave most of them where they are:
+    /// keys that begin others are the nodes' own records, however they are laid out.
+    fn evict(&mut self, key: &[u8], blob: u32, live_bytes: usize, gap: &Gap) -> Result<bool, Error> {
         let frame_bytes = self.frame_bytes();
-        let records = trie.collect(&eviction.path, &eviction.bytes);
-        let items: Vec<Item<'_>> = records
-            .iter()
-            .map(|(key, stored)| Item { key, stored: *stored })
-            .collect();
-        let neighbour = trie
-            .crossings_at(&eviction.path)
-            .into_iter()
-            .filter(|(_, crossing)| crossing.kind == Kind::Flat && self.table.is_resident(crossing.child))
-            .map(|(_, crossing)| crossing.child)
-            .find(|child| self.table.live_bytes(*child) + eviction.size_bytes <= frame_bytes / 8 * 7);
-        let flat = match neighbour {
-            Some(child) => self.joined(child, &items)?,
-            None => self.built(&items, 0),
+        let demand = Demand {
+            live_bytes: live_bytes.saturating_sub(gap.size_bytes / 2),
+            flats: 0,
         };
-        let mut upper = self.table.frame_buffer();
-        let (Some(flat), Ok(())) = (flat, copy_trie(trie.frame(), upper.frame_mut())) else {
-            return Ok(false);
+        let dense = frame_bytes / 64 * 61;
+        let resident = |run: &&FlatRun| self.table.is_resident(run.child);
+        let live = |run: &FlatRun| self.table.live_bytes(run.child);
+        let amid = match (&gap.before, &gap.behind) {
+            (Some(before), Some(behind)) if before.child == behind.child => Some((live(before), before.run.clone())),
+            _ => None,
         };
-        let child = match neighbour {
-            Some(child) => child,
-            None => self.table.add(BlobKind::Flat, frame_bytes, flat.clone())?,
-        };
-        let crossing = Crossing {
-            child,
-            kind: Kind::Flat,
-        };
-        let path = &eviction.path;
-        if TrieMut::new(upper.frame_mut())
-            .assign(path, path.len(), &eviction.bytes, crossing)
-            .is_err()
+        let before = gap.before.as_ref().filter(resident);
+        let before = before.map(|run| (live(run), run.run.up_to(&gap.run)));
+        let behind = gap.behind.as_ref().filter(resident);
+        let behind = behind.map(|run| (live(run), gap.run.up_to(&run.run)));
+        if key >= gap.run.last.as_slice()
+            && let Some((_, run)) = &before
+            && amid.is_none()
+            && self.relay_if(blob, Hand::Run(run), demand, &|items| part_densely(items, dense))? == Relaid::Done
         {
-            if neighbour.is_none() {
-                self.table.remove(child);
+            return Ok(true);
+        }
+        // Records amid a flat frame's keys can go nowhere else.
+        let in_any_case = amid.is_some();
+        let emptier = amid.or_else(|| before.into_iter().chain(behind).min_by_key(|candidate| candidate.0));
+        let (run, parts) = match emptier {
+            Some((live, run)) if live + gap.size_bytes <= frame_bytes / 16 * 15 => (run, 1),
+            Some((_, run)) if in_any_case || (gap.size_bytes < frame_bytes / 2) => (run, 2),
+            None if gap.size_bytes < frame_bytes / 4 => return Ok(false),
+            _ => (gap.run.clone(), 1),
+        };
+        let slack = frame_bytes / 32;
+        for parts in parts..=parts + 1 {
+            let part = |items: &[Item<'_>]| part_evenly(items, parts, slack);
+            if self.relay_if(blob, Hand::Run(&run), demand, &part)? == Relaid::Done {
+                return Ok(true);
             }
-            return Ok(false);
         }
-        if neighbour.is_some() {
-            self.table.replace(child, flat);
-        }
-        self.table.replace(blob, upper);
-        Ok(true)
+        Ok(false)
     }
 
     /// Moves what leads to no tries into a trie frame of its own, so that the tries which this one leads to stay as near to
     /// the top as they are. False when that cannot be done here.
     fn sink(&mut self, blob: u32, trie: TrieRef<'_>, part: &Part) -> Result<bool, Error> {
         let frame_bytes = self.frame_bytes();
+        if trie.spans(&part.path, &part.bytes) {
+            return Ok(false);
+        }
+        let Some(made) = self.disentangle(trie, &part.path, &part.bytes)? else {
+            return Ok(false);
+        };
         let (mut lower, mut upper) = (self.table.frame_buffer(), self.table.frame_buffer());
-        if sink_trie(trie.frame(), &part.path, &part.bytes, lower.frame_mut()).is_err()
-            || copy_trie(trie.frame(), upper.frame_mut()).is_err()
+        if sink_trie(trie.frame(), &part.path, &part.bytes, &made.moved, lower.frame_mut()).is_err()
+            || copy_trie_moved(trie.frame(), upper.frame_mut(), &made.emptied).is_err()
+            || TrieRef::new(lower.frame()).is_empty()
         {
+            self.abandon_disentangled(made);
             return Ok(false);
         }
         let child = self.table.add(BlobKind::Trie, frame_bytes, lower)?;
         let crossing = Crossing {
             child,
             kind: Kind::Trie,
+            up: 0,
         };
         if TrieMut::new(upper.frame_mut())
             .assign(&part.path, part.path.len(), &part.bytes, crossing)
             .is_err()
         {
             self.table.remove(child);
+            self.abandon_disentangled(made);
             return Ok(false);
         }
         self.table.replace(blob, upper);
+        self.commit_parted(made, blob, child)?;
         Ok(true)
     }
 
@@ -134,6 +150,7 @@ impl Forest<'_> {
         let crossing = Crossing {
             child,
             kind: Kind::Trie,
+            up: 0,
         };
         push_down(trie.frame(), above.frame_mut(), below.frame_mut(), crossing)
             .map_err(|_| stuck("the topmost frame cannot be pushed down"))?;
@@ -153,23 +170,29 @@ impl Forest<'_> {
         let depth = level.base - parent.base;
         let parent_key = key.get(parent.base..).unwrap_or(&[]);
         let (mut left, mut right) = (self.table.frame_buffer(), self.table.frame_buffer());
-        let split = split_trie(trie.frame(), left.frame_mut(), right.frame_mut())
-            .map_err(|_| stuck("a trie frame cannot be split"))?;
+        let cut = trie.plan_cut().ok_or_else(|| stuck("a trie frame cannot be split"))?;
+        let (cut_path, cut_bytes) = trie.cut_off(cut).ok_or_else(|| stuck("a cut at no node"))?;
+        let made = self
+            .disentangle(trie, &cut_path, &cut_bytes)?
+            .ok_or_else(|| stuck("a flat frame's part does not fit a frame"))?;
+        let moved = [&made.emptied[..], &made.moved[..]];
+        let split = split_trie(trie.frame(), cut, moved, left.frame_mut(), right.frame_mut())
+            .map_err(|_| stuck("a part of a trie frame does not fit a frame"))?;
         let child = self.table.add(BlobKind::Trie, frame_bytes, right.clone())?;
         let crossing = Crossing {
             child,
             kind: Kind::Trie,
+            up: 0,
         };
         let path = parent_key.get(..depth).unwrap_or(&[]);
         let leads_here = self.table.trie(parent.blob)?.bytes_to(path, level.blob);
         // Several steps that must all find room: done in a copy.
         let mut upper_buffer = self.table.buffer(parent.blob, BlobKind::Trie)?;
         let mut upper = TrieMut::new(upper_buffer.frame_mut());
-        let (left_is_empty, right_is_empty);
+        let left_is_empty = TrieRef::new(left.frame()).is_empty();
+        let right_is_empty = TrieRef::new(right.frame()).is_empty();
         let done = match &split {
             TrieSplit::Range { first, shared } => {
-                left_is_empty = TrieRef::new(left.frame()).is_empty();
-                right_is_empty = TrieRef::new(right.frame()).is_empty();
                 let bytes: Vec<u8> = leads_here.into_iter().filter(|byte| byte >= first).collect();
                 let mut done = upper.assign(parent_key, depth, &bytes, crossing);
                 for (crossing, bytes) in shared {
@@ -182,14 +205,11 @@ impl Forest<'_> {
                 prefix,
                 value,
                 bytes,
-                left_is_empty: empty,
-            } => {
-                (left_is_empty, right_is_empty) = (*empty, false);
-                upper.carve(parent_key, depth, *byte, prefix, value.as_ref(), bytes, crossing)
-            }
+            } => upper.carve(parent_key, depth, *byte, prefix, value.as_ref(), bytes, crossing),
         };
         if let Err(full) = done {
             self.table.remove(child);
+            self.abandon_disentangled(made);
             return Ok(Some(full.units));
         }
         for (empty, blob) in [(left_is_empty, level.blob), (right_is_empty, child)] {
@@ -199,8 +219,14 @@ impl Forest<'_> {
             }
         }
         self.table.replace(parent.blob, upper_buffer);
-        if !left_is_empty {
+        if left_is_empty || right_is_empty {
+            if !left_is_empty {
+                self.table.replace(level.blob, left);
+            }
+            self.commit_disentangled(made);
+        } else {
             self.table.replace(level.blob, left);
+            self.commit_parted(made, level.blob, child)?;
         }
         Ok(None)
     }

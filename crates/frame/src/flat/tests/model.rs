@@ -6,8 +6,9 @@ use proptest::{collection::vec, prelude::*};
 
 use super::built;
 use crate::{
-    FlatCursor, FlatLookup, FlatMut, FlatRef, FlatSplit, Item, NoRoom, Stored, build_flat, max_key_bytes,
-    plan_flat_split,
+    FlatCursor, FlatLookup, FlatMut, FlatRef, Item, NoRoom, Stored, build_flat,
+    bytes::common_prefix,
+    max_key_bytes, part_evenly,
     testing::{Owned, Random, any_key, any_stored, assert_valid, flat_contents},
 };
 
@@ -105,35 +106,20 @@ impl Model {
             .keys()
             .next_back()
             .is_some_and(|last| last.as_slice() < key);
-        let split = plan_flat_split(&items, appending).unwrap();
-        let (stay, go, strip) = match split {
-            FlatSplit::Range { first } => {
-                let bytes = |items: &[Item<'_>]| items.iter().map(|item| item.key[0]).collect::<Vec<_>>();
-                let (left, right) = items.split_at(first);
-                assert!(bytes(left).last() < bytes(right).first(), "a first byte on both sides");
-                (left.to_vec(), right.to_vec(), 0)
-            }
-            FlatSplit::Carve { first, end, prefix_len } => {
-                let group = &items[first..end];
-                assert!(prefix_len > 0 && group.len() > 1);
-                let prefix = &group[0].key[..prefix_len];
-                assert!(group.iter().all(|item| item.key.starts_with(prefix)));
-                let byte = prefix[0];
-                let others: Vec<Item<'_>> = [&items[..first], &items[end..]].concat();
-                assert!(
-                    others.iter().all(|item| item.key[0] != byte),
-                    "a part of a first byte carved"
-                );
-                let own = usize::from(group[0].key.len() == prefix_len);
-                let below = &group[own..];
-                assert!(own == 1 || below.first().unwrap().key[prefix_len] < below.last().unwrap().key[prefix_len]);
-                (others, below.to_vec(), prefix_len)
-            }
+        let ends = if appending {
+            vec![items.len() - 1, items.len()]
+        } else {
+            part_evenly(&items, 2, self.frame.len() / 16)
         };
+        assert_eq!((ends.len(), ends[1]), (2, items.len()));
+        let (stay, go) = items.split_at(ends[0]);
+        // What all keys of the right part share is left off, if more is left of each.
+        let shared = common_prefix(go[0].key, go[go.len() - 1].key);
+        let strip = shared.min(go[0].key.len() - 1);
         assert!(stay.len() < items.len() && go.len() <= items.len() && !go.is_empty());
         let (mut left, mut right) = (vec![0x22; self.frame.len()], vec![0x44; self.frame.len()]);
-        build_flat(&mut left, &stay, 0).unwrap();
-        build_flat(&mut right, &go, strip).unwrap();
+        build_flat(&mut left, stay, 0).unwrap();
+        build_flat(&mut right, go, strip).unwrap();
         assert_valid(&left);
         assert_valid(&right);
         let expected = |items: &[Item<'_>], strip: usize| -> Vec<(Vec<u8>, Owned)> {
@@ -142,8 +128,8 @@ impl Model {
                 .map(|item| (item.key[strip..].to_vec(), Owned::of(&item.stored)))
                 .collect()
         };
-        assert_eq!(flat_contents(&left), expected(&stay, 0));
-        assert_eq!(flat_contents(&right), expected(&go, strip));
+        assert_eq!(flat_contents(&left), expected(stay, 0));
+        assert_eq!(flat_contents(&right), expected(go, strip));
         self.frame = if stay.len() >= go.len() { left } else { right };
         self.records = flat_contents(&self.frame).into_iter().collect();
     }

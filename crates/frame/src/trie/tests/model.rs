@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use crate::{
-    Crossing, Graft, Item, Kind, NoRoom, Placed, Seek, Stored, TrieMut, TrieRef, Under, build_flat,
+    Crossing, Graft, Item, Kind, Layout, Moved, NoRoom, Placed, Region, Seek, Stored, TrieMut, TrieRef, Under,
     bytes::common_prefix,
-    copy_subtree, copy_trie, flat_bytes_needed, sink_trie,
-    testing::{Content, Owned, Random, any_key, any_stored, assert_valid, flat_contents, inline, trie_contents},
+    copy_subtree, copy_trie, max_key_bytes, part_evenly, sink_trie,
+    testing::{Content, Owned, Random, any_key, any_stored, assert_valid, inline, trie_contents},
 };
 
 #[derive(Clone, Debug)]
@@ -18,7 +18,13 @@ enum Op {
     RemoveAt(usize),
     Evict {
         limit_part: usize,
-        kind: Kind,
+        parts: usize,
+    },
+    /// Invents keys for a flat frame and deals them out.
+    Deal {
+        at: usize,
+        parts: usize,
+        seed: u64,
     },
     Sink {
         limit_part: usize,
@@ -41,7 +47,6 @@ enum Op {
 }
 
 fn any_op(frame_bytes: usize) -> impl Strategy<Value = Op> {
-    let kind = prop_oneof![Just(Kind::Flat), Just(Kind::Trie)];
     let carve = (
         any::<usize>(),
         prop::collection::vec(any::<u8>(), 0..4),
@@ -53,7 +58,8 @@ fn any_op(frame_bytes: usize) -> impl Strategy<Value = Op> {
         60 => (any_key(frame_bytes), any_stored(frame_bytes)).prop_map(|(key, stored)| Op::Place(key, stored)),
         5 => any_key(frame_bytes).prop_map(Op::Remove),
         20 => any::<usize>().prop_map(Op::RemoveAt),
-        2 => (2..20usize, kind).prop_map(|(limit_part, kind)| Op::Evict { limit_part, kind }),
+        2 => (2..20usize, 1..4usize).prop_map(|(limit_part, parts)| Op::Evict { limit_part, parts }),
+        2 => (any::<usize>(), 0..4usize, any::<u64>()).prop_map(|(at, parts, seed)| Op::Deal { at, parts, seed }),
         1 => (2..20usize).prop_map(|limit_part| Op::Sink { limit_part }),
         1 => any::<usize>().prop_map(Op::Divide),
         1 => carve.prop_map(|(at, prefix, value, bytes)| Op::Carve {
@@ -92,10 +98,10 @@ impl Model {
             .take_while(move |entry| entry.0.starts_with(prefix))
     }
 
-    /// The crossing that a key passes, and the bytes that lead to its node.
+    /// The crossing that a key passes, and the bytes that lead to the base of the frame below.
     fn crossed(&self, key: &[u8]) -> Option<(Crossing, usize)> {
         self.contents.iter().find_map(|(path, content)| match content {
-            Content::Cross(crossing) if key.starts_with(path) => Some((*crossing, path.len() - 1)),
+            Content::Cross(crossing) if key.starts_with(path) => Some((*crossing, path.len() - 1 - crossing.up)),
             _ => None,
         })
     }
@@ -115,17 +121,18 @@ impl Model {
             .max()
             .unwrap_or(0);
         if depth < key.len() {
-            let flats: Vec<(u8, Crossing)> = self
-                .below(&key[..depth])
-                .filter(|(path, _)| path.len() == depth + 1)
-                .filter_map(|(path, content)| match content {
-                    Content::Cross(crossing) if crossing.kind == Kind::Flat => Some((path[depth], *crossing)),
-                    _ => None,
-                })
-                .collect();
-            let lower = flats.iter().rev().find(|(byte, _)| *byte < key[depth]);
-            if let Some((_, crossing)) = lower.or(flats.first()) {
-                let crossing = *crossing;
+            // What lies beside it below that node: a flat frame whose base is no deeper takes it in.
+            let joins = |beside: Option<(&Vec<u8>, &Content)>| match beside {
+                Some((path, Content::Cross(crossing))) if crossing.kind == Kind::Flat && path.len() > depth => {
+                    let base = path.len() - 1 - crossing.up;
+                    let up = depth.checked_sub(base)?;
+                    Some((Crossing { up, ..*crossing }, base))
+                }
+                _ => None,
+            };
+            let below = |entry: &(&Vec<u8>, &Content)| entry.0.starts_with(&key[..depth]);
+            let joined = joins(lower.filter(below)).or_else(|| joins(upper.filter(below)));
+            if let Some((crossing, depth)) = joined {
                 return Placed::Below { crossing, depth };
             }
         }
@@ -183,7 +190,11 @@ impl Model {
         assert_eq!(placed, expected, "{key:?}");
         match placed {
             Placed::Here { .. } => self.contents.insert(key.to_vec(), Content::Record(stored.clone())),
-            Placed::Below { crossing, depth } => self.contents.insert(key[..=depth].to_vec(), Content::Cross(crossing)),
+            Placed::Below { crossing, depth } if self.crossed(key).is_none() => {
+                let path = key[..=depth + crossing.up].to_vec();
+                self.contents.insert(path, Content::Cross(crossing))
+            }
+            Placed::Below { .. } => None,
         };
         true
     }
@@ -227,55 +238,116 @@ impl Model {
         Crossing {
             child: self.next_child,
             kind,
+            up: 0,
         }
     }
 
-    fn evict(&mut self, limit_part: usize, kind: Kind) {
+    /// Moves neighbouring records to flat frames.
+    fn evict(&mut self, limit_part: usize, parts: usize) {
         let limit = self.frame.len() / limit_part;
-        let trie = TrieRef::new(&self.frame);
-        let Some(planned) = trie.plan_eviction(limit) else {
+        let frame = self.frame.clone();
+        let Some(gap) = TrieRef::new(&frame).largest_gap(limit) else {
             return;
         };
-        assert!(planned.size_bytes <= limit && !planned.bytes.is_empty());
-        let collected = trie.collect(&planned.path, &planned.bytes);
-        let expected: Vec<(Vec<u8>, Owned)> = self
-            .below(&planned.path)
-            .filter(|(path, _)| path.len() > planned.path.len() && planned.bytes.contains(&path[planned.path.len()]))
-            .map(|(path, content)| match content {
-                Content::Record(owned) => (path[planned.path.len()..].to_vec(), owned.clone()),
-                Content::Cross(crossing) => panic!("{crossing:?} evicted"),
-            })
-            .collect();
-        let items: Vec<Item<'_>> = collected
+        let amid = gap.before.as_ref().map(|run| run.child) == gap.behind.as_ref().map(|run| run.child);
+        if amid && gap.before.is_some() {
+            return;
+        }
+        assert!(gap.size_bytes <= limit);
+        let region = TrieRef::new(&frame).region(&gap.run).unwrap();
+        let contents = region.contents();
+        assert!(contents.flats.is_empty() && !contents.leads_to_tries && !contents.records.is_empty());
+        let items: Vec<Item<'_>> = contents
+            .records
             .iter()
             .map(|(key, stored)| Item { key, stored: *stored })
             .collect();
-        let found: Vec<(Vec<u8>, Owned)> = collected
-            .iter()
-            .map(|(key, stored)| (key.clone(), Owned::of(stored)))
-            .collect();
-        assert_eq!(found, expected);
-        let frame_bytes = self.frame.len();
-        assert!(flat_bytes_needed(frame_bytes, &items) <= planned.size_bytes + frame_bytes / 8 + 256);
-        let mut flat = vec![0x11; frame_bytes];
-        build_flat(&mut flat, &items, 0).unwrap();
-        assert_valid(&flat);
-        assert_eq!(flat_contents(&flat), expected);
+        assert!(items.is_sorted_by(|a, b| a.key < b.key));
+        for item in &items {
+            let known = Content::Record(Owned::of(&item.stored));
+            assert_eq!(self.contents.get(item.key), Some(&known), "{:?}", item.key);
+        }
+        self.deal(&region, &items, &part_evenly(&items, parts, limit / 8));
+    }
 
-        let crossing = self.new_child(kind);
-        let (path, bytes) = (planned.path, planned.bytes);
-        if self
-            .change(|trie| trie.assign(&path, path.len(), &bytes, crossing))
-            .is_some()
-        {
-            for (key, _) in expected {
-                self.contents.remove(&[path.as_slice(), &key].concat());
-            }
-            for byte in bytes {
-                self.contents
-                    .insert([path.as_slice(), &[byte]].concat(), Content::Cross(crossing));
+    /// Deals invented keys of one flat frame, at least one for most of its slots, out to others.
+    fn deal_flat(&mut self, at: usize, parts: usize, seed: u64) {
+        let flat = |entry: &(Vec<u8>, u8, Crossing)| entry.2.kind == Kind::Flat;
+        let Some((mut key, byte, crossing)) = self.crossing_at(at).filter(flat) else {
+            return;
+        };
+        key.push(byte);
+        let frame = self.frame.clone();
+        let trie = TrieRef::new(&frame);
+        let (_, own, _) = trie.flat_runs(&key).unwrap();
+        assert_eq!(own.child, crossing.child);
+        let slots: Vec<&Vec<u8>> = self
+            .contents
+            .iter()
+            .filter(|(_, content)| matches!(content, Content::Cross(other) if other.child == crossing.child))
+            .map(|entry| entry.0)
+            .collect();
+        assert_eq!(
+            (slots.first(), slots.last()),
+            (Some(&&own.run.first), Some(&&own.run.last))
+        );
+        let mut random = Random(seed);
+        let mut keys = std::collections::BTreeSet::new();
+        for slot in slots {
+            for _ in 0..if parts == 0 { 0 } else { random.below(4) } {
+                let more = random.below(4);
+                keys.insert([slot.as_slice(), &random.bytes(more)].concat());
             }
         }
+        keys.retain(|key| key.len() < max_key_bytes(frame.len()));
+        let items: Vec<Item<'_>> = keys
+            .iter()
+            .map(|key| Item {
+                key,
+                stored: inline(b"dealt"),
+            })
+            .collect();
+        let region = trie.region_of(&own).unwrap();
+        let ends = if items.is_empty() {
+            Vec::new()
+        } else {
+            part_evenly(&items, parts, 16)
+        };
+        self.deal(&region, &items, &ends);
+    }
+
+    /// Lays a region out anew and checks that what is in it is led to where it is to be, and all else as before.
+    fn deal(&mut self, region: &Region<'_>, items: &[Item<'_>], ends: &[usize]) {
+        let layout = Layout::plan(region, items, ends, None).unwrap();
+        let children: Vec<u32> = ends.iter().map(|_| self.new_child(Kind::Flat).child).collect();
+        let before = self.frame.clone();
+        let mut frame = before.clone();
+        if TrieMut::new(&mut frame).lay(region, &layout, items, &children).is_err() {
+            assert!(frame == before, "a refused change left traces");
+            return;
+        }
+        assert_valid(&frame);
+        let trie = TrieRef::new(&frame);
+        for (at, item) in items.iter().enumerate() {
+            let part = ends.partition_point(|end| *end <= at);
+            match trie.seek(item.key) {
+                Seek::Found(stored) => assert!(layout.owned().contains(&at) && stored == item.stored),
+                Seek::Below { crossing, depth } => {
+                    assert!(!layout.owned().contains(&at), "{:?} is in two places", item.key);
+                    assert_eq!((crossing.child, Some(depth)), (children[part], layout.base(part)));
+                }
+                Seek::Absent => panic!("{:?} is lost", item.key),
+            }
+        }
+        let paths = region.paths();
+        let inside = |path: &[u8]| paths.iter().any(|top| path.starts_with(top));
+        let outside = |contents: Vec<(Vec<u8>, Content)>| -> Vec<(Vec<u8>, Content)> {
+            contents.into_iter().filter(|entry| !inside(&entry.0)).collect()
+        };
+        let after = trie_contents(&frame);
+        assert_eq!(outside(after.clone()), outside(trie_contents(&before)));
+        self.contents = after.into_iter().collect();
+        self.frame = frame;
     }
 
     /// Moves what fills a trie frame best, crossings to flat frames included, into one of its own.
@@ -294,8 +366,33 @@ impl Model {
             .collect();
         let to_trie = |content: &Content| matches!(content, Content::Cross(crossing) if crossing.kind == Kind::Trie);
         assert!(!expected.iter().any(|(_, content)| to_trie(content)));
+        if TrieRef::new(&self.frame).spans(&planned.path, &planned.bytes) {
+            return;
+        }
+        let moved: Vec<Moved> = TrieRef::new(&self.frame)
+            .entangled(&planned.path, &planned.bytes)
+            .into_iter()
+            .map(|(from, base)| {
+                assert!(base.len() <= depth);
+                let to = Some(self.new_child(Kind::Flat).child);
+                Moved { from, to, base: depth }
+            })
+            .collect();
+        let expected: Vec<(Vec<u8>, Content)> = expected
+            .into_iter()
+            .map(|(path, content)| match content {
+                Content::Cross(crossing) => match moved.iter().find(|moved| moved.from == crossing.child) {
+                    Some(moved) => {
+                        let (child, up) = (moved.to.unwrap(), path.len() - 1);
+                        (path, Content::Cross(Crossing { child, up, ..crossing }))
+                    }
+                    None => (path, Content::Cross(crossing)),
+                },
+                content => (path, content),
+            })
+            .collect();
         let mut lower = vec![0x66; self.frame.len()];
-        if sink_trie(&self.frame, &planned.path, &planned.bytes, &mut lower).is_err() {
+        if sink_trie(&self.frame, &planned.path, &planned.bytes, &moved, &mut lower).is_err() {
             return;
         }
         assert_valid(&lower);
@@ -317,9 +414,9 @@ impl Model {
         }
     }
 
-    /// Gives the upper half of the entries that lead to one frame to a new one.
+    /// Gives the upper half of the entries that lead to one trie frame to a new one.
     fn divide(&mut self, at: usize) {
-        let Some((path, _, old)) = self.crossing_at(at) else {
+        let Some((path, _, old)) = self.crossing_at(at).filter(|at| at.2.kind == Kind::Trie) else {
             return;
         };
         let bytes = TrieRef::new(&self.frame).bytes_to(&path, old.child);
@@ -337,11 +434,11 @@ impl Model {
     }
 
     fn carve(&mut self, at: usize, prefix: &[u8], value: Option<&Owned>, bytes: &[u8]) {
-        let Some((path, byte, old)) = self.crossing_at(at) else {
+        let Some((path, byte, old)) = self.crossing_at(at).filter(|at| at.2.kind == Kind::Trie) else {
             return;
         };
         // The prefix is shared by keys that exist, with a byte to spare, so it is never longer than they may be.
-        if path.len() + 1 + prefix.len() >= crate::max_key_bytes(self.frame.len()) {
+        if path.len() + 1 + prefix.len() >= max_key_bytes(self.frame.len()) {
             return;
         }
         let crossing = self.new_child(old.kind);
@@ -364,6 +461,9 @@ impl Model {
         let Some((path, byte, crossing)) = self.crossing_at(at) else {
             return;
         };
+        if crossing.kind == Kind::Flat {
+            return self.deal_flat(at, 0, 0);
+        }
         let key = [path.as_slice(), &[byte]].concat();
         TrieMut::new(&mut self.frame).detach(&key, path.len(), crossing.child);
         self.contents.retain(|_, content| *content != Content::Cross(crossing));
@@ -382,7 +482,7 @@ impl Model {
             .below(&prefix)
             .map(|(path, content)| (path[prefix.len()..].to_vec(), content.clone()))
             .collect();
-        let frame_bytes = self.frame.len();
+        let (frame_bytes, mut next_child) = (self.frame.len(), self.next_child);
         let found = match TrieRef::new(&self.frame).under(&prefix) {
             Under::Nothing => panic!("nothing under {prefix:?}"),
             Under::Below { crossing, depth } => {
@@ -395,32 +495,52 @@ impl Model {
             }
             Under::Node { node, lead } => {
                 let (depth, mut image) = (prefix.len() + lead.len(), vec![0x77; frame_bytes]);
-                copy_subtree(TrieRef::new(&self.frame), node, depth, &mut image).unwrap();
+                let trie = TrieRef::new(&self.frame);
+                let path = [&prefix[..], lead].concat();
+                let moved: Vec<Moved> = (trie.entangled(&path, &trie.bytes_at(node)).into_iter())
+                    .map(|(from, base)| {
+                        assert!(base.len() < depth);
+                        next_child += 1;
+                        let to = Some(next_child);
+                        Moved { from, to, base: depth }
+                    })
+                    .collect();
+                copy_subtree(trie, node, depth, &moved, &mut image).unwrap();
                 assert_valid(&image);
-                Some((lead.to_vec(), image))
+                Some((lead.to_vec(), image, moved))
             }
         };
+        self.next_child = next_child;
         assert!(TrieMut::new(&mut self.frame).prune(&prefix));
         for (path, _) in &expected {
             self.contents.remove(&[&prefix[..], path].concat());
         }
         self.check();
-        let Some((lead, image)) = found else { return };
+        let Some((lead, image, moved)) = found else { return };
         let root = TrieRef::new(&image).root();
         let contents = trie_contents(&image);
         let stripped = expected
             .iter()
-            .map(|(path, content)| (path[lead.len()..].to_vec(), content.clone()));
+            .map(|(path, content)| (path[lead.len()..].to_vec(), content.clone()))
+            .map(|(path, content)| match content {
+                Content::Cross(crossing) => match moved.iter().find(|moved| moved.from == crossing.child) {
+                    Some(moved) => {
+                        let (child, up) = (moved.to.unwrap(), path.len() - 1);
+                        (path, Content::Cross(Crossing { child, up, ..crossing }))
+                    }
+                    None => (path, Content::Cross(crossing)),
+                },
+                content => (path, content),
+            });
         assert!(contents.iter().cloned().eq(stripped));
         let records = contents.iter().filter(|entry| matches!(entry.1, Content::Record(_)));
         let longest = records.map(|entry| entry.0.len()).max().unwrap_or(0);
         assert_eq!(TrieRef::new(&image).longest_here(root, 0).0, longest);
 
         let deepest = contents.iter().map(|entry| entry.0.len()).max().unwrap_or(0);
-        let crossed = self.crossed(to);
         if to.is_empty()
             || self.below(to).next().is_some()
-            || crossed.is_some_and(|(crossing, _)| crossing.kind == Kind::Trie)
+            || self.crossed(to).is_some()
             || to.len() + lead.len() + deepest > crate::max_key_bytes(frame_bytes)
         {
             return;
@@ -445,13 +565,16 @@ impl Model {
         } else {
             Graft::Nodes(TrieRef::new(&image))
         };
-        if TrieMut::new(&mut copy).graft(to, &lead, &graft).is_err() {
+        // Only where no flat frame lies around: parting it is for those who know its keys.
+        let mut trie = TrieMut::new(&mut copy);
+        let Ok(Placed::Here { existed }) = trie.place(to, &inline(b"")) else {
+            return;
+        };
+        assert!(!existed);
+        if trie.as_ref().flat_around(to).is_some() || trie.graft(to, &lead, &graft).is_err() {
             return;
         }
         self.frame = copy;
-        if let Some((_, depth)) = crossed {
-            self.contents.remove(&to[..=depth]);
-        }
         let node = [to, &lead].concat();
         if as_frame {
             for byte in bytes {
@@ -479,7 +602,8 @@ impl Model {
                     self.remove(&key);
                 }
             }
-            Op::Evict { limit_part, kind } => self.evict(*limit_part, *kind),
+            Op::Evict { limit_part, parts } => self.evict(*limit_part, *parts),
+            Op::Deal { at, parts, seed } => self.deal_flat(*at, *parts, *seed),
             Op::Sink { limit_part } => self.sink(*limit_part),
             Op::Divide(at) => self.divide(*at),
             Op::Carve {
@@ -505,15 +629,14 @@ impl Model {
                 .eq(self.contents.iter())
         );
         let mut records = 0;
-        // A frame is led to from one node, so its number stands for the node and the frame.
-        let mut children: Vec<Crossing> = Vec::new();
+        let mut children: Vec<u32> = Vec::new();
         for (path, content) in &self.contents {
             match content {
                 Content::Record(_) => {
                     records += 1;
                     assert_eq!(trie.seek(path), self.seek(path));
                 }
-                Content::Cross(crossing) => children.push(*crossing),
+                Content::Cross(crossing) => children.push(crossing.child),
             }
             for key in [
                 &path[..path.len().saturating_sub(1)],
@@ -523,9 +646,8 @@ impl Model {
             }
         }
         assert_eq!(trie.records(), records);
-        let mut crossings = trie.crossings();
-        crossings.sort_unstable_by_key(|crossing| crossing.child);
-        children.sort_unstable_by_key(|crossing| crossing.child);
+        let crossings: Vec<u32> = trie.crossings().iter().map(|crossing| crossing.child).collect();
+        children.sort_unstable();
         children.dedup();
         assert_eq!(crossings, children);
         assert_eq!(trie.is_empty(), self.contents.is_empty());
@@ -590,9 +712,8 @@ fn frames_that_fill_and_empty_again_and_again_agree_with_a_map() {
                 model.sink(limit_part);
             }
             if random.one_in(300) {
-                let kind = random.pick(&[Kind::Flat, Kind::Trie]);
-                let limit_part = 2 + random.below(10);
-                model.evict(limit_part, kind);
+                let (limit_part, parts) = (2 + random.below(10), 1 + random.below(3));
+                model.evict(limit_part, parts);
             }
             if step % (frame_bytes / 256) == 0 {
                 model.check();

@@ -2,7 +2,7 @@
 
 use super::{empty, flat, keys, model::Model, place, with_keys};
 use crate::{
-    Crossing, Kind, Seek, TrieMut, TrieRef, TrieSplit, push_down, split_trie,
+    Crossing, Kind, Moved, Seek, TrieMut, TrieRef, TrieSplit, copy_trie_moved, push_down, split_trie,
     testing::{Content, Owned, assert_valid, inline, trie_contents},
 };
 
@@ -11,38 +11,50 @@ impl Model {
     pub(super) fn check_splits(&self) {
         let mut pending = vec![self.frame.clone()];
         let mut parts = 0;
+        let mut next_child = 1 << 30;
         while let Some(frame) = pending.pop() {
             parts += 1;
             assert!(parts <= 2 * frame.len(), "splitting does not end");
             let whole = trie_contents(&frame);
             let (mut left, mut right) = (vec![0x22; frame.len()], vec![0x44; frame.len()]);
-            let Ok(split) = split_trie(&frame, &mut left, &mut right) else {
-                assert!(TrieRef::new(&frame).root_bytes().len() <= 1, "no way to split");
+            let trie = TrieRef::new(&frame);
+            let Some(cut) = trie.plan_cut() else {
+                assert!(trie.root_bytes().len() <= 1, "no way to split");
                 continue;
             };
+            let (path, bytes) = trie.cut_off(cut).unwrap();
+            let moved: Vec<Moved> = trie
+                .entangled(&path, &bytes)
+                .into_iter()
+                .map(|(from, base)| {
+                    assert!(base.len() <= path.len());
+                    next_child += 1;
+                    let (to, base) = (Some(next_child), path.len());
+                    Moved { from, to, base }
+                })
+                .collect();
+            let split = split_trie(&frame, cut, [&[], &moved], &mut left, &mut right).unwrap();
             assert_valid(&left);
             assert_valid(&right);
             for half in [&left, &right] {
-                assert!(TrieRef::new(half).live_bytes() <= TrieRef::new(&frame).live_bytes());
+                assert!(TrieRef::new(half).live_bytes() <= trie.live_bytes());
             }
-            let (mut below, mut own, mut apart) = (Vec::new(), None, Vec::new());
+            let (mut below, mut own) = (Vec::new(), None);
             let goes_right = |path: &[u8]| match &split {
                 TrieSplit::Range { first, .. } => path.first().is_some_and(|byte| byte >= first),
                 TrieSplit::Carve { byte, .. } => path.first() == Some(byte),
             };
-            let strip = match &split {
-                TrieSplit::Range { .. } => 0,
-                TrieSplit::Carve { prefix, .. } => 1 + prefix.len(),
-            };
+            let strip = path.len();
             let (mut to_right, mut to_left): (Vec<_>, Vec<_>) =
                 whole.into_iter().partition(|entry| goes_right(&entry.0));
-            if let TrieSplit::Range { .. } = split {
-                // What entries of the root on both sides lead to goes to neither.
+            if let TrieSplit::Range { shared, .. } = &split {
+                // A trie frame that entries of the root on both sides lead to goes to neither.
                 let led_to = |side: &[(Vec<u8>, Content)], content: &Content| {
-                    matches!(content, Content::Cross(_))
+                    matches!(content, Content::Cross(crossing) if crossing.kind == Kind::Trie)
                         && side.iter().any(|entry| entry.0.len() == 1 && entry.1 == *content)
                 };
                 let (left_before, right_before) = (to_left.clone(), to_right.clone());
+                let mut apart = Vec::new();
                 let mut keep = |entry: &(Vec<u8>, Content)| {
                     let both = led_to(&left_before, &entry.1) && led_to(&right_before, &entry.1);
                     if let (true, Content::Cross(crossing)) = (both, &entry.1) {
@@ -52,36 +64,37 @@ impl Model {
                 };
                 to_left.retain(&mut keep);
                 to_right.retain(&mut keep);
+                let each = |(crossing, bytes): &(Crossing, Vec<u8>)| -> Vec<(Crossing, u8)> {
+                    bytes.iter().map(|byte| (*crossing, *byte)).collect()
+                };
+                let mut shared: Vec<(Crossing, u8)> = shared.iter().flat_map(each).collect();
+                shared.sort_unstable_by_key(|entry| entry.1);
+                assert_eq!(shared, apart);
             }
             for (path, content) in to_right {
                 match content {
                     Content::Record(record) if strip == path.len() => own = Some(record),
+                    Content::Cross(crossing) => {
+                        let path = path[strip..].to_vec();
+                        let moved = moved.iter().find(|moved| moved.from == crossing.child);
+                        let crossing = moved.map_or(crossing, |moved| Crossing {
+                            child: moved.to.unwrap(),
+                            up: path.len() - 1,
+                            ..crossing
+                        });
+                        assert!(crossing.up < path.len(), "a base above the frame's own");
+                        below.push((path, Content::Cross(crossing)));
+                    }
                     content => below.push((path[strip..].to_vec(), content)),
                 }
             }
             assert_eq!(trie_contents(&left), to_left);
             assert_eq!(trie_contents(&right), below);
-            match split {
-                TrieSplit::Range { shared, .. } => {
-                    let each = |(crossing, bytes): &(Crossing, Vec<u8>)| -> Vec<(Crossing, u8)> {
-                        bytes.iter().map(|byte| (*crossing, *byte)).collect()
-                    };
-                    let mut shared: Vec<(Crossing, u8)> = shared.iter().flat_map(each).collect();
-                    shared.sort_unstable_by_key(|entry| entry.1);
-                    assert_eq!(shared, apart);
-                }
-                TrieSplit::Carve {
-                    value,
-                    bytes,
-                    left_is_empty,
-                    ..
-                } => {
-                    let mut firsts: Vec<u8> = below.iter().map(|entry| entry.0[0]).collect();
-                    firsts.dedup();
-                    assert_eq!(bytes, firsts);
-                    assert_eq!(value.map(|value| Owned::of(&value)), own);
-                    assert_eq!(left_is_empty, to_left.is_empty());
-                }
+            if let TrieSplit::Carve { value, bytes, .. } = split {
+                let mut firsts: Vec<u8> = below.iter().map(|entry| entry.0[0]).collect();
+                firsts.dedup();
+                assert_eq!(bytes, firsts);
+                assert_eq!(value.map(|value| Owned::of(&value)), own);
             }
             pending.push(left);
             pending.push(right);
@@ -93,6 +106,7 @@ impl Model {
         let crossing = Crossing {
             child: u32::MAX,
             kind: Kind::Trie,
+            up: 0,
         };
         push_down(&self.frame, &mut above, &mut below, crossing).unwrap();
         assert_valid(&above);
@@ -109,6 +123,12 @@ impl Model {
     }
 }
 
+/// Splits where the frame says, moving nothing.
+fn split<'a>(frame: &'a [u8], left: &mut [u8], right: &mut [u8]) -> TrieSplit<'a> {
+    let cut = TrieRef::new(frame).plan_cut().unwrap();
+    split_trie(frame, cut, [&[], &[]], left, right).unwrap()
+}
+
 #[test]
 fn a_split_range_parts_by_the_roots_entries() {
     let keys_in: Vec<Vec<u8>> = (0..40).map(|byte| vec![byte, b'x', b'y']).collect();
@@ -117,12 +137,11 @@ fn a_split_range_parts_by_the_roots_entries() {
         place(&mut frame, key);
     }
     let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
-    let split = split_trie(&frame, &mut left, &mut right).unwrap();
     let expected = TrieSplit::Range {
         first: 20,
         shared: Vec::new(),
     };
-    assert_eq!(split, expected);
+    assert_eq!(split(&frame, &mut left, &mut right), expected);
     assert_valid(&left);
     assert_valid(&right);
     assert_eq!(keys(&left), keys_in[..20]);
@@ -130,21 +149,65 @@ fn a_split_range_parts_by_the_roots_entries() {
 }
 
 #[test]
-fn a_frame_that_both_halves_would_lead_to_is_in_neither() {
+fn a_flat_frame_that_both_halves_would_lead_to_is_two_after_a_split() {
     let mut frame = empty(1 << 14);
     for byte in 0..8 {
         place(&mut frame, &[byte]);
     }
-    TrieMut::new(&mut frame).assign(b"", 0, &[0, 5, 7], flat(1)).unwrap();
+    TrieMut::new(&mut frame).assign(b"", 0, &[2, 3, 4, 5], flat(1)).unwrap();
+    TrieMut::new(&mut frame).assign(b"", 0, &[6], flat(2)).unwrap();
+    let trie = TrieRef::new(&frame);
+    let cut = trie.plan_cut().unwrap();
+    let (path, bytes) = trie.cut_off(cut).unwrap();
+    assert_eq!((&path[..], &bytes[..]), (&b""[..], &[4, 5, 6, 7][..]));
+    assert_eq!(trie.entangled(&path, &bytes), [(1, Vec::new())]);
+    let moved = [Moved {
+        from: 1,
+        to: Some(9),
+        base: 0,
+    }];
+    let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
+    split_trie(&frame, cut, [&[], &moved], &mut left, &mut right).unwrap();
+    assert_eq!(TrieRef::new(&left).bytes_to(b"", 1), [2, 3]);
+    assert_eq!(TrieRef::new(&right).bytes_to(b"", 9), [4, 5]);
+    assert_eq!(TrieRef::new(&right).bytes_to(b"", 2), [6]);
+}
+
+#[test]
+fn a_trie_frame_that_both_halves_would_lead_to_is_in_neither() {
+    let mut frame = empty(1 << 14);
+    for byte in 0..8 {
+        place(&mut frame, &[byte]);
+    }
+    let below = Crossing {
+        kind: Kind::Trie,
+        ..flat(1)
+    };
+    TrieMut::new(&mut frame).assign(b"", 0, &[0, 5, 7], below).unwrap();
     TrieMut::new(&mut frame).assign(b"", 0, &[2, 3], flat(2)).unwrap();
     let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
     let expected = TrieSplit::Range {
         first: 4,
-        shared: vec![(flat(1), vec![0, 5, 7])],
+        shared: vec![(below, vec![0, 5, 7])],
     };
-    assert_eq!(split_trie(&frame, &mut left, &mut right), Ok(expected));
+    assert_eq!(split(&frame, &mut left, &mut right), expected);
     assert_eq!(keys(&left), [[1], [2], [3]]);
     assert_eq!(keys(&right), [[4], [6]]);
+}
+
+#[test]
+fn entries_to_a_frame_that_is_left_with_nothing_are_not_copied() {
+    let mut frame = with_keys(&[b"a", b"b/1", b"b/2"]);
+    TrieMut::new(&mut frame).assign(b"b/", 2, b"12", flat(1)).unwrap();
+    let moved = [Moved {
+        from: 1,
+        to: None,
+        base: 0,
+    }];
+    let mut copy = vec![0; 4096];
+    copy_trie_moved(&frame, &mut copy, &moved).unwrap();
+    assert_valid(&copy);
+    assert_eq!(keys(&copy), [b"a"]);
 }
 
 #[test]
@@ -156,13 +219,12 @@ fn one_entry_that_dominates_is_carved() {
     }
     place(&mut frame, b"dir");
     let (mut left, mut right) = (vec![0; 1 << 14], vec![0; 1 << 14]);
-    let split = split_trie(&frame, &mut left, &mut right).unwrap();
+    let split = split(&frame, &mut left, &mut right);
     let expected = TrieSplit::Carve {
         byte: b'd',
         prefix: b"ir".to_vec(),
         value: Some(inline(b"v")),
         bytes: (0..40).collect(),
-        left_is_empty: false,
     };
     assert_eq!(split, expected);
     assert_valid(&left);
@@ -179,11 +241,8 @@ fn a_carved_frame_is_empty_only_without_a_value_of_its_root() {
             place(&mut frame, b"");
         }
         let (mut left, mut right) = (vec![0; 4096], vec![0; 4096]);
-        let split = split_trie(&frame, &mut left, &mut right).unwrap();
-        let TrieSplit::Carve { left_is_empty, .. } = split else {
-            panic!("{split:?}")
-        };
-        assert_eq!(left_is_empty, !own);
+        let split = split(&frame, &mut left, &mut right);
+        assert!(matches!(split, TrieSplit::Carve { .. }), "{split:?}");
         assert_eq!(TrieRef::new(&left).is_empty(), !own);
     }
 }
@@ -195,6 +254,7 @@ fn a_frame_pushed_down_leaves_its_root_and_value() {
     let crossing = Crossing {
         child: 3,
         kind: Kind::Trie,
+        up: 0,
     };
     push_down(&frame, &mut above, &mut below, crossing).unwrap();
     assert_valid(&above);

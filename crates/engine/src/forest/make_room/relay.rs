@@ -1,0 +1,468 @@
+//! Flat frames beside one another, their keys dealt out anew.
+//!
+//! A flat frame holds a run of the keys below one trie frame. So what is too much for one can go to its neighbours, two or
+//! three can become one more or one fewer, and records of the trie frame can join them: all by laying out a region of the
+//! trie frame again, in a copy of it.
+
+use coppice_frame::{
+    FlatRef, FlatRun, Item, Layout, Moved, NoRoom, Placed, Region, Run, Stored, TrieMut, TrieRef, UNIT_BYTES,
+    build_flat, copy_trie,
+};
+
+use super::stuck;
+use crate::{
+    buffer::Buffer,
+    error::Error,
+    forest::{Forest, Level},
+    table::BlobKind,
+};
+
+/// Which keys are to be dealt out.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::forest) enum Hand<'a> {
+    /// Everything in a run, records of the trie frame too.
+    Run(&'a Run),
+    /// Those of one flat frame.
+    Flat(&'a FlatRun),
+}
+
+/// What became of keys that were to be dealt out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::forest) enum Relaid {
+    Done,
+    /// The trie frame lacks so many units.
+    Lacking(usize),
+    /// It cannot be done this way.
+    Refused,
+}
+
+/// What must come of keys that are dealt out, or else they stay as they are.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::forest) struct Demand {
+    /// The most that may be live of the trie frame.
+    pub(in crate::forest) live_bytes: usize,
+    /// The fewest flat frames. Keys that begin others are records of the trie frame's nodes, however they are laid out, so a
+    /// part may need none.
+    pub(in crate::forest) flats: usize,
+}
+
+/// A region of a trie frame laid out anew in a copy of that frame, which nobody reads yet.
+pub(in crate::forest) struct Dealt {
+    /// The frames of the parts that had one before, each with what it is to hold.
+    kept: Vec<(u32, Buffer)>,
+    /// Those made for the other parts.
+    added: Vec<u32>,
+    /// Those that no part needs.
+    spare: Vec<u32>,
+}
+
+/// The last key before a cut, and the first one behind it.
+pub(in crate::forest) type Sides = [Option<Vec<u8>>; 2];
+
+/// All records of a region, keys relative to the trie frame.
+struct Gathered {
+    keys: Vec<u8>,
+    /// The flat frames, in key order, as they were.
+    held: Vec<(u32, Vec<u8>, Buffer)>,
+}
+
+impl Forest<'_> {
+    /// Deals keys of a trie frame out anew. `part` chooses where they part, as [`coppice_frame::part_evenly`] does; the flat
+    /// frames that they were in are used again as far as they go.
+    pub(in crate::forest) fn relay(
+        &mut self,
+        parent: u32,
+        hand: Hand<'_>,
+        part: &dyn Fn(&[Item<'_>]) -> Vec<usize>,
+    ) -> Result<Relaid, Error> {
+        let anything = Demand {
+            live_bytes: self.frame_bytes(),
+            flats: 0,
+        };
+        self.relay_if(parent, hand, anything, part)
+    }
+
+    /// The same, if what comes of it is as demanded.
+    pub(in crate::forest) fn relay_if(
+        &mut self,
+        parent: u32,
+        hand: Hand<'_>,
+        demand: Demand,
+        part: &dyn Fn(&[Item<'_>]) -> Vec<usize>,
+    ) -> Result<Relaid, Error> {
+        let done = self.relay_as_it_is(parent, hand, demand, part)?;
+        let Relaid::Lacking(units) = done else { return Ok(done) };
+        // What is laid out anew takes up units before it gives any back.
+        let old = self.table.buffer(parent, BlobKind::Trie)?;
+        if TrieRef::new(old.frame()).live_bytes() + units * UNIT_BYTES > self.frame_bytes() {
+            return Ok(done);
+        }
+        let mut compact = self.table.frame_buffer();
+        copy_trie(old.frame(), compact.frame_mut()).map_err(|_| stuck("a trie frame grew"))?;
+        self.table.replace(parent, compact);
+        self.relay_as_it_is(parent, hand, demand, part)
+    }
+
+    fn relay_as_it_is(
+        &mut self,
+        parent: u32,
+        hand: Hand<'_>,
+        demand: Demand,
+        part: &dyn Fn(&[Item<'_>]) -> Vec<usize>,
+    ) -> Result<Relaid, Error> {
+        let old = self.table.buffer(parent, BlobKind::Trie)?;
+        let trie = TrieRef::new(old.frame());
+        let region = match hand {
+            Hand::Run(run) => trie.region(run),
+            Hand::Flat(flat) => trie.region_of(flat),
+        };
+        let Some(region) = region else {
+            return Ok(Relaid::Refused);
+        };
+        let contents = region.contents();
+        if contents.leads_to_tries {
+            return Ok(Relaid::Refused);
+        }
+        let mut gathered = Gathered {
+            keys: Vec::new(),
+            held: Vec::with_capacity(contents.flats.len()),
+        };
+        for (child, path) in contents.flats {
+            let buffer = self.table.buffer(child, BlobKind::Flat)?;
+            gathered.held.push((child, path, buffer));
+        }
+        let mut spans = Vec::new();
+        for (_, path, buffer) in &gathered.held {
+            for item in FlatRef::new(buffer.frame()).items() {
+                let from = gathered.keys.len();
+                gathered.keys.extend_from_slice(path);
+                gathered.keys.extend_from_slice(item.key);
+                spans.push((from..gathered.keys.len(), item.stored));
+            }
+        }
+        for (key, stored) in &contents.records {
+            let from = gathered.keys.len();
+            gathered.keys.extend_from_slice(key);
+            spans.push((from..gathered.keys.len(), *stored));
+        }
+        let mut items: Vec<Item<'_>> = spans
+            .into_iter()
+            .map(|(range, stored)| Item {
+                key: gathered.keys.get(range).unwrap_or(&[]),
+                stored,
+            })
+            .collect();
+        if !contents.records.is_empty() {
+            items.sort_unstable_by_key(|item| item.key);
+        }
+        let children: Vec<u32> = gathered.held.iter().map(|held| held.0).collect();
+        let mut upper = old.clone();
+        match self.deal(&mut upper, &region, (&items, None), &part(&items), &children)? {
+            Ok(dealt)
+                if TrieRef::new(upper.frame()).live_bytes() > demand.live_bytes
+                    || dealt.kept.len() + dealt.added.len() < demand.flats =>
+            {
+                self.abandon_dealt(&dealt);
+                Ok(Relaid::Refused)
+            }
+            Ok(dealt) => {
+                self.table.replace(parent, upper);
+                self.commit_dealt(dealt);
+                Ok(Relaid::Done)
+            }
+            Err(why) => Ok(why),
+        }
+    }
+
+    /// Lays a region out anew in `upper`, a copy of the frame that it was found in. `guest` is the item, with an end of its
+    /// own, that becomes a record of the trie frame; `used` are the flat frames that the items were in. Nothing else is
+    /// changed but for new frames; [`Forest::commit_dealt`] or [`Forest::abandon_dealt`] must follow.
+    fn deal(
+        &mut self,
+        upper: &mut Buffer,
+        region: &Region<'_>,
+        (items, guest): (&[Item<'_>], Option<usize>),
+        ends: &[usize],
+        used: &[u32],
+    ) -> Result<Result<Dealt, Relaid>, Error> {
+        let Some(layout) = Layout::plan(region, items, ends, guest) else {
+            return Ok(Err(Relaid::Refused));
+        };
+        let Some(frames) = self.build_parts(&layout, items, ends) else {
+            return Ok(Err(Relaid::Refused));
+        };
+        let mut dealt = Dealt {
+            kept: Vec::new(),
+            added: Vec::new(),
+            spare: Vec::new(),
+        };
+        let mut used = used.iter().copied();
+        let mut children = Vec::with_capacity(frames.len());
+        for frame in frames {
+            children.push(match (frame, used.next()) {
+                (Some(frame), Some(child)) => {
+                    dealt.kept.push((child, frame));
+                    child
+                }
+                (Some(frame), None) => {
+                    let child = self.table.add(BlobKind::Flat, self.frame_bytes(), frame)?;
+                    dealt.added.push(child);
+                    child
+                }
+                // No entry will lead there.
+                (None, spare) => {
+                    dealt.spare.extend(spare);
+                    u32::MAX
+                }
+            });
+        }
+        dealt.spare.extend(used);
+        match TrieMut::new(upper.frame_mut()).lay(region, &layout, items, &children) {
+            Ok(()) => Ok(Ok(dealt)),
+            Err(NoRoom { units }) => {
+                self.abandon_dealt(&dealt);
+                Ok(Err(if units == usize::MAX {
+                    Relaid::Refused
+                } else {
+                    Relaid::Lacking(units)
+                }))
+            }
+        }
+    }
+
+    /// Makes the frames be as they were dealt.
+    pub(in crate::forest) fn commit_dealt(&mut self, dealt: Dealt) {
+        for (child, frame) in dealt.kept {
+            self.table.replace(child, frame);
+        }
+        for child in dealt.spare {
+            self.table.remove(child);
+        }
+    }
+
+    /// Gives the new frames back.
+    pub(in crate::forest) fn abandon_dealt(&mut self, dealt: &Dealt) {
+        for child in &dealt.added {
+            self.table.remove(*child);
+        }
+    }
+
+    /// Parts a flat frame in two in `upper`, a copy of the trie frame above: what lies before a key, and what lies behind it.
+    /// Where the key leads to the flat frame, `guest` becomes its record.
+    pub(in crate::forest) fn cut_at(
+        &mut self,
+        upper: &mut Buffer,
+        flat: &FlatRun,
+        key: &[u8],
+        guest: Option<&Stored<'_>>,
+    ) -> Result<Result<(Dealt, Sides), Relaid>, Error> {
+        let old = upper.clone();
+        let Some(region) = TrieRef::new(old.frame()).region_of(flat) else {
+            return Ok(Err(Relaid::Refused));
+        };
+        let held = self.table.buffer(flat.child, BlobKind::Flat)?;
+        let path = region.contents().flats.into_iter().next();
+        let Some((_, path)) = path else {
+            return Ok(Err(Relaid::Refused));
+        };
+        let records = FlatRef::new(held.frame()).items();
+        let keys: Vec<Vec<u8>> = records.iter().map(|item| [&path[..], item.key].concat()).collect();
+        let mut items: Vec<Item<'_>> = (keys.iter().zip(&records))
+            .map(|(key, item)| Item {
+                key,
+                stored: item.stored,
+            })
+            .collect();
+        let at = items.partition_point(|item| item.key < key);
+        let mut ends = vec![at];
+        if let Some(stored) = guest {
+            items.insert(at, Item { key, stored: *stored });
+            ends.push(at + 1);
+        }
+        ends.push(items.len());
+        let behind = items.get(at + usize::from(guest.is_some()));
+        let before = at.checked_sub(1).and_then(|last| items.get(last));
+        let sides = [before, behind].map(|item| item.map(|item| item.key.to_vec()));
+        let guest = guest.map(|_| at);
+        let dealt = self.deal(upper, &region, (&items, guest), &ends, &[flat.child])?;
+        Ok(dealt.map(|dealt| (dealt, sides)))
+    }
+
+    /// Makes a flat frame's records be the trie frame's own, where that leaves an eighth of it free at least.
+    pub(in crate::forest) fn fold(&mut self, parent: u32, flat: &FlatRun) -> Result<(), Error> {
+        let old = self.table.buffer(parent, BlobKind::Trie)?;
+        let held = self.table.buffer(flat.child, BlobKind::Flat)?;
+        let Some(region) = TrieRef::new(old.frame()).region_of(flat) else {
+            return Ok(());
+        };
+        let Some((_, path)) = region.contents().flats.into_iter().next() else {
+            return Ok(());
+        };
+        let mut without = old.clone();
+        let Ok(dealt) = self.deal(&mut without, &region, (&[], None), &[], &[flat.child])? else {
+            return Ok(());
+        };
+        let mut upper = self.table.frame_buffer();
+        copy_trie(without.frame(), upper.frame_mut()).map_err(|_| stuck("a trie frame grew"))?;
+        let mut trie = TrieMut::new(upper.frame_mut());
+        for item in FlatRef::new(held.frame()).items() {
+            let placed = trie.place(&[&path[..], item.key].concat(), &item.stored);
+            if !matches!(placed, Ok(Placed::Here { .. })) {
+                return Ok(());
+            }
+        }
+        if trie.as_ref().live_bytes() <= self.frame_bytes() / 8 * 7 {
+            self.table.replace(parent, upper);
+            self.commit_dealt(dealt);
+        }
+        Ok(())
+    }
+
+    /// Drops a flat frame whatever it holds, with all entries that lead to it. `key` leads there.
+    pub(in crate::forest) fn drop_flat(&mut self, key: &[u8], parent: Level) -> Result<(), Error> {
+        let mut upper = self.table.buffer(parent.blob, BlobKind::Trie)?;
+        let old = upper.clone();
+        let trie = TrieRef::new(old.frame());
+        let runs = trie.flat_runs(key.get(parent.base..).unwrap_or(&[]));
+        let Some((before, own, behind)) = runs else {
+            return Ok(());
+        };
+        let Some(region) = trie.region_of(&own) else {
+            return Ok(());
+        };
+        if let Ok(dealt) = self.deal(&mut upper, &region, (&[], None), &[], &[own.child])? {
+            self.table.replace(parent.blob, upper);
+            self.commit_dealt(dealt);
+        }
+        // Those that it lay between are neighbours now.
+        match before.or(behind) {
+            Some(beside) => self.join_beside(parent.blob, &beside.run.first),
+            None => Ok(()),
+        }
+    }
+
+    /// The frame of each part; none for a part that needs none. None where a part does not fit.
+    fn build_parts(&self, layout: &Layout, items: &[Item<'_>], ends: &[usize]) -> Option<Vec<Option<Buffer>>> {
+        let mut frames = Vec::with_capacity(ends.len());
+        let mut first = 0;
+        for (part, end) in ends.iter().enumerate() {
+            let records = items.get(first..*end)?;
+            let Some(base) = layout.base(part) else {
+                frames.push(None);
+                first = *end;
+                continue;
+            };
+            let owned = layout.owned();
+            let low = owned.partition_point(|own| *own < first);
+            let frame = if owned.get(low).is_some_and(|own| own < end) {
+                let others: Vec<Item<'_>> = records
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, _)| owned.binary_search(&(first + at)).is_err())
+                    .map(|(_, item)| *item)
+                    .collect();
+                self.built(&others, base)?
+            } else {
+                self.built(records, base)?
+            };
+            frames.push(Some(frame));
+            first = *end;
+        }
+        Some(frames)
+    }
+
+    /// A frame of these records, if they fit one.
+    pub(in crate::forest) fn built(&self, items: &[Item<'_>], strip: usize) -> Option<Buffer> {
+        let mut buffer = self.table.frame_buffer();
+        build_flat(buffer.frame_mut(), items, strip).ok().map(|()| buffer)
+    }
+}
+
+/// Flat frames taken apart where a part of a trie frame goes elsewhere.
+pub(in crate::forest) struct Disentangled {
+    /// What the part that goes must lead to instead.
+    pub(in crate::forest) moved: Vec<Moved>,
+    /// The frames made for it.
+    added: Vec<u32>,
+    /// The same for the part that stays: frames that are left with nothing.
+    pub(in crate::forest) emptied: Vec<Moved>,
+    /// What stays in the frames that it led to.
+    left: Vec<(u32, Option<Buffer>)>,
+}
+
+impl Forest<'_> {
+    /// Gives the part of a trie frame below these entries of the node that `path` leads to flat frames of its own, where it
+    /// shares some with what lies elsewhere or their bases lie above that node. None where that cannot be done. Nothing is
+    /// changed but for new frames; [`Forest::commit_disentangled`] or [`Forest::abandon_disentangled`] must follow.
+    pub(in crate::forest) fn disentangle(
+        &mut self,
+        trie: TrieRef<'_>,
+        path: &[u8],
+        bytes: &[u8],
+    ) -> Result<Option<Disentangled>, Error> {
+        let mut made = Disentangled {
+            moved: Vec::new(),
+            added: Vec::new(),
+            emptied: Vec::new(),
+            left: Vec::new(),
+        };
+        for (from, base) in trie.entangled(path, bytes) {
+            let held = self.table.buffer(from, BlobKind::Flat)?;
+            let strip = path.len() - base.len();
+            let behind = path.get(base.len()..).unwrap_or(&[]);
+            let goes = |item: &Item<'_>| {
+                item.key.starts_with(behind) && item.key.get(strip).is_some_and(|byte| bytes.contains(byte))
+            };
+            let (going, staying): (Vec<Item<'_>>, Vec<Item<'_>>) =
+                FlatRef::new(held.frame()).items().into_iter().partition(goes);
+            let (Some(gone), Some(stays)) = (self.built(&going, strip), self.built(&staying, 0)) else {
+                self.abandon_disentangled(made);
+                return Ok(None);
+            };
+            let to = match going.is_empty() {
+                true => None,
+                false => Some(self.table.add(BlobKind::Flat, self.frame_bytes(), gone)?),
+            };
+            made.added.extend(to);
+            let base = path.len();
+            made.moved.push(Moved { from, to, base });
+            if staying.is_empty() {
+                made.emptied.push(Moved { from, to: None, base });
+            }
+            made.left.push((from, (!staying.is_empty()).then_some(stays)));
+        }
+        Ok(Some(made))
+    }
+
+    /// Makes the frames that were taken apart be as they are to be.
+    pub(in crate::forest) fn commit_disentangled(&mut self, made: Disentangled) {
+        for (blob, stays) in made.left {
+            match stays {
+                Some(buffer) => self.table.replace(blob, buffer),
+                None => self.table.remove(blob),
+            }
+        }
+    }
+
+    /// The same, where the part that stays is the trie frame `stayed` now, and the part that goes `went`: what either got of
+    /// a flat frame may be little.
+    pub(in crate::forest) fn commit_parted(&mut self, made: Disentangled, stayed: u32, went: u32) -> Result<(), Error> {
+        let left: Vec<u32> = made.left.iter().map(|left| left.0).collect();
+        let added = made.added.clone();
+        self.commit_disentangled(made);
+        for child in left {
+            self.join_flat(stayed, child)?;
+        }
+        for child in added {
+            self.join_flat(went, child)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the new frames back.
+    pub(in crate::forest) fn abandon_disentangled(&mut self, made: Disentangled) {
+        for blob in made.added {
+            self.table.remove(blob);
+        }
+    }
+}

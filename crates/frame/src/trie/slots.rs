@@ -1,0 +1,130 @@
+//! The ends of a trie frame's paths, one after another: entries that lead to records or across.
+
+use super::{Crossing, TrieRef};
+use crate::node::{NodeRef, Ref};
+
+/// A node on the way to a slot.
+#[derive(Clone, Copy)]
+pub(super) struct Passing<'a> {
+    pub(super) node: NodeRef<'a>,
+    pub(super) reference: Ref,
+    /// The entry that leads on.
+    pub(super) byte: u8,
+    /// Bytes that lead to the node, its prefix included.
+    pub(super) depth: usize,
+}
+
+/// What a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// A record, or a node without entries, which has nothing but a record.
+    Record,
+    /// The way to another frame, with the number of bytes that lead to that frame's base.
+    Across(Crossing, usize),
+}
+
+/// Stands at an entry that leads to no further entries. Records that nodes have of their own are no slots.
+#[derive(Clone)]
+pub(super) struct SlotCursor<'a> {
+    trie: TrieRef<'a>,
+    /// The nodes passed, the slot's own last; never empty.
+    pub(super) passed: Vec<Passing<'a>>,
+    /// The path to the slot, branch byte included.
+    pub(super) path: Vec<u8>,
+}
+
+impl<'a> SlotCursor<'a> {
+    /// At the slot that a key leads to; None where it leaves the nodes' paths.
+    pub(super) fn at(trie: TrieRef<'a>, key: &[u8]) -> Option<Self> {
+        let mut cursor = Self {
+            trie,
+            passed: Vec::new(),
+            path: Vec::with_capacity(key.len()),
+        };
+        let mut reference = trie.root_ref();
+        while let Some(node) = trie.node(reference) {
+            cursor.path.extend_from_slice(node.prefix());
+            let depth = cursor.path.len();
+            if key.get(..depth) != Some(&cursor.path) {
+                return None;
+            }
+            let byte = *key.get(depth)?;
+            cursor.path.push(byte);
+            cursor.passed.push(Passing {
+                node,
+                reference,
+                byte,
+                depth,
+            });
+            reference = node.find(byte);
+        }
+        (!reference.is_none()).then_some(cursor)
+    }
+
+    /// At the first or the last slot of the frame; None where it has none.
+    pub(super) fn at_end(trie: TrieRef<'a>, last: bool) -> Option<Self> {
+        let mut cursor = Self {
+            trie,
+            passed: Vec::new(),
+            path: Vec::new(),
+        };
+        cursor.descend(trie.root_ref(), last);
+        (!cursor.passed.is_empty()).then_some(cursor)
+    }
+
+    fn descend(&mut self, mut reference: Ref, last: bool) {
+        while let Some(node) = self.trie.node(reference) {
+            let end = if last { node.last_below(256) } else { node.next_from(0) };
+            let Some((byte, next)) = end else { return };
+            self.path.extend_from_slice(node.prefix());
+            let depth = self.path.len();
+            self.path.push(byte);
+            self.passed.push(Passing {
+                node,
+                reference,
+                byte,
+                depth,
+            });
+            reference = next;
+        }
+    }
+
+    /// The reference that the slot holds.
+    pub(super) fn reference(&self) -> Ref {
+        self.passed
+            .last()
+            .map_or(Ref::NONE, |passing| passing.node.find(passing.byte))
+    }
+
+    pub(super) fn slot(&self) -> Slot {
+        let depth = self.passed.last().map_or(0, |passing| passing.depth);
+        match self.trie.crossing(self.reference()) {
+            Some(crossing) => Slot::Across(crossing, depth.saturating_sub(crossing.up)),
+            None => Slot::Record,
+        }
+    }
+
+    /// Moves to the slot behind this one, or before it. False where there is none; then it stays.
+    pub(super) fn step(&mut self, forwards: bool) -> bool {
+        for at in (0..self.passed.len()).rev() {
+            let Some(passing) = self.passed.get_mut(at) else {
+                continue;
+            };
+            let next = if forwards {
+                passing.node.next_from(usize::from(passing.byte) + 1)
+            } else {
+                passing.node.last_below(usize::from(passing.byte))
+            };
+            if let Some((byte, reference)) = next {
+                passing.byte = byte;
+                let depth = passing.depth;
+                self.passed.truncate(at + 1);
+                self.path.truncate(depth);
+                self.path.push(byte);
+                self.descend(reference, !forwards);
+                return true;
+            }
+        }
+        false
+    }
+}
