@@ -189,7 +189,7 @@ impl Engine {
 
     fn check_writable(&self) -> Result<(), Error> {
         self.check_open()?;
-        match self.poison.get() {
+        match self.failure() {
             Some(cause) => Err(Error::new(
                 ErrorCode::ReadOnly,
                 format!(
@@ -199,6 +199,18 @@ impl Engine {
             )),
             None => Ok(()),
         }
+    }
+
+    /// The first failure after which nothing may be written, the journal's own included: a sync of its segments may fail when
+    /// a checkpoint trims it, or when its thread makes one.
+    fn failure(&self) -> Option<&Error> {
+        if self.poison.get().is_none()
+            && let Some(durable) = &self.durable
+            && let Some(error) = durable.journal.failure()
+        {
+            self.poison(&journal_error(&error, ErrorCode::Io));
+        }
+        self.poison.get()
     }
 
     /// Remembers a failure that leaves it open what is on disk, or in memory: from here on the database is read-only.

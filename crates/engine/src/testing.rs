@@ -29,17 +29,26 @@ pub(crate) struct FailingDisk {
 
 #[derive(Debug)]
 struct FailingFile {
+    name: String,
     memory: Arc<dyn DiskFile>,
     failures: Arc<Mutex<Failures>>,
 }
 
 #[derive(Debug, Default)]
 struct Failures {
+    creations: Option<io::ErrorKind>,
     writes: Option<io::ErrorKind>,
     syncs: Option<io::ErrorKind>,
+    /// Syncs fail of files whose names begin so.
+    syncs_of: String,
 }
 
 impl FailingDisk {
+    /// From now on no file can be made, or every one.
+    pub(crate) fn fail_creations(&self, kind: Option<io::ErrorKind>) {
+        self.failures.lock().creations = kind;
+    }
+
     /// From now on each write fails so, or none does.
     pub(crate) fn fail_writes(&self, kind: Option<io::ErrorKind>) {
         self.failures.lock().writes = kind;
@@ -47,15 +56,23 @@ impl FailingDisk {
 
     /// From now on each sync of a file fails so, or none does.
     pub(crate) fn fail_syncs(&self, kind: Option<io::ErrorKind>) {
-        self.failures.lock().syncs = kind;
+        self.fail_syncs_of("", kind);
+    }
+
+    /// The same for files whose names begin so.
+    pub(crate) fn fail_syncs_of(&self, prefix: &str, kind: Option<io::ErrorKind>) {
+        let mut failures = self.failures.lock();
+        failures.syncs = kind;
+        failures.syncs_of = prefix.to_owned();
     }
 
     pub(crate) fn open_engine(&self, options: &Options) -> Engine {
         Engine::open(Arc::new(self.clone()), None, options).unwrap()
     }
 
-    fn wrap(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+    fn wrap(&self, name: &str, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
         Arc::new(FailingFile {
+            name: name.to_owned(),
             memory: file,
             failures: Arc::clone(&self.failures),
         })
@@ -64,11 +81,15 @@ impl FailingDisk {
 
 impl Disk for FailingDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        self.memory.create(name).map(|file| self.wrap(file))
+        let refused = self.failures.lock().creations;
+        match refused {
+            Some(kind) => Err(kind.into()),
+            None => self.memory.create(name).map(|file| self.wrap(name, file)),
+        }
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        self.memory.open(name).map(|file| self.wrap(file))
+        self.memory.open(name).map(|file| self.wrap(name, file))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -118,9 +139,10 @@ impl DiskFile for FailingFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        match self.failures.lock().syncs {
-            Some(kind) => Err(kind.into()),
-            None => self.memory.sync_data(),
+        let failures = self.failures.lock();
+        match failures.syncs {
+            Some(kind) if self.name.starts_with(&failures.syncs_of) => Err(kind.into()),
+            _ => self.memory.sync_data(),
         }
     }
 

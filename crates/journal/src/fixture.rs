@@ -389,6 +389,7 @@ pub(crate) fn options(segment_bytes: u64) -> JournalOptions {
     static SALT: AtomicU64 = AtomicU64::new(1);
     let mut options = JournalOptions::new(|| SALT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     options.segment_bytes = segment_bytes;
+    options.reserve_bytes = 0;
     options.keeper = false;
     options
 }

@@ -30,7 +30,7 @@ use crate::{
     recovery::{self, LiveSegment},
     segment::{self, file_name},
     segment_file::SegmentFile,
-    spare::{READY_BYTES, Spare, SpareError, Spares},
+    spare::{READY_BYTES, Spare, SpareError, Spares, reserved},
     sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering},
     writer::{ActiveSegment, OldSegment, Segment, Writer},
 };
@@ -46,6 +46,9 @@ pub struct JournalOptions {
     pub segment_bytes: u64,
     /// Gives each new segment its salt. Must be random: the salt is what tells a segment's records from old contents.
     pub salt: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Bytes at the end of each segment, at most an eighth of it, that only operations that remove something are written to,
+    /// and only when the disk is too full for another segment: so deletes go on for a while when nothing else does.
+    pub reserve_bytes: u64,
     /// Whether a thread of the journal's own makes segments and pages ready ahead of the appends. Without it whoever
     /// needs a segment makes it, so that the order of calls to the disk is that of the caller.
     pub keeper: bool,
@@ -59,6 +62,7 @@ impl JournalOptions {
         Self {
             segment_bytes: 64 << 20,
             salt: Arc::new(salt),
+            reserve_bytes: 256 << 10,
             keeper: true,
             progress: Arc::default(),
         }
@@ -69,6 +73,7 @@ impl fmt::Debug for JournalOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JournalOptions")
             .field("segment_bytes", &self.segment_bytes)
+            .field("reserve_bytes", &self.reserve_bytes)
             .field("keeper", &self.keeper)
             .finish_non_exhaustive()
     }
@@ -132,6 +137,13 @@ pub(crate) struct Shared {
     failure: OnceLock<Failure>,
     trims: Mutex<()>,
     trimmed: Condvar,
+}
+
+/// One append's records.
+struct Encoded<'a> {
+    records: &'a mut [u8],
+    count: u64,
+    only_removes: bool,
 }
 
 /// The write or sync after which nothing is written any more.
@@ -314,7 +326,12 @@ impl Journal {
         for op in ops {
             record::encode(&mut records, op);
         }
-        let result = self.shared.append(first_sequence, &mut records, ops.len() as u64);
+        let batch = Encoded {
+            records: &mut records,
+            count: ops.len() as u64,
+            only_removes: ops.iter().all(Op::only_removes),
+        };
+        let result = self.shared.append(first_sequence, batch);
         if records.capacity() <= KEPT_BUFFER_BYTES {
             RECORDS.set(records);
         }
@@ -323,6 +340,16 @@ impl Journal {
             keeper.wake();
         }
         Ok(first)
+    }
+
+    /// Whether the last segment that was to be made found the disk full.
+    pub fn is_out_of_space(&self) -> bool {
+        self.shared.spares.is_refused()
+    }
+
+    /// Why nothing is appended any more: [`Error::Poisoned`] since the first write or sync that failed, whoever met it.
+    pub fn failure(&self) -> Option<Error> {
+        self.shared.check_failure().err()
     }
 
     /// Returns when everything appended before the call is on disk. Threads that wait at the same time share syncs: none
@@ -471,7 +498,12 @@ impl Drop for Journal {
 impl Shared {
     /// Gives encoded records their numbers and their place, and returns the first number and whether the keeper has
     /// something to do.
-    fn append(&self, first_sequence: Option<u64>, records: &mut [u8], count: u64) -> Result<(u64, bool), Error> {
+    fn append(&self, first_sequence: Option<u64>, batch: Encoded<'_>) -> Result<(u64, bool), Error> {
+        let Encoded {
+            records,
+            count,
+            only_removes,
+        } = batch;
         let mut guard = self.writer.lock();
         let writer = &mut *guard;
         self.check_failure()?;
@@ -483,9 +515,13 @@ impl Shared {
             return Ok((expected, false));
         }
         let bytes = records.len() as u64;
-        if !writer.active.has_room(bytes) {
-            self.rotate(writer, bytes)?;
-            self.spares.grow();
+        let reserved = reserved(writer.active.segment.capacity, &self.options);
+        if !writer.active.has_room(bytes, reserved) {
+            match self.rotate(writer, bytes) {
+                Ok(()) => self.spares.grow(),
+                Err(Error::NoSpace { .. }) if only_removes && writer.active.has_room(bytes, 0) => {}
+                Err(error) => return Err(error),
+            }
         }
         if let Err(error) = writer.write(records, count, self.synced_upto()) {
             return Err(self.refuse(&mut writer.active, error));

@@ -84,6 +84,15 @@ pub(crate) enum DecodeError {
 }
 
 impl<'a> Op<'a> {
+    /// Whether it only removes: such operations may use the room that segments keep for them.
+    pub(crate) fn only_removes(&self) -> bool {
+        match self {
+            Op::Delete { .. } | Op::DeletePrefix { .. } | Op::DropTree { .. } => true,
+            Op::Batch(batch) => batch.ops().all(|op| op.only_removes()),
+            Op::Put { .. } | Op::CreateTree { .. } | Op::MovePrefix { .. } => false,
+        }
+    }
+
     pub(crate) fn kind(&self) -> u8 {
         match self {
             Op::Put { .. } => KIND_PUT,

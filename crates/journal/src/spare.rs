@@ -12,7 +12,7 @@ use crate::{
     header::{HEADER_BYTES, Header, RECORDS_OFFSET, SegmentKey},
     segment::{file_name, temporary_name},
     segment_file::SegmentFile,
-    sync::{AtomicU64, Mutex},
+    sync::{AtomicBool, AtomicU64, Mutex, Ordering},
     writer::Segment,
 };
 
@@ -29,11 +29,27 @@ const FILL_BYTES: usize = 256 << 10;
 /// How much larger than the one before that was filled.
 const GROWTH: u64 = 4;
 
+/// The room kept for removals, at most, as a part of a segment.
+const RESERVED_PART: u64 = 8;
+
+/// How many bytes at the end of a segment are kept for operations that only remove, for when the disk is full.
+pub(crate) fn reserved(capacity: u64, options: &JournalOptions) -> u64 {
+    options.reserve_bytes.min(capacity / RESERVED_PART)
+}
+
 /// A segment that nothing was appended to yet.
 #[derive(Debug)]
 pub(crate) struct Spare {
     pub(crate) segment: Arc<Segment>,
     pub(crate) key: SegmentKey,
+}
+
+impl Spare {
+    /// Bytes of records that it takes, those only that remove apart.
+    fn room(&self, options: &JournalOptions) -> u64 {
+        let capacity = self.segment.capacity;
+        capacity - RECORDS_OFFSET as u64 - reserved(capacity, options)
+    }
 }
 
 /// Why a spare was not made.
@@ -61,6 +77,8 @@ impl From<SpareError> for Error {
 #[derive(Debug)]
 pub(crate) struct Spares {
     slot: Mutex<Slot>,
+    /// The last one that was to be made found the disk full.
+    refused: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -79,6 +97,7 @@ impl Spares {
                 next_number,
                 capacity: SMALLEST_BYTES,
             }),
+            refused: AtomicBool::new(false),
         }
     }
 
@@ -91,7 +110,8 @@ impl Spares {
     ) -> Result<(), SpareError> {
         let mut slot = self.slot.lock();
         if slot.spare.is_none() {
-            slot.spare = Some(slot.make(disk, options, database_id, 0, true)?);
+            let made = slot.make(disk, options, database_id, 0, true);
+            slot.spare = Some(self.note(made)?);
         }
         Ok(())
     }
@@ -106,14 +126,25 @@ impl Spares {
     ) -> Result<Spare, SpareError> {
         let mut slot = self.slot.lock();
         match slot.spare.take() {
-            Some(spare) if spare.segment.capacity - RECORDS_OFFSET as u64 >= bytes => Ok(spare),
+            Some(spare) if spare.room(options) >= bytes => return Ok(spare),
             Some(small) => {
                 // Its number is used up. Nothing was appended to it, so whether it goes does not matter.
                 let _ = disk.remove(&file_name(small.segment.number));
-                slot.make(disk, options, database_id, bytes, false)
             }
-            None => slot.make(disk, options, database_id, bytes, false),
+            None => {}
         }
+        self.note(slot.make(disk, options, database_id, bytes, false))
+    }
+
+    fn note(&self, made: Result<Spare, SpareError>) -> Result<Spare, SpareError> {
+        let refused = matches!(&made, Err(error) if is_no_space(&error.source));
+        self.refused.store(refused, Ordering::Relaxed);
+        made
+    }
+
+    /// Whether the last one that was to be made found the disk full.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Takes back a spare that was not used after all.
@@ -152,7 +183,8 @@ impl Slot {
         has_time: bool,
     ) -> Result<Spare, SpareError> {
         self.capacity = self.capacity.min(options.segment_bytes.max(1));
-        let capacity = self.capacity.max(bytes.saturating_add(RECORDS_OFFSET as u64));
+        let needed = bytes.saturating_add(RECORDS_OFFSET as u64);
+        let capacity = self.capacity.max(needed.saturating_add(options.reserve_bytes));
         let capacity = capacity.checked_next_multiple_of(8).unwrap_or(capacity);
         let number = self.next_number;
         let (header, key) = Header {

@@ -3,7 +3,7 @@
 
 #[cfg(not(shuttle))]
 mod real {
-    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 }
@@ -19,7 +19,7 @@ mod model {
         time::Duration,
     };
 
-    pub(crate) use shuttle::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     #[derive(Default)]
     pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);

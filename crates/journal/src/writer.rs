@@ -97,8 +97,9 @@ impl ActiveSegment {
         self.position - RECORDS_OFFSET as u64
     }
 
-    pub(crate) fn has_room(&self, bytes: u64) -> bool {
-        !self.sealed && bytes <= self.segment.capacity - self.position
+    /// Whether it takes so many bytes of records, and has `kept` bytes left then.
+    pub(crate) fn has_room(&self, bytes: u64, kept: u64) -> bool {
+        !self.sealed && bytes.saturating_add(kept) <= self.segment.capacity - self.position
     }
 }
 

@@ -50,7 +50,10 @@ impl Target for Files {
     fn trim_journal(&self, cut: u64) -> Result<(), Error> {
         self.journal
             .trim(cut)
-            .map(|_| ())
-            .map_err(|error| journal_error(&error, ErrorCode::Io))
+            .map_err(|error| match journal_error(&error, ErrorCode::Io) {
+                // It was this very trim that failed, or a sync beside it.
+                poisoned if poisoned.code() == ErrorCode::ReadOnly => poisoned.with_code(ErrorCode::Io),
+                other => other,
+            })
     }
 }

@@ -88,7 +88,7 @@ impl Engine {
                 self.table.restore(cut);
             }
             // A change half applied must not be made durable: only the journal knows what it should have been.
-            if let Some(cause) = self.poison.get() {
+            if let Some(cause) = self.failure() {
                 return Err(cause.with_code(ErrorCode::ReadOnly));
             }
             Ok(Epoch {
@@ -131,7 +131,7 @@ impl Engine {
 
     fn settle_everything(&self) -> Result<(), Error> {
         let Some(durable) = &self.durable else { return Ok(()) };
-        if let Some(cause) = self.poison.get() {
+        if let Some(cause) = self.failure() {
             return Err(Error::new(
                 ErrorCode::Io,
                 format!(

@@ -97,7 +97,7 @@ impl Engine {
 
     /// Removes every key under the prefix. How many.
     pub(crate) fn delete_prefix(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
-        self.make_way()?;
+        self.make_way_to_remove()?;
         let mut state = self.exclusive();
         self.check_writable()?;
         check_tree(&state, tree)?;
@@ -114,7 +114,7 @@ impl Engine {
 
     /// Removes a tree and its name. False where there is none of that name.
     pub(crate) fn drop_tree(&self, name: &str) -> Result<bool, Error> {
-        self.make_way()?;
+        self.make_way_to_remove()?;
         let mut state = self.exclusive();
         self.check_writable()?;
         let Some((tree, known)) = number_of(&state.forest, name.as_bytes())? else {

@@ -1,5 +1,8 @@
 //! Writes: checked, journaled, applied, one at a time.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     io::ErrorKind,
     time::{Duration, Instant},
@@ -93,6 +96,17 @@ impl Engine {
         };
         self.events.tell(Event::Backpressure(started.elapsed()));
         result
+    }
+
+    /// The same for what only removes, which does not wait for a full disk: the journal has room kept for it.
+    pub(super) fn make_way_to_remove(&self) -> Result<(), Error> {
+        match self.journal() {
+            Some(journal) if journal.is_out_of_space() => Ok(()),
+            _ => match self.make_way() {
+                Err(error) if error.code() == ErrorCode::NoSpace => Ok(()),
+                other => other,
+            },
+        }
     }
 
     fn check_versions(first: u64, count: usize) -> Result<(), Error> {
@@ -325,7 +339,7 @@ impl Engine {
     }
 
     pub(crate) fn delete(&self, tree: TreeId, key: &[u8], condition: Condition) -> Result<bool, Error> {
-        self.make_way()?;
+        self.make_way_to_remove()?;
         if let Some(deleted) = self.delete_in_place(tree, key, condition)? {
             if deleted {
                 self.settle()?;

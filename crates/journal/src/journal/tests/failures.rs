@@ -3,8 +3,8 @@
 use std::{io::ErrorKind, sync::Arc};
 
 use crate::{
-    Error, Journal, Op,
-    fixture::{self, Call, DATABASE, TestDisk, append_each, open, room_for, same_salt_options, sequences},
+    Batch, Error, Journal, Op,
+    fixture::{self, Call, DATABASE, TestDisk, append_each, on_both, open, room_for, same_salt_options, sequences},
 };
 
 const FIRST: &str = "journal-0000000000000001.log";
@@ -177,4 +177,55 @@ fn a_failed_sync_of_the_folder_after_a_trim_is_the_last() {
     disk.fail(Call::SyncFolder, 0, ErrorKind::Other, 0);
     assert!(matches!(journal.trim(1), Err(Error::Io { .. })));
     assert!(is_poisoned(&journal));
+}
+
+#[test]
+fn removals_go_on_in_the_room_kept_for_them_when_the_disk_is_full() {
+    on_both(|disk| {
+        let mut options = fixture::options(8 * 56 * 8);
+        options.reserve_bytes = 1000;
+        let journal = Journal::create(Arc::new(disk.clone()), options, DATABASE).unwrap();
+        let mut puts = 0;
+        let refused = loop {
+            // Each attempt at a new segment fails.
+            disk.fail(Call::Create, 0, ErrorKind::StorageFull, 0);
+            match journal.append_next(&[PUT]) {
+                Ok(_) => puts += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, Error::NoSpace { .. }), "{refused}");
+        assert!(journal.is_out_of_space());
+        let delete = Op::Delete {
+            tree: 1,
+            key: b"12345678",
+        };
+        let both = [delete, delete];
+        let batch = Op::Batch(Batch::new(&both));
+        let mut removals = 0;
+        let refused = loop {
+            disk.fail(Call::Create, 0, ErrorKind::StorageFull, 0);
+            match journal.append_next(&[if removals == 1 { batch } else { delete }]) {
+                Ok(_) => removals += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, Error::NoSpace { .. }), "{refused}");
+        // An eighth of the segment, at 48 bytes each.
+        assert!((6..=10).contains(&removals), "{removals} behind {puts}");
+        let mut seen = 0;
+        let mut apply = |_, _: Op<'_>| -> Result<(), std::convert::Infallible> {
+            seen += 1;
+            Ok(())
+        };
+        let opened = Journal::open(
+            Arc::new(disk.after_kill()),
+            fixture::options(4096),
+            DATABASE,
+            0,
+            &mut apply,
+        );
+        assert!(opened.is_ok());
+        assert_eq!(seen, puts + removals);
+    });
 }
