@@ -275,3 +275,29 @@ test('with keys as Buffers such a key is one like any other', (t) => {
   token = tree.list({ limit: 2 }).next
   t.deepEqual(tree.list({ token: token as string }).keys, [c])
 })
+
+test('an array whose elements call the database when they are read is read all the same', (t) => {
+  const db = volatile(t)
+  const tree = db.tree('t', { encoding: 'utf8' })
+  tree.putMany([
+    ['a', '1'],
+    ['b', '2'],
+  ])
+  const keys = ['a', 'b', 'c']
+  const get = () => {
+    tree.put('c', String(tree.getMany(['a', 'b']).length))
+    db.batch().put(tree, 'd', '4').commit()
+    return tree.has('c') ? 'c' : 'absent'
+  }
+  Object.defineProperty(keys, 1, { get })
+  t.deepEqual(tree.getMany(keys), ['1', '2', '2'])
+  t.is(tree.get('d'), '4')
+  const failing = ['a', 'b']
+  Object.defineProperty(failing, 1, {
+    get() {
+      throw new RangeError('mine')
+    },
+  })
+  t.throws(() => tree.getMany(failing), { instanceOf: RangeError, message: 'mine' })
+  t.deepEqual(tree.getMany(['a']), ['1'])
+})

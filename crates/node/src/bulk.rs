@@ -19,15 +19,15 @@ impl Operation for GetMany {
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         const ABSENT: u32 = u32::MAX;
         const WORD_BYTES: usize = size_of::<u32>();
+        let (start, count) = (call.integer(3)?, call.integer(4)?);
+        let elements = call.elements(2, start..start.saturating_add(count))?;
         let mut scratch = call.instance.scratch()?;
         let scratch = &mut *scratch;
-        let (start, count) = (call.integer(3)?, call.integer(4)?);
-        // Read together before anything else, because reading an element may run JavaScript.
         let bytes = &mut scratch.page;
         bytes.clear();
         let mut lengths = Vec::with_capacity(count as usize);
-        for position in start..start.saturating_add(count) {
-            lengths.push(call.key_of_array(2, position, &mut scratch.key, bytes)?);
+        for element in &elements {
+            lengths.push(call.add_key(element, &mut scratch.key, bytes)?);
         }
         let mut rest = bytes.as_slice();
         let keys: Vec<&[u8]> = lengths
@@ -78,15 +78,15 @@ impl Operation for PutMany {
     const ARGUMENTS: usize = 5;
 
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        let count = call.integer(4)?;
+        let (keys, values) = (call.elements(2, 0..count)?, call.elements(3, 0..count)?);
         let mut scratch = call.instance.scratch()?;
         let scratch = &mut *scratch;
-        let count = call.integer(4)?;
-        // Copied together, because reading the next element may run JavaScript, which may change the bytes of the last.
         let mut bytes = Vec::new();
         let mut lengths = Vec::with_capacity(count as usize);
-        for position in 0..count {
-            let key = call.key_of_array(2, position, &mut scratch.key, &mut bytes)?;
-            let value = call.value_of_array(3, position, &mut scratch.value, &mut bytes)?;
+        for (key, value) in keys.iter().zip(&values) {
+            let key = call.add_key(key, &mut scratch.key, &mut bytes)?;
+            let value = call.add_value(value, &mut scratch.value, &mut bytes)?;
             lengths.push((key, value));
         }
         scratch.release_large();

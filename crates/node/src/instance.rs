@@ -187,7 +187,7 @@ fn too_many(more: &str) -> Failure {
     ))
 }
 
-/// Only reading an element of a caller's array can run JavaScript, and TypeScript never passes such an array.
+/// Only reading an element of a caller's array can run JavaScript, and nothing is borrowed meanwhile.
 fn reentered() -> Failure {
     Failure::internal("the addon was entered again during a call")
 }

@@ -12,6 +12,7 @@
 use std::{
     ffi::{CStr, c_void},
     marker::PhantomData,
+    ops::Range,
     ptr,
     rc::Rc,
     slice,
@@ -73,6 +74,12 @@ pub(crate) enum Reply<'call> {
 
 /// A JavaScript string made in this call.
 pub(crate) struct Text<'call> {
+    value: sys::napi_value,
+    scope: PhantomData<&'call ()>,
+}
+
+/// An element of a caller's array, read in this call.
+pub(crate) struct Element<'call> {
     value: sys::napi_value,
     scope: PhantomData<&'call ()>,
 }
@@ -215,30 +222,46 @@ impl<'call> Call<'call> {
         self.view(self.argument(index)?)
     }
 
-    /// Appends the key at `position` of the array that is the argument; its length.
-    pub(crate) fn key_of_array(
+    /// Elements of the array that is the argument. Reading them can run JavaScript (a getter, a proxy), which may call the
+    /// addon: so nothing of the instance may be borrowed, and no view may be alive.
+    pub(crate) fn elements(&self, index: usize, positions: Range<u32>) -> Result<Vec<Element<'call>>, Failure> {
+        let array = self.argument(index)?;
+        let mut elements = Vec::with_capacity(positions.len());
+        for position in positions {
+            let mut value = ptr::null_mut();
+            // SAFETY: a live environment and value, and a place for the result; Node refuses what is no object.
+            let status = unsafe { sys::napi_get_element(self.env, array, position, &raw mut value) };
+            if status != Status::napi_ok {
+                return Err(self.mistyped(index));
+            }
+            elements.push(Element {
+                value,
+                scope: PhantomData,
+            });
+        }
+        Ok(elements)
+    }
+
+    /// Appends the key that an element is; its length.
+    pub(crate) fn add_key(
         &self,
-        index: usize,
-        position: u32,
+        element: &Element<'call>,
         buffer: &mut KeyBuffer,
         into: &mut Vec<u8>,
     ) -> Result<usize, Stop> {
-        let element = self.element(index, position)?;
-        let key = self.read_key(element, buffer)?;
+        let key = self.read_key(element.value, buffer)?;
         into.extend_from_slice(key);
         Ok(key.len())
     }
 
-    /// Appends the value at `position` of the array that is the argument; its length.
-    pub(crate) fn value_of_array(
+    /// Appends the value that an element is; its length.
+    pub(crate) fn add_value(
         &self,
-        index: usize,
-        position: u32,
+        element: &Element<'call>,
         buffer: &mut Vec<u8>,
         into: &mut Vec<u8>,
     ) -> Result<usize, Stop> {
-        let element = self.element(index, position)?;
-        let value = self.read_value(element, buffer)?;
+        let value = self.read_value(element.value, buffer)?;
         into.extend_from_slice(value);
         Ok(value.len())
     }
@@ -299,18 +322,6 @@ impl<'call> Call<'call> {
     #[inline]
     fn argument(&self, index: usize) -> Result<sys::napi_value, Failure> {
         self.arguments.get(index).copied().ok_or_else(|| self.mistyped(index))
-    }
-
-    /// An element of an array. Reading one can run JavaScript (a getter, a proxy), so no view may be alive.
-    fn element(&self, index: usize, position: u32) -> Result<sys::napi_value, Failure> {
-        let mut value = ptr::null_mut();
-        // SAFETY: a live environment and value, and a place for the result; Node refuses what is no object.
-        let status = unsafe { sys::napi_get_element(self.env, self.argument(index)?, position, &raw mut value) };
-        if status == Status::napi_ok {
-            Ok(value)
-        } else {
-            Err(self.mistyped(index))
-        }
     }
 
     #[inline]
