@@ -225,8 +225,9 @@ export type Promised<F> = F extends {
  *   soon. All writes that are made in one turn of the event loop wait for one sync of the journal, which happens off the
  *   event loop, and those made while it is under way for the next one. So it pays to have many in flight, and costs little
  *   more than a lone write. Promises of writes resolve in the order of the calls. One that changed nothing (its condition
- *   did not hold) waits too: what it saw is on disk when it resolves. A call that finds the journal past twice
- *   `checkpoint.journalBytes` waits for a checkpoint itself, as the synchronous form does.
+ *   did not hold) waits too: what it saw is on disk when it resolves. While the journal is past twice
+ *   `checkpoint.journalBytes`, promises resolve once a checkpoint has made room: whoever awaits them writes no faster than
+ *   that. Only a call that finds it past four times that waits itself, as the synchronous form does at half of it.
  *
  * What the synchronous form throws is what the promise rejects with. Beyond that, a sync that fails rejects the promises of
  * all writes that waited for it with ERR_COPPICE_OUTCOME_UNKNOWN: they are visible, but may not be on disk, and the database
@@ -842,7 +843,7 @@ export interface Database extends Disposable, AsyncDisposable {
    * Reads everything that is on disk and checks it, and that all frames as of now hang together: every checksum; each
    * frame's own order and counts; that each frame and large value is led to exactly once, by what it says it is; that
    * keys and versions are within their bounds; that every tree with keys has a name. Reports everything that is wrong,
-   * with its place. The journal's records are not read again: the open did that.
+   * with its place.
    *
    * Changes nothing. Runs off the event loop, and others read and write meanwhile; what they write is no part of it. File
    * space that checkpoints free until it is done is not used again before.

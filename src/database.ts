@@ -224,7 +224,7 @@ export interface Database extends Disposable, AsyncDisposable {
    * Reads everything that is on disk and checks it, and that all frames as of now hang together: every checksum; each
    * frame's own order and counts; that each frame and large value is led to exactly once, by what it says it is; that
    * keys and versions are within their bounds; that every tree with keys has a name. Reports everything that is wrong,
-   * with its place. The journal's records are not read again: the open did that.
+   * with its place.
    *
    * Changes nothing. Runs off the event loop, and others read and write meanwhile; what they write is no part of it. File
    * space that checkpoints free until it is done is not used again before.

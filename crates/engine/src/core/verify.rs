@@ -4,7 +4,7 @@
 //! of the last commit where it is, and a hold on every frame in memory. Then no lock is held, and whoever writes to a frame
 //! that was not looked at yet copies it first. Nothing is changed; blobs are read past the table, one at a time.
 //!
-//! Every blob of the store is read from disk and checked against its digest and, if it is a frame, by
+//! The journal's records are read again, all that were there in one moment. Every blob of the store is read from disk and checked against its digest and, if it is a frame, by
 //! [`coppice_frame::validate`] and against the slot map's figures. The frames as of now are then walked from the topmost
 //! down: what the table holds, or else what was read.
 
@@ -14,6 +14,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use coppice_frame::{FlatRef, Kind, Met, Stored, TrieRef, Value, validate};
+use coppice_journal::Error as JournalError;
 use coppice_store::{BlobId, Image, StoreError};
 
 use super::{CATALOG, Engine, TREE_BYTES};
@@ -79,6 +80,9 @@ impl Engine {
         let mut problems = Vec::new();
         if let Some(durable) = &self.durable {
             problems.extend(durable.store.check_files().iter().map(problem_of));
+            durable
+                .journal
+                .check(&mut |error| problems.push(journal_problem(&error)));
         }
         let (image, now, version, next_tree) = {
             let state = self.exclusive();
@@ -125,6 +129,17 @@ fn in_memory(blob: BlobId, at: usize, what: &str) -> Problem {
         offset: at as u64,
         what: format!("blob {blob}: {what}"),
     }
+}
+
+fn journal_problem(error: &JournalError) -> Problem {
+    let what = error.to_string();
+    let (file, offset) = match error {
+        JournalError::Corrupt { file, offset, .. } | JournalError::Incompatible { file, offset, .. } => {
+            (file.clone(), *offset)
+        }
+        _ => (String::new(), 0),
+    };
+    Problem { file, offset, what }
 }
 
 fn problem_of(error: &StoreError) -> Problem {

@@ -10,6 +10,7 @@ use crate::{
     core::tests::{open, options},
     options::{Durability, Options},
     request::{Condition, TreeId},
+    testing::FailingDisk,
 };
 
 fn verify(engine: &Engine) -> VerifyReport {
@@ -46,7 +47,7 @@ fn on_disk() -> (MemoryDisk, Engine) {
     (disk, engine)
 }
 
-fn flip(disk: &MemoryDisk, file: &str, offset: u64) {
+fn flip(disk: &dyn Disk, file: &str, offset: u64) {
     let file = disk.open(file).unwrap();
     let mut byte = [0];
     file.read_exact_at(offset, &mut byte).unwrap();
@@ -102,6 +103,24 @@ fn database_in_memory_is_checked_too() {
 }
 
 #[test]
+fn damaged_record_of_the_journal_is_found_with_its_place() {
+    // Its files are not mapped: they can be written to.
+    let disk = FailingDisk::default();
+    let engine = disk.open_engine(&options(Durability::Process));
+    fill(&engine);
+    let segment = "journal-0000000000000001.log";
+    flip(&disk, segment, 192 + 34);
+    let problems = verify(&engine).problems;
+    let [problem] = &problems[..] else {
+        panic!("{problems:?}");
+    };
+    assert_eq!((problem.file.as_str(), problem.offset), (segment, 192));
+    assert!(problem.what.contains("digest"), "{}", problem.what);
+    flip(&disk, segment, 192 + 34);
+    assert_eq!(verify(&engine).problems, []);
+}
+
+#[test]
 fn changes_no_file() {
     let (disk, engine) = on_disk();
     let tree = engine.tree("t").unwrap();
@@ -115,7 +134,14 @@ fn changes_no_file() {
         };
         disk.list().unwrap().into_iter().map(bytes).collect()
     };
-    let before = contents();
+    // The journal's thread may still be making the next segment.
+    let before = loop {
+        let seen = contents();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        if contents() == seen {
+            break seen;
+        }
+    };
     verify(&engine);
     assert!(contents() == before);
 }
