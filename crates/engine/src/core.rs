@@ -50,6 +50,7 @@ use crate::{
     feed::Feed,
     forest::Forest,
     options::Options,
+    process::Origin,
     table::Table,
 };
 
@@ -138,6 +139,7 @@ pub(crate) struct Engine {
     durable: Option<Durable>,
     options: Options,
     closed: AtomicBool,
+    origin: Origin,
     /// The first failure after which nothing may be written.
     poison: Arc<OnceLock<Error>>,
     pub(crate) events: Arc<Events>,
@@ -178,6 +180,24 @@ impl Engine {
 
     pub(crate) fn durable(&self) -> Option<&Durable> {
         self.durable.as_ref()
+    }
+
+    /// Fails in a child that was forked from the process that opened the database.
+    #[inline]
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        match self.origin.is_here() {
+            true => Ok(()),
+            false => Err(self.forked()),
+        }
+    }
+
+    #[cold]
+    fn forked(&self) -> Error {
+        let message = format!(
+            "{} is open in the process that this one was forked from, and can be used only there",
+            self.label()
+        );
+        Error::new(ErrorCode::Locked, message)
     }
 
     fn check_open(&self) -> Result<(), Error> {

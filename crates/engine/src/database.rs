@@ -4,7 +4,7 @@
 mod tests;
 
 use std::{
-    fmt,
+    fmt, mem,
     ops::ControlFlow,
     path::Path,
     sync::{
@@ -35,7 +35,8 @@ use crate::{
 const WATCH_QUEUE_BYTES: usize = 8 << 20;
 
 /// A handle on an open database. Handles on the same folder share one engine; each is closed once. All methods may be
-/// called from several threads at once. A handle that is dropped without being closed leaves what a crash would leave.
+/// called from several threads at once, but in the process that opened it alone: in a child forked from that every call fails with
+/// `Locked`. A handle that is dropped without being closed leaves what a crash would leave.
 pub struct Database {
     pub(crate) engine: Arc<Engine>,
     pub(crate) place: Option<Place>,
@@ -91,6 +92,7 @@ impl Database {
                 format!("{} is closed", self.engine.label()),
             ));
         }
+        self.engine.check_process()?;
         Ok(&self.engine)
     }
 
@@ -369,6 +371,10 @@ impl Database {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        if let Err(error) = self.engine.check_process() {
+            self.leave_to_parent();
+            return Err(error);
+        }
         match &self.place {
             Some(place) => registry::release(place, true),
             None => {
@@ -379,8 +385,21 @@ impl Database {
     }
 }
 
+impl Database {
+    /// In a forked child: the threads to end are not there.
+    fn leave_to_parent(&self) {
+        if let Some(mut background) = self.background.try_lock() {
+            mem::forget(background.take());
+        }
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
+        if self.engine.check_process().is_err() {
+            self.leave_to_parent();
+            return;
+        }
         if let Some(place) = &self.place
             && !self.closed.swap(true, Ordering::AcqRel)
         {

@@ -16,6 +16,7 @@ mod forest;
 mod operation;
 mod options;
 mod pool;
+mod process;
 mod registry;
 mod request;
 #[cfg(feature = "simulation")]

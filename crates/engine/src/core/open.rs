@@ -24,6 +24,7 @@ use crate::{
     feed::Feed,
     forest::{Forest, ROOT},
     options::Options,
+    process::Origin,
     table::{BlobKind, Source, Table},
 };
 
@@ -124,6 +125,7 @@ impl Engine {
             durable,
             options: options.clone(),
             closed: AtomicBool::new(false),
+            origin: Origin::here(),
             poison,
             events: Arc::default(),
             recovery: Mutex::default(),
