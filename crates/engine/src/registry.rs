@@ -1,14 +1,18 @@
 //! Which folders are open in this process, so that opening one again shares its engine.
 //!
-//! A folder is known by device and inode, whatever path leads to it. The registry's lock is held over opens and closes, so
-//! that an open never meets an engine half closed; opens of different folders wait for one another's recovery.
+//! A folder is known by device and inode, whatever path leads to it. One that is being opened or closed is *busy*: who wants
+//! it waits until it is open, or gone, so that an open never meets an engine half closed. The registry's own lock is held over
+//! neither, so nobody waits for another folder's recovery.
+
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, path::Path, sync::Arc, sync::LazyLock};
 
 use coppice_disk::{FolderDisk, FolderIdentity, FolderLock, LOCK_FILE_NAME, LockError};
 use coppice_journal::is_segment_name;
 use coppice_store::{IoUring, SUPERBLOCK_NAME, check_io_uring, is_leftover};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
 use crate::{
     background::Background,
@@ -24,9 +28,56 @@ pub(crate) struct Shared {
     background: Background,
 }
 
-type Folders = HashMap<FolderIdentity, Shared>;
+enum Slot {
+    /// Somebody opens or closes it.
+    Busy,
+    Open(Shared),
+}
 
-static OPEN: LazyLock<Mutex<Folders>> = LazyLock::new(Mutex::default);
+static FOLDERS: LazyLock<Mutex<HashMap<FolderIdentity, Slot>>> = LazyLock::new(Mutex::default);
+/// A folder is not busy any more.
+static SETTLED: Condvar = Condvar::new();
+
+/// A folder that is busy with who has this; gone from the registry once this is dropped.
+struct Claim {
+    folder: FolderIdentity,
+}
+
+impl Claim {
+    /// The folder is open now, and nobody's in particular.
+    fn open(self, shared: Shared) {
+        FOLDERS.lock().insert(self.folder.clone(), Slot::Open(shared));
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut folders = FOLDERS.lock();
+        if matches!(folders.get(&self.folder), Some(Slot::Busy)) {
+            folders.remove(&self.folder);
+        }
+        drop(folders);
+        SETTLED.notify_all();
+    }
+}
+
+/// Shares the engine of a folder that is open; else it is busy with the caller from now on. Waits while it is with others.
+fn share_or_claim(folder: &FolderIdentity) -> Result<Arc<Engine>, Claim> {
+    let mut folders = FOLDERS.lock();
+    loop {
+        match folders.get_mut(folder) {
+            Some(Slot::Open(shared)) => {
+                shared.handles += 1;
+                return Ok(Arc::clone(&shared.engine));
+            }
+            Some(Slot::Busy) => SETTLED.wait(&mut folders),
+            None => {
+                folders.insert(folder.clone(), Slot::Busy);
+                return Err(Claim { folder: folder.clone() });
+            }
+        }
+    }
+}
 
 /// A place in the registry, given back by [`release`].
 pub(crate) type Place = FolderIdentity;
@@ -72,26 +123,22 @@ pub(crate) fn acquire(path: &Path, options: &Options) -> Result<(Arc<Engine>, Pl
             Error::with_source(ErrorCode::Unsupported, format!("io_uring: {error}"), Some(error.into()))
         })?;
     }
-    let mut open: MutexGuard<'_, Folders> = OPEN.lock();
     let disk = open_folder(path, options)?;
-    let identity = disk.identity().map_err(|error| folder_error(path, error))?;
-    if let Some(shared) = open.get_mut(&identity) {
-        shared.handles += 1;
-        return Ok((Arc::clone(&shared.engine), identity));
-    }
+    let folder = disk.identity().map_err(|error| folder_error(path, error))?;
+    let claim = match share_or_claim(&folder) {
+        Ok(engine) => return engine.check_process().map(|()| (engine, folder)),
+        Err(claim) => claim,
+    };
     refuse_foreign(&disk, options)?;
     let lock = FolderLock::acquire(&disk).map_err(lock_error)?;
     let engine = Arc::new(Engine::open(Arc::new(disk), Some(lock), options)?);
     let background = Background::start(&engine)?;
-    open.insert(
-        identity.clone(),
-        Shared {
-            engine: Arc::clone(&engine),
-            handles: 1,
-            background,
-        },
-    );
-    Ok((engine, identity))
+    claim.open(Shared {
+        engine: Arc::clone(&engine),
+        handles: 1,
+        background,
+    });
+    Ok((engine, folder))
 }
 
 /// A folder that holds other things must not be littered with a database, nor anything in it be taken for ours.
@@ -123,18 +170,26 @@ fn refuse_foreign(disk: &FolderDisk, options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives a handle back. The last one ends the engine: with `shut_down`, everything is made durable first, and an error says
-/// what could not be; without, only what is durable already is kept.
-pub(crate) fn release(place: &Place, shut_down: bool) -> Result<(), Error> {
-    let mut open = OPEN.lock();
-    let Some(shared) = open.get_mut(place) else {
-        return Ok(());
+/// Gives a handle back. The engine where it was the last one, with its folder busy until it has ended.
+fn take_last(place: &Place) -> Option<(Shared, Claim)> {
+    let mut folders = FOLDERS.lock();
+    let Some(Slot::Open(shared)) = folders.get_mut(place) else {
+        return None;
     };
     shared.handles -= 1;
     if shared.handles > 0 {
-        return Ok(());
+        return None;
     }
-    let Some(mut shared) = open.remove(place) else {
+    let Some(Slot::Open(shared)) = folders.insert(place.clone(), Slot::Busy) else {
+        return None;
+    };
+    Some((shared, Claim { folder: place.clone() }))
+}
+
+/// Gives a handle back. The last one ends the engine: with `shut_down`, everything is made durable first, and an error says
+/// what could not be; without, only what is durable already is kept.
+pub(crate) fn release(place: &Place, shut_down: bool) -> Result<(), Error> {
+    let Some((mut shared, _claim)) = take_last(place) else {
         return Ok(());
     };
     shared.background.stop();
