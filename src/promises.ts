@@ -28,8 +28,9 @@ export type Promised<F> = F extends { (...args: infer A1): infer R1; (...args: i
  *   soon. All writes that are made in one turn of the event loop wait for one sync of the journal, which happens off the
  *   event loop, and those made while it is under way for the next one. So it pays to have many in flight, and costs little
  *   more than a lone write. Promises of writes resolve in the order of the calls. One that changed nothing (its condition
- *   did not hold) waits too: what it saw is on disk when it resolves. A call that finds the journal past twice
- *   `checkpoint.journalBytes` waits for a checkpoint itself, as the synchronous form does.
+ *   did not hold) waits too: what it saw is on disk when it resolves. While the journal is past twice
+ *   `checkpoint.journalBytes`, promises resolve once a checkpoint has made room: whoever awaits them writes no faster than
+ *   that. Only a call that finds it past four times that waits itself, as the synchronous form does at half of it.
  *
  * What the synchronous form throws is what the promise rejects with. Beyond that, a sync that fails rejects the promises of
  * all writes that waited for it with ERR_COPPICE_OUTCOME_UNKNOWN: they are visible, but may not be on disk, and the database

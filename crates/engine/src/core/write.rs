@@ -80,10 +80,18 @@ impl Engine {
 
     /// Before a write takes any lock: waits while the journal is past its limit, so that it does not grow without bound.
     /// The background thread starts a checkpoint at half of that. A writer for whom none comes makes one itself, and is
-    /// told why it could not.
+    /// told why it could not. One whose caller waits for it later waits here only past twice that.
     pub(super) fn make_way(&self) -> Result<(), Error> {
+        let limit = self.journal_limit();
+        self.wait_below(if is_unsettled() { limit.saturating_mul(2) } else { limit })
+    }
+
+    fn journal_limit(&self) -> u64 {
+        self.options.journal_bytes.saturating_mul(2)
+    }
+
+    fn wait_below(&self, limit: u64) -> Result<(), Error> {
         let Some(journal) = self.journal() else { return Ok(()) };
-        let limit = self.options.journal_bytes.saturating_mul(2);
         if journal.bytes() < limit {
             return Ok(());
         }
@@ -158,13 +166,21 @@ impl Engine {
     /// In `'disk'` mode, waits until all that was appended is on disk, unless the caller said that it will.
     pub(super) fn settle(&self) -> Result<(), Error> {
         match self.options.durability {
-            Durability::Disk if !is_unsettled() => self.persist(),
+            Durability::Disk if !is_unsettled() => self.settle_journal(),
             Durability::Disk | Durability::Process | Durability::None => Ok(()),
         }
     }
 
-    /// Waits until all that was written before the call is on disk, in every mode but `'none'`.
+    /// Waits until all that was written before the call is on disk, in every mode but `'none'`; and then, for all whose writes
+    /// did not, while the journal is past its limit.
     pub(crate) fn persist(&self) -> Result<(), Error> {
+        self.settle_journal()?;
+        // The writes are on disk: what a checkpoint fails for is told to those that come next.
+        let _ = self.wait_below(self.journal_limit());
+        Ok(())
+    }
+
+    fn settle_journal(&self) -> Result<(), Error> {
         match &self.durable {
             Some(durable) if self.options.durability != Durability::None => {
                 self.sync_journal(durable).map_err(|error| {

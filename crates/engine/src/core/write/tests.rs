@@ -7,6 +7,7 @@ use crate::{
     core::tests::{contents, options},
     options::Options,
     testing::FailingDisk,
+    unsettled::unsettled,
 };
 
 fn put(engine: &Engine, tree: TreeId, key: &str, value: &[u8]) -> Result<(), Error> {
@@ -98,4 +99,42 @@ fn a_sync_that_fails_while_a_checkpoint_trims_ends_all_writing() {
     assert_eq!(put(&engine, tree, "k", b"w").unwrap_err().code(), ErrorCode::ReadOnly);
     assert_eq!(engine.checkpoint().unwrap_err().code(), ErrorCode::ReadOnly);
     assert_eq!(engine.shut_down().unwrap_err().code(), ErrorCode::Io);
+}
+
+#[test]
+fn writes_that_are_waited_for_later_leave_the_wait_for_room_to_that() {
+    let disk = FailingDisk::default();
+    let engine = disk.open_engine(&small());
+    let tree = engine.tree("t").unwrap();
+    let limit = 2 * small().journal_bytes;
+    let journal = &engine.durable().unwrap().journal;
+    unsettled(|| {
+        for key in 0.. {
+            put(&engine, tree, &format!("{key}"), &[7; 1000]).unwrap();
+            if journal.bytes() > limit + 10_000 {
+                break;
+            }
+        }
+    });
+    assert_eq!(engine.stats().unwrap().journal_stalls, 0);
+    engine.persist().unwrap();
+    assert_eq!(engine.stats().unwrap().journal_stalls, 1);
+    assert!(journal.bytes() < limit);
+}
+
+#[test]
+fn writes_that_are_waited_for_later_do_not_grow_the_journal_without_bound() {
+    let disk = FailingDisk::default();
+    let engine = disk.open_engine(&small());
+    let tree = engine.tree("t").unwrap();
+    let journal = &engine.durable().unwrap().journal;
+    let most = unsettled(|| {
+        let sizes = (0..1500).map(|key| {
+            put(&engine, tree, &format!("{key}"), &[7; 1000]).unwrap();
+            journal.bytes()
+        });
+        sizes.max().unwrap_or_default()
+    });
+    assert!(engine.stats().unwrap().journal_stalls > 0);
+    assert!(most < 4 * small().journal_bytes + 10_000, "{most}");
 }
