@@ -35,24 +35,32 @@ impl Forest<'_> {
     /// Frees what a detached subtree holds: at once if it leads to no frames, else it gets a grave. The commit's sequence
     /// number says where to look for an empty one.
     pub(crate) fn inter(&mut self, subtree: &Subtree, sequence: u64) -> Result<(), Error> {
+        if self.freed_at_once(subtree) {
+            return Ok(());
+        }
+        let grave = self.empty_grave(sequence)?;
+        self.attach(&grave.to_be_bytes(), subtree)
+    }
+
+    /// Frees a subtree that leads to no frames; whether it was one.
+    fn freed_at_once(&mut self, subtree: &Subtree) -> bool {
         match subtree {
             Subtree::Records { frame, prefix } => {
                 let items = FlatRef::new(frame.frame()).items();
                 self.free_extents(records_under(&items, prefix).0);
-                Ok(())
+                true
             }
             Subtree::Nodes { image, .. } => {
                 let trie = TrieRef::new(image.frame());
-                if trie.crossings().is_empty() {
-                    let records = trie.items();
-                    let items: Vec<Item<'_>> = (records.iter())
-                        .map(|(key, stored)| Item { key, stored: *stored })
-                        .collect();
-                    self.free_extents(&items);
-                    return Ok(());
+                if !trie.crossings().is_empty() {
+                    return false;
                 }
-                let grave = self.empty_grave(sequence)?;
-                self.attach(&grave.to_be_bytes(), subtree)
+                let records = trie.items();
+                let items: Vec<Item<'_>> = (records.iter())
+                    .map(|(key, stored)| Item { key, stored: *stored })
+                    .collect();
+                self.free_extents(&items);
+                true
             }
         }
     }
@@ -114,8 +122,11 @@ impl Forest<'_> {
                 })?;
             }
             (Remains::Records { .. }, _) => {
-                if let Some(subtree) = self.detach(&[GRAVE_BYTE])? {
-                    self.inter(&subtree, 0)?;
+                // Parted from the living, and back to the same graves: keys must not grow.
+                if let Some(subtree) = self.detach(&[GRAVE_BYTE])?
+                    && !self.freed_at_once(&subtree)
+                {
+                    self.attach(&[GRAVE_BYTE], &subtree)?;
                 }
             }
         }
