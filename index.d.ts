@@ -4,11 +4,14 @@
 export type CoppiceErrorCode =
   /** The database was closed, or the iterator's was; or the batch or transaction has ended. */
   | 'ERR_COPPICE_CLOSED'
-  /** Another process has the database open. */
+  /** Another process has the database open; or it is open for reading only and was to be written to, or the other way round. */
   | 'ERR_COPPICE_LOCKED'
   /** There is no database at the path and `create: false` was given, or the path's parent folder is missing. */
   | 'ERR_COPPICE_NOT_FOUND'
-  /** The database takes no writes any more, after a write or a sync of its files failed. Close and open it again. */
+  /**
+   * The database was opened with `readOnly`; or it takes no writes any more, after a write or a sync of its files failed: close
+   * and open it again.
+   */
   | 'ERR_COPPICE_READ_ONLY'
   /** An argument or option is not of the type, form or range that it must be; nothing was done. */
   | 'ERR_COPPICE_INVALID_ARGUMENT'
@@ -714,7 +717,8 @@ export interface DatabasePromises {
 /**
  * An open database. Get one from {@link open}.
  *
- * All methods but `close` throw, or reject with, ERR_COPPICE_CLOSED once it is closed.
+ * All methods but `close` throw, or reject with, ERR_COPPICE_CLOSED once it is closed. Where it was opened with `readOnly`,
+ * those that write, `flush` and `checkpoint` included, throw ERR_COPPICE_READ_ONLY.
  */
 export interface Database extends Disposable, AsyncDisposable {
   /** The path that it was opened by. */
@@ -935,6 +939,15 @@ export interface OpenOptions {
   /** Create the database where there is none. Default true; false fails with ERR_COPPICE_NOT_FOUND then. */
   create?: boolean
   /**
+   * Only read. No file is changed, so that a database on a medium that takes no writes can be opened; what a crash left in the
+   * journal is replayed in memory. Every method that writes, `flush` and `checkpoint` included, fails with
+   * ERR_COPPICE_READ_ONLY; a tree that does not exist reads as empty; `create` does not count. Default false.
+   *
+   * Shares the database with others who only read, in this process and in others, and never with one who writes: whoever
+   * comes second fails with ERR_COPPICE_LOCKED, in the same process too. Not for `':memory:'`.
+   */
+  readOnly?: boolean
+  /**
    * What a synchronous write that returned has already survived:
    *
    * - `'process'` (default): the death of this process, SIGKILL included. A power cut may take the writes of the last
@@ -990,7 +1003,7 @@ export interface OpenOptions {
  * one engine; each handle is closed on its own.
  *
  * Throws a `CoppiceError` with
- * - ERR_COPPICE_LOCKED where another process has the database open,
+ * - ERR_COPPICE_LOCKED where another process has the database open, or this one for reading only, or the other way round,
  * - ERR_COPPICE_NOT_FOUND where there is none and `create` is false, or where the parent folder is missing,
  * - ERR_COPPICE_INCOMPATIBLE_FORMAT where its files are of a format that this version does not read,
  * - ERR_COPPICE_CORRUPT where its files are damaged,

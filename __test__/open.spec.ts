@@ -97,7 +97,7 @@ test('options are taken', async (t) => {
 })
 
 const impossible: [unknown, RegExp][] = [
-  [{ creat: true }, /'creat'.*create, durability/],
+  [{ creat: true }, /'creat'.*create, readOnly, durability/],
   [{ memory: '1GiB' }, /'memory'/],
   [{ create: 1 }, /create.*1/],
   [{ create: null }, /create.*null/],

@@ -133,7 +133,8 @@ export interface DatabasePromises {
 /**
  * An open database. Get one from {@link open}.
  *
- * All methods but `close` throw, or reject with, ERR_COPPICE_CLOSED once it is closed.
+ * All methods but `close` throw, or reject with, ERR_COPPICE_CLOSED once it is closed. Where it was opened with `readOnly`,
+ * those that write, `flush` and `checkpoint` included, throw ERR_COPPICE_READ_ONLY.
  */
 export interface Database extends Disposable, AsyncDisposable {
   /** The path that it was opened by. */

@@ -4,11 +4,14 @@
 export type CoppiceErrorCode =
   /** The database was closed, or the iterator's was; or the batch or transaction has ended. */
   | 'ERR_COPPICE_CLOSED'
-  /** Another process has the database open. */
+  /** Another process has the database open; or it is open for reading only and was to be written to, or the other way round. */
   | 'ERR_COPPICE_LOCKED'
   /** There is no database at the path and `create: false` was given, or the path's parent folder is missing. */
   | 'ERR_COPPICE_NOT_FOUND'
-  /** The database takes no writes any more, after a write or a sync of its files failed. Close and open it again. */
+  /**
+   * The database was opened with `readOnly`; or it takes no writes any more, after a write or a sync of its files failed: close
+   * and open it again.
+   */
   | 'ERR_COPPICE_READ_ONLY'
   /** An argument or option is not of the type, form or range that it must be; nothing was done. */
   | 'ERR_COPPICE_INVALID_ARGUMENT'

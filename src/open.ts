@@ -12,6 +12,15 @@ export interface OpenOptions {
   /** Create the database where there is none. Default true; false fails with ERR_COPPICE_NOT_FOUND then. */
   create?: boolean
   /**
+   * Only read. No file is changed, so that a database on a medium that takes no writes can be opened; what a crash left in the
+   * journal is replayed in memory. Every method that writes, `flush` and `checkpoint` included, fails with
+   * ERR_COPPICE_READ_ONLY; a tree that does not exist reads as empty; `create` does not count. Default false.
+   *
+   * Shares the database with others who only read, in this process and in others, and never with one who writes: whoever
+   * comes second fails with ERR_COPPICE_LOCKED, in the same process too. Not for `':memory:'`.
+   */
+  readOnly?: boolean
+  /**
    * What a synchronous write that returned has already survived:
    *
    * - `'process'` (default): the death of this process, SIGKILL included. A power cut may take the writes of the last
@@ -59,7 +68,7 @@ export interface OpenOptions {
   }
 }
 
-const OPEN_OPTIONS = ['create', 'durability', 'syncInterval', 'checkpoint'] as const
+const OPEN_OPTIONS = ['create', 'readOnly', 'durability', 'syncInterval', 'checkpoint'] as const
 const OPEN_ASYNC_OPTIONS = [...OPEN_OPTIONS, 'signal', 'onProgress'] as const
 const CHECKPOINT_OPTIONS = ['journalBytes', 'queueDepth', 'coalesce', 'ioUring'] as const
 const COALESCE_OPTIONS = ['epochs', 'windowMicros'] as const
@@ -90,7 +99,7 @@ const IN_MEMORY = ':memory:'
  * one engine; each handle is closed on its own.
  *
  * Throws a `CoppiceError` with
- * - ERR_COPPICE_LOCKED where another process has the database open,
+ * - ERR_COPPICE_LOCKED where another process has the database open, or this one for reading only, or the other way round,
  * - ERR_COPPICE_NOT_FOUND where there is none and `create` is false, or where the parent folder is missing,
  * - ERR_COPPICE_INCOMPATIBLE_FORMAT where its files are of a format that this version does not read,
  * - ERR_COPPICE_CORRUPT where its files are damaged,
@@ -110,6 +119,7 @@ const IN_MEMORY = ':memory:'
 export function open(path: string, options?: OpenOptions): Database {
   checkPath('path', path)
   const data = checkOpenOptions(checkOptions('open options', options, OPEN_OPTIONS))
+  checkMode(path, data)
   const handle = resultOf(path === IN_MEMORY ? native.openInMemory() : native.open(path, data), path)
   return new OpenDatabase(new Connection(path, handle))
 }
@@ -144,6 +154,7 @@ export async function openAsync(path: string, options?: OpenAsyncOptions): Promi
   const job = { ...(signal !== undefined && { signal }), ...(onProgress !== undefined && { onProgress }) }
   checkJobOptions(job)
   const data = checkOpenOptions(own)
+  checkMode(path, data)
   if (signal?.aborted) throw aborted(path, signal)
   if (path === IN_MEMORY) return open(path)
   const progress = new native.OpenProgress()
@@ -186,11 +197,12 @@ function aborted(path: string, signal: AbortSignal): CoppiceError {
 }
 
 function checkOpenOptions(options: OpenOptions): OpenData {
-  const { create, durability, syncInterval, checkpoint } = options
+  const { create, readOnly, durability, syncInterval, checkpoint } = options
   const { journalBytes, queueDepth, coalesce, ioUring } = checkOptions('checkpoint', checkpoint, CHECKPOINT_OPTIONS)
   const { epochs, windowMicros } = checkOptions('checkpoint.coalesce', coalesce, COALESCE_OPTIONS)
   return {
     create: checkBoolean('create', create, true),
+    readOnly: checkBoolean('readOnly', readOnly, false),
     durability: checkOneOf('durability', durability, DURABILITIES, 'process'),
     syncInterval: checkInteger('syncInterval', syncInterval, 1, MAX_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL),
     journalBytes: checkBytes('checkpoint.journalBytes', journalBytes, MIN_JOURNAL_BYTES, DEFAULT_JOURNAL_BYTES),
@@ -205,6 +217,10 @@ function checkOpenOptions(options: OpenOptions): OpenData {
     ),
     ioUring: checkIoUring(ioUring),
   }
+}
+
+function checkMode(path: string, { readOnly }: OpenData): void {
+  if (path === IN_MEMORY && readOnly) throw invalid("readOnly is not for ':memory:', which begins empty")
 }
 
 function checkIoUring(value: unknown): OpenData['ioUring'] {

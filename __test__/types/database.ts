@@ -29,6 +29,7 @@ export function opening(): void {
   expectTypeOf(openAsync('folder', { signal: AbortSignal.timeout(1) })).toEqualTypeOf<Promise<Database>>()
   open('folder', { durability: 'disk', syncInterval: 10, checkpoint: { journalBytes: '64MiB', ioUring: 'auto' } })
   open('folder', { checkpoint: { queueDepth: 4, coalesce: { epochs: 8, windowMicros: 0 }, ioUring: false } })
+  open('folder', { readOnly: true })
   // @ts-expect-error: no such durability
   open('folder', { durability: 'always' })
   // @ts-expect-error: no such option

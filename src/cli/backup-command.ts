@@ -9,7 +9,7 @@ import { JobProgress } from './progress.js'
 export async function backupCommand(path: string, destination: string, options: OutputOptions): Promise<void> {
   const start = performance.now()
   let blobs = 0
-  await withDatabaseAsync(path, async (database) => {
+  await withDatabaseAsync(path, { readOnly: true }, async (database) => {
     const progress = new JobProgress()
     const onProgress = (step: { done: number; total: number }): void => {
       blobs = step.done
@@ -27,7 +27,7 @@ export async function backupCommand(path: string, destination: string, options: 
 }
 
 export async function checkpointCommand(path: string, options: OutputOptions): Promise<void> {
-  const report = await withDatabaseAsync(path, (database) => database.checkpoint())
+  const report = await withDatabaseAsync(path, { readOnly: false }, (database) => database.checkpoint())
   if (options.json) printJson(report)
   else {
     const blobs = `${formatCount(report.flushedBlobs)} blobs, ${formatBytes(report.bytesWritten)}`

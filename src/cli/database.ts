@@ -11,11 +11,11 @@ export function fileTree(database: Database): FileTree {
 }
 
 /**
- * Runs `use` on a database that must exist already. Where both `use` and the close fail, the first failure is the one
+ * Runs `use` on a database that must exist already, and is only read. Where both `use` and the close fail, the first failure is the one
  * reported.
  */
 export function withDatabase<T>(path: string, use: (database: Database) => T): T {
-  const database = open(path, { create: false })
+  const database = open(path, { readOnly: true })
   let result: T
   try {
     result = use(database)
@@ -27,9 +27,13 @@ export function withDatabase<T>(path: string, use: (database: Database) => T): T
   return result
 }
 
-/** As {@link withDatabase}, for what takes long. */
-export async function withDatabaseAsync<T>(path: string, use: (database: Database) => Promise<T>): Promise<T> {
-  const database = open(path, { create: false })
+/** As {@link withDatabase}, for what takes long. `how` says whether the database is only read. */
+export async function withDatabaseAsync<T>(
+  path: string,
+  how: { readOnly: boolean },
+  use: (database: Database) => Promise<T>,
+): Promise<T> {
+  const database = open(path, { create: false, ...how })
   let result: T
   try {
     result = await use(database)

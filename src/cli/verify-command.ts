@@ -9,7 +9,7 @@ import { type OutputOptions, printJson, printLine } from './output.js'
 import { JobProgress } from './progress.js'
 
 export async function verifyCommand(path: string, options: OutputOptions): Promise<void> {
-  const report = await withDatabaseAsync(path, async (database) => {
+  const report = await withDatabaseAsync(path, { readOnly: true }, async (database) => {
     const progress = new JobProgress()
     try {
       return await interruptible((signal) => database.verify({ signal, onProgress: (step) => progress.update(step) }))

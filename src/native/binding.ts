@@ -18,6 +18,7 @@ export interface FailureData {
 
 export interface OpenData {
   create: boolean
+  readOnly: boolean
   durability: 'none' | 'process' | 'disk'
   syncInterval: number
   journalBytes: number

@@ -45,10 +45,14 @@ const MAX_PARTS: usize = 1024;
 /// What a sync is worth: on Linux `sync_data` is `fdatasync`, which includes the file's length. On macOS it is
 /// `F_FULLFSYNC`, because `fsync` there stops at the drive's volatile cache. On Windows it is `FlushFileBuffers`, and
 /// [`Disk::sync`] does nothing, because Windows gives no way to sync a folder: NTFS keeps names in its own journal.
+///
+/// One that was opened read-only changes nothing: it refuses to create, rename and remove with `ReadOnlyFilesystem`, its files
+/// refuse writes, and there is nothing of its own to sync.
 #[derive(Debug)]
 pub struct FolderDisk {
     path: PathBuf,
     folder: platform::Folder,
+    read_only: bool,
 }
 
 impl FolderDisk {
@@ -69,7 +73,26 @@ impl FolderDisk {
         Ok(Self {
             path: path.to_owned(),
             folder: platform::Folder::open(path)?,
+            read_only: false,
         })
+    }
+
+    /// The same, for reading only: no more is asked of the file system than that.
+    ///
+    /// # Errors
+    /// As [`FolderDisk::open`].
+    pub fn open_read_only(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            read_only: true,
+            ..Self::open(path)?
+        })
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        match self.read_only {
+            true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            false => Ok(()),
+        }
     }
 
     /// The path that the folder was opened by.
@@ -87,6 +110,11 @@ impl FolderDisk {
         self.folder.open_lock_file(name)
     }
 
+    /// Opens the lock file for reading, if it is there.
+    pub(crate) fn open_lock_file_to_read(&self, name: &str) -> io::Result<File> {
+        self.folder.open_file_to_read(name)
+    }
+
     /// Whether the lock file's name still leads to the file that `file` is a handle of.
     pub(crate) fn is_still_named(&self, file: &File, name: &str) -> io::Result<bool> {
         self.folder.is_still_named(file, name)
@@ -96,22 +124,35 @@ impl FolderDisk {
 impl Disk for FolderDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         check_name(name)?;
-        Ok(Arc::new(FolderFile(self.folder.create(name)?)))
+        self.check_writable()?;
+        Ok(Arc::new(FolderFile {
+            file: self.folder.create(name)?,
+            read_only: false,
+        }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         check_name(name)?;
-        Ok(Arc::new(FolderFile(self.folder.open_file(name)?)))
+        let file = match self.read_only {
+            true => self.folder.open_file_to_read(name)?,
+            false => self.folder.open_file(name)?,
+        };
+        Ok(Arc::new(FolderFile {
+            file,
+            read_only: self.read_only,
+        }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         check_name(from)?;
         check_name(to)?;
+        self.check_writable()?;
         self.folder.rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         check_name(name)?;
+        self.check_writable()?;
         self.folder.remove(name)
     }
 
@@ -122,6 +163,9 @@ impl Disk for FolderDisk {
     }
 
     fn sync(&self) -> io::Result<()> {
+        if self.read_only {
+            return Ok(());
+        }
         self.folder.sync()
     }
 
@@ -135,7 +179,10 @@ impl Disk for FolderDisk {
 }
 
 #[derive(Debug)]
-struct FolderFile(File);
+struct FolderFile {
+    file: File,
+    read_only: bool,
+}
 
 impl DiskFile for FolderFile {
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
@@ -144,7 +191,7 @@ impl DiskFile for FolderFile {
         let mut position = offset;
         let mut total = 0_usize;
         while !rest.is_empty() {
-            let got = retry(|| platform::read_at(&self.0, position, rest))?;
+            let got = retry(|| platform::read_at(&self.file, position, rest))?;
             if got == 0 {
                 break;
             }
@@ -160,7 +207,7 @@ impl DiskFile for FolderFile {
         let mut rest = bytes;
         let mut position = offset;
         while !rest.is_empty() {
-            let written = retry(|| platform::write_at(&self.0, position, rest))?;
+            let written = retry(|| platform::write_at(&self.file, position, rest))?;
             check_progress(written)?;
             position += written as u64;
             rest = rest.get(written..).unwrap_or_default();
@@ -182,7 +229,7 @@ impl DiskFile for FolderFile {
         let mut position = offset;
         while !rest.is_empty() {
             let batch = rest.get(..rest.len().min(MAX_PARTS)).unwrap_or_default();
-            let written = retry(|| platform::write_vectored_at(&self.0, position, batch))?;
+            let written = retry(|| platform::write_vectored_at(&self.file, position, batch))?;
             check_progress(written)?;
             position += written as u64;
             IoSlice::advance_slices(&mut rest, written);
@@ -191,29 +238,32 @@ impl DiskFile for FolderFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        if self.read_only {
+            return Ok(());
+        }
+        self.file.sync_data()
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     #[cfg(target_os = "linux")]
     fn allocate(&self, len: u64) -> io::Result<()> {
-        mapped::allocate(&self.0, len)
+        mapped::allocate(&self.file, len)
     }
 
     #[cfg(target_os = "linux")]
     fn map(&self, len: u64) -> io::Result<Option<Arc<dyn MappedFile>>> {
-        mapped::map(&self.0, len)
+        mapped::map(&self.file, len)
     }
 
     fn os_file(&self) -> Option<&File> {
-        Some(&self.0)
+        Some(&self.file)
     }
 }
 

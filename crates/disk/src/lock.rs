@@ -1,6 +1,6 @@
-//! One process in a folder at a time.
+//! One writer in a folder at a time, or any number of readers.
 //!
-//! An exclusive `flock` (on Windows, `LockFileEx`) on the file `LOCK`, held by one handle for the lock's life. The
+//! An exclusive `flock`, or a shared one of each reader (on Windows, `LockFileEx`) on the file `LOCK`, held by one handle for the lock's life. The
 //! operating system lets go of it when the process dies, however it dies; the file stays. Its text, `<pid> <host>`,
 //! serves error messages only and decides nothing.
 
@@ -26,7 +26,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Longest text that is read from a lock file, bytes: a pid and a host name of at most 255 fit.
 const MAX_TEXT_BYTES: u64 = 300;
 
-/// An exclusive lock on a folder, released when dropped. A second one is refused within the same process too.
+/// A lock on a folder, released when dropped: an exclusive one, beside which there is no other, within the same process
+/// neither; or a shared one, beside which there are only shared ones.
 #[derive(Debug)]
 pub struct FolderLock {
     file: File,
@@ -54,6 +55,12 @@ pub enum LockError {
         /// Who holds it, where that can be read: Windows lets nobody read a locked file.
         holder: Option<LockHolder>,
     },
+    /// Others read in the folder.
+    #[error("{folder} is open read-only elsewhere")]
+    Read {
+        /// The folder's path.
+        folder: String,
+    },
     /// The operating system refused.
     #[error("{folder}: cannot lock: {source}")]
     Io {
@@ -76,7 +83,7 @@ impl FolderLock {
             folder: folder(),
             source,
         };
-        let mut holder = None;
+        let (mut holder, mut are_readers) = (None, false);
         for attempt in 0..=RETRIES {
             if attempt > 0 {
                 thread::sleep(RETRY_PAUSE);
@@ -91,6 +98,59 @@ impl FolderLock {
                         // The text is for messages: a full disk that does not take it is no reason not to open.
                         let _ = lock.write_holder();
                         return Ok(lock);
+                    }
+                }
+                Err(TryLockError::WouldBlock) => {
+                    are_readers = file.try_lock_shared().is_ok();
+                    holder = read_holder(file);
+                }
+                Err(TryLockError::Error(error)) => return Err(io_error(error)),
+            }
+        }
+        if are_readers {
+            return Err(LockError::Read { folder: folder() });
+        }
+        Err(LockError::Held {
+            folder: folder(),
+            holder,
+        })
+    }
+
+    /// Takes the lock together with other readers, and changes nothing in the folder. `None` where there is no lock file and
+    /// none can be made: then nobody can write there either. Waits as [`FolderLock::acquire`] does.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] names the writer.
+    pub fn acquire_shared(disk: &FolderDisk) -> Result<Option<Self>, LockError> {
+        let folder = || disk.path().display().to_string();
+        let io_error = |source| LockError::Io {
+            folder: folder(),
+            source,
+        };
+        let mut holder = None;
+        for attempt in 0..=RETRIES {
+            if attempt > 0 {
+                thread::sleep(RETRY_PAUSE);
+            }
+            let opened = match disk.open_lock_file_to_read(LOCK_FILE_NAME) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => disk.open_lock_file(LOCK_FILE_NAME),
+                other => other,
+            };
+            let file = match opened {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+                    ) =>
+                {
+                    return Ok(None);
+                }
+                other => other.map_err(io_error)?,
+            };
+            match file.try_lock_shared() {
+                Ok(()) => {
+                    if disk.is_still_named(&file, LOCK_FILE_NAME).map_err(io_error)? {
+                        return Ok(Some(Self { file }));
                     }
                 }
                 Err(TryLockError::WouldBlock) => holder = read_holder(file),

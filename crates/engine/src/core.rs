@@ -122,6 +122,14 @@ pub(crate) struct Durable {
     lock: Mutex<Option<FolderLock>>,
 }
 
+/// Where a database is kept that is only read.
+struct ReadOnly {
+    store: Arc<Store>,
+    disk: Arc<dyn Disk>,
+    /// Shared with other readers; held until the engine is closed.
+    lock: Mutex<Option<FolderLock>>,
+}
+
 pub(crate) struct Engine {
     table: Arc<Table>,
     /// Held shared by whoever needs frames to stay where they are, alone by who moves them.
@@ -137,6 +145,7 @@ pub(crate) struct Engine {
     /// Told of each commit, behind its application.
     feed: Feed,
     durable: Option<Durable>,
+    read_only: Option<ReadOnly>,
     options: Options,
     closed: AtomicBool,
     origin: Origin,
@@ -200,6 +209,17 @@ impl Engine {
         Error::new(ErrorCode::Locked, message)
     }
 
+    /// Where blobs are kept, if they are.
+    fn store(&self) -> Option<&Arc<Store>> {
+        let durable = self.durable.as_ref().map(|durable| &durable.store);
+        durable.or(self.read_only.as_ref().map(|files| &files.store))
+    }
+
+    /// Whether it was opened for reading only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only.is_some()
+    }
+
     fn check_open(&self) -> Result<(), Error> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorCode::Closed, "the database is closed"));
@@ -208,6 +228,15 @@ impl Engine {
     }
 
     fn check_writable(&self) -> Result<(), Error> {
+        self.check_sound()?;
+        if self.is_read_only() {
+            return Err(Error::new(ErrorCode::ReadOnly, "the database is open read-only"));
+        }
+        Ok(())
+    }
+
+    /// Fails where what is in memory may be half of a change.
+    fn check_sound(&self) -> Result<(), Error> {
         self.check_open()?;
         match self.failure() {
             Some(cause) => Err(Error::new(
@@ -256,6 +285,9 @@ impl Engine {
             durable.checkpointer.stop();
             durable.journal.close();
             durable.lock.lock().take();
+        }
+        if let Some(files) = &self.read_only {
+            files.lock.lock().take();
         }
     }
 

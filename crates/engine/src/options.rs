@@ -32,6 +32,9 @@ pub enum Durability {
 pub struct Options {
     /// Create it where there is none.
     pub create: bool,
+    /// Change nothing: the journal is replayed in memory, `create` does not count, and every write fails with `ReadOnly`.
+    /// Shares the folder with others who only read, in this process and others, and never with a writer.
+    pub read_only: bool,
     /// What a returned write has survived.
     pub durability: Durability,
     /// Between background syncs at [`Durability::Process`].
@@ -59,6 +62,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             create: true,
+            read_only: false,
             durability: Durability::Process,
             sync_interval: Duration::from_millis(100),
             journal_bytes: 256 << 20,
@@ -70,5 +74,12 @@ impl Default for Options {
             recovery: Arc::default(),
             frame_bytes: DEFAULT_FRAME_BYTES,
         }
+    }
+}
+
+impl Options {
+    /// Whether a database is made where there is none.
+    pub(crate) fn creates(&self) -> bool {
+        self.create && !self.read_only
     }
 }

@@ -25,7 +25,8 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     handles: usize,
-    background: Background,
+    /// Of a database that is written to.
+    background: Option<Background>,
 }
 
 enum Slot {
@@ -61,19 +62,28 @@ impl Drop for Claim {
     }
 }
 
+/// What whoever opens a folder comes to.
+enum Turn {
+    Shared(Arc<Engine>),
+    Claimed(Claim),
+    /// It is only read, and is to be written to, or the other way round.
+    OtherMode,
+}
+
 /// Shares the engine of a folder that is open; else it is busy with the caller from now on. Waits while it is with others.
-fn share_or_claim(folder: &FolderIdentity) -> Result<Arc<Engine>, Claim> {
+fn share_or_claim(folder: &FolderIdentity, read_only: bool) -> Turn {
     let mut folders = FOLDERS.lock();
     loop {
         match folders.get_mut(folder) {
+            Some(Slot::Open(shared)) if shared.engine.is_read_only() != read_only => return Turn::OtherMode,
             Some(Slot::Open(shared)) => {
                 shared.handles += 1;
-                return Ok(Arc::clone(&shared.engine));
+                return Turn::Shared(Arc::clone(&shared.engine));
             }
             Some(Slot::Busy) => SETTLED.wait(&mut folders),
             None => {
                 folders.insert(folder.clone(), Slot::Busy);
-                return Err(Claim { folder: folder.clone() });
+                return Turn::Claimed(Claim { folder: folder.clone() });
             }
         }
     }
@@ -97,14 +107,18 @@ pub(crate) fn folder_error(path: &Path, error: std::io::Error) -> Error {
 
 pub(crate) fn lock_error(error: LockError) -> Error {
     match error {
-        LockError::Held { .. } => Error::new(ErrorCode::Locked, error.to_string()),
+        LockError::Held { .. } | LockError::Read { .. } => Error::new(ErrorCode::Locked, error.to_string()),
         LockError::Io { folder, source } => Error::from_io(format!("{folder}: cannot lock"), source),
     }
 }
 
 fn open_folder(path: &Path, options: &Options) -> Result<FolderDisk, Error> {
-    match FolderDisk::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && options.create => FolderDisk::create(path)
+    let opened = match options.read_only {
+        true => FolderDisk::open_read_only(path),
+        false => FolderDisk::open(path),
+    };
+    match opened {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && options.creates() => FolderDisk::create(path)
             .map_err(|error| match error.kind() {
                 std::io::ErrorKind::NotFound => Error::new(
                     ErrorCode::NotFound,
@@ -125,14 +139,32 @@ pub(crate) fn acquire(path: &Path, options: &Options) -> Result<(Arc<Engine>, Pl
     }
     let disk = open_folder(path, options)?;
     let folder = disk.identity().map_err(|error| folder_error(path, error))?;
-    let claim = match share_or_claim(&folder) {
-        Ok(engine) => return engine.check_process().map(|()| (engine, folder)),
-        Err(claim) => claim,
+    let claim = match share_or_claim(&folder, options.read_only) {
+        Turn::Shared(engine) => return engine.check_process().map(|()| (engine, folder)),
+        Turn::Claimed(claim) => claim,
+        Turn::OtherMode => {
+            let (is, to) = match options.read_only {
+                true => ("written to", "reading only"),
+                false => ("only read", "writing"),
+            };
+            let message = format!(
+                "{} is {is} by this process, and cannot be opened for {to} beside that",
+                path.display()
+            );
+            return Err(Error::new(ErrorCode::Locked, message));
+        }
     };
     refuse_foreign(&disk, options)?;
-    let lock = FolderLock::acquire(&disk).map_err(lock_error)?;
-    let engine = Arc::new(Engine::open(Arc::new(disk), Some(lock), options)?);
-    let background = Background::start(&engine)?;
+    let (engine, background) = if options.read_only {
+        let lock = FolderLock::acquire_shared(&disk).map_err(lock_error)?;
+        let engine = Engine::open_read_only(Arc::new(disk), lock, options)?;
+        (Arc::new(engine), None)
+    } else {
+        let lock = FolderLock::acquire(&disk).map_err(lock_error)?;
+        let engine = Arc::new(Engine::open(Arc::new(disk), Some(lock), options)?);
+        let background = Background::start(&engine)?;
+        (engine, Some(background))
+    };
     claim.open(Shared {
         engine: Arc::clone(&engine),
         handles: 1,
@@ -155,7 +187,7 @@ fn refuse_foreign(disk: &FolderDisk, options: &Options) -> Result<(), Error> {
         ours &= name == LOCK_FILE_NAME || is_segment_name(name) || is_leftover(disk, name).unwrap_or(false);
     }
     let name = path.display();
-    if !options.create {
+    if !options.creates() {
         return Err(Error::new(
             ErrorCode::NotFound,
             format!("there is no database at {name}"),
@@ -192,7 +224,7 @@ pub(crate) fn release(place: &Place, shut_down: bool) -> Result<(), Error> {
     let Some((mut shared, _claim)) = take_last(place) else {
         return Ok(());
     };
-    shared.background.stop();
+    drop(shared.background.take());
     if shut_down {
         return shared.engine.shut_down();
     }

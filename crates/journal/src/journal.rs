@@ -179,6 +179,7 @@ impl Journal {
         database_id: u128,
         cut: u64,
     ) -> Result<Self, Error> {
+        segment::sweep(&*disk)?;
         for number in segment::list(&*disk)? {
             recovery::check_empty(&*disk, number)?;
             let name = file_name(number);
@@ -209,6 +210,20 @@ impl Journal {
         Self::assemble(disk, options, database_id, writer, spares)
     }
 
+    /// Applies every record behind `cut`, in order, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn replay<E>(
+        disk: &dyn Disk,
+        database_id: u128,
+        cut: u64,
+        progress: &ReplayProgress,
+        apply: &mut dyn FnMut(u64, Op<'_>) -> Result<(), E>,
+    ) -> Result<Recovered, OpenError<E>> {
+        Ok(recovery::replay(disk, database_id, cut, progress, apply)?.recovered)
+    }
+
     /// Opens a journal: applies every record behind `cut`, in order, and stands ready for the one after the last.
     ///
     /// Nothing is written before the first append, which begins a new segment. Memory is bounded by the longest record.
@@ -223,6 +238,7 @@ impl Journal {
         cut: u64,
         apply: &mut dyn FnMut(u64, Op<'_>) -> Result<(), E>,
     ) -> Result<(Self, Recovered), OpenError<E>> {
+        segment::sweep(&*disk)?;
         let mut replayed = recovery::replay(&*disk, database_id, cut, &options.progress, apply)?;
         let Some(last) = replayed.live.pop() else {
             return Err(recovery::no_segments(&*disk).into());

@@ -1,6 +1,6 @@
 //! Reads a journal back: decides which segments count and where the last one ends, and hands out what is not covered.
 //!
-//! Changes nothing in the folder but the removal of leftover temporary files.
+//! Changes nothing in the folder.
 
 #[cfg(test)]
 mod tests;

@@ -34,8 +34,17 @@ pub fn is_segment_name(name: &str) -> bool {
         .any(|suffix| parse_name(name, suffix).is_some())
 }
 
-/// The numbers of all segments in the folder, ascending. Leftovers of a birth that was cut off are removed.
+/// The numbers of all segments in the folder, ascending.
 pub(crate) fn list(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
+    let names = disk
+        .list()
+        .map_err(|error| Error::io(format!("listing {}", disk.label()), error))?;
+    // Names come in byte order, which is that of the numbers.
+    Ok(names.iter().filter_map(|name| parse_name(name, SUFFIX)).collect())
+}
+
+/// Removes what births of segments left behind that were cut off.
+pub(crate) fn sweep(disk: &dyn Disk) -> Result<(), Error> {
     let names = disk
         .list()
         .map_err(|error| Error::io(format!("listing {}", disk.label()), error))?;
@@ -43,8 +52,7 @@ pub(crate) fn list(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
         disk.remove(name)
             .map_err(|error| Error::io(format!("removing {name}"), error))?;
     }
-    // Names come in byte order, which is that of the numbers.
-    Ok(names.iter().filter_map(|name| parse_name(name, SUFFIX)).collect())
+    Ok(())
 }
 
 pub(crate) fn corrupt(number: u64, offset: u64, sequence: Option<u64>, what: impl Into<String>) -> Error {

@@ -41,6 +41,8 @@ impl From<Failure> for FailureData {
 pub struct OpenData {
     /// Create it where there is none.
     pub create: bool,
+    /// Change nothing.
+    pub read_only: bool,
     /// `none`, `process` or `disk`.
     pub durability: String,
     /// Milliseconds between background syncs.
@@ -292,6 +294,7 @@ pub(crate) fn answer<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Eithe
 pub(crate) fn engine_options(data: &OpenData) -> Result<Options, Failure> {
     Ok(Options {
         create: data.create,
+        read_only: data.read_only,
         durability: match data.durability.as_str() {
             "none" => Durability::None,
             "process" => Durability::Process,

@@ -153,3 +153,31 @@ mod linux {
         assert!(crate::mapped::map(&file, 8).unwrap().is_none());
     }
 }
+
+#[test]
+fn folder_that_is_only_read_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    FolderDisk::open(folder.path())
+        .unwrap()
+        .create("there")
+        .unwrap()
+        .write_all_at(0, b"bytes")
+        .unwrap();
+    let disk = FolderDisk::open_read_only(folder.path()).unwrap();
+    let refused = [
+        disk.create("new").err(),
+        disk.rename("there", "new").err(),
+        disk.remove("there").err(),
+    ];
+    for error in refused {
+        assert_eq!(error.unwrap().kind(), ErrorKind::ReadOnlyFilesystem);
+    }
+    let file = disk.open("there").unwrap();
+    assert!(file.write_all_at(0, b"other").is_err());
+    assert!(file.set_len(0).is_err());
+    file.sync_data().unwrap();
+    disk.sync().unwrap();
+    let mut bytes = [0; 5];
+    file.read_exact_at(0, &mut bytes).unwrap();
+    assert_eq!((&bytes, disk.list().unwrap()), (b"bytes", vec!["there".to_owned()]));
+}

@@ -47,11 +47,19 @@ impl Folder {
     }
 
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
-        Ok(self.openat(name, OFlags::CREATE | OFlags::EXCL)?)
+        Ok(self.openat(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?)
     }
 
     pub(super) fn open_file(&self, name: &str) -> io::Result<File> {
-        match self.openat(name, OFlags::empty()) {
+        self.open_regular(name, OFlags::RDWR)
+    }
+
+    pub(super) fn open_file_to_read(&self, name: &str) -> io::Result<File> {
+        self.open_regular(name, OFlags::RDONLY)
+    }
+
+    fn open_regular(&self, name: &str, access: OFlags) -> io::Result<File> {
+        match self.openat(name, access) {
             Ok(file) if file.metadata()?.is_file() => Ok(file),
             // Every system has its own error number for a name that is something else: ask what it is.
             Ok(_) | Err(Errno::LOOP | Errno::MLINK | Errno::ISDIR | Errno::NXIO | Errno::NODEV | Errno::OPNOTSUPP) => {
@@ -118,8 +126,8 @@ impl Folder {
     }
 
     /// `NONBLOCK` means nothing to a regular file; it keeps the open of a pipe from waiting for the other end.
-    fn openat(&self, name: &str, extra: OFlags) -> Result<File, Errno> {
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | extra;
+    fn openat(&self, name: &str, access: OFlags) -> Result<File, Errno> {
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | access;
         let mode = Mode::RUSR | Mode::WUSR;
         Ok(File::from(rustix::fs::openat(&self.0, name, flags, mode)?))
     }

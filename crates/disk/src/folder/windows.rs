@@ -47,6 +47,12 @@ impl Folder {
         self.open_regular(name, &self.options())
     }
 
+    pub(super) fn open_file_to_read(&self, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OPEN_REPARSE_POINT);
+        self.open_regular(name, &options)
+    }
+
     /// Opened so that nobody can remove or rename the file while the handle lives.
     pub(super) fn open_lock_file(&self, name: &str) -> io::Result<File> {
         let mut options = self.options();

@@ -98,3 +98,18 @@ fn a_replaced_lock_file_is_noticed() {
     fs::write(folder.path().join(LOCK_FILE_NAME), "").unwrap();
     assert!(!disk.is_still_named(&file, LOCK_FILE_NAME).unwrap());
 }
+
+#[test]
+fn readers_share_a_lock_and_keep_writers_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FolderDisk::open(folder.path()).unwrap();
+    let readers = [(); 2].map(|()| FolderLock::acquire_shared(&disk).unwrap().unwrap());
+    let error = FolderLock::acquire(&disk).unwrap_err();
+    assert!(matches!(error, LockError::Read { .. }), "{error}");
+    drop(readers);
+    let writer = FolderLock::acquire(&disk).unwrap();
+    let error = FolderLock::acquire_shared(&disk).unwrap_err();
+    assert!(matches!(error, LockError::Held { .. }), "{error}");
+    drop(writer);
+    FolderLock::acquire_shared(&disk).unwrap().unwrap();
+}

@@ -56,7 +56,7 @@ impl Engine {
         new: NewDatabase,
         on_progress: OnProgress<'_>,
     ) -> Result<(), Error> {
-        self.check_writable()?;
+        self.check_sound()?;
         let view = self.snapshot()?;
         let (version, total, numbers, next_tree) = {
             let shown = view.shown()?;

@@ -12,11 +12,11 @@ use std::{
 };
 
 use coppice_disk::{Disk, FolderLock};
-use coppice_journal::{Journal, JournalOptions, OpenError};
+use coppice_journal::{Journal, JournalOptions, Op, OpenError, Recovered};
 use coppice_store::{Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
-use super::{Dropped, Durable, Engine, Snapshots, State, checkpoint::store_error, write::journal_error};
+use super::{Dropped, Durable, Engine, ReadOnly, Snapshots, State, checkpoint::store_error, write::journal_error};
 use crate::{
     checkpointer::{Checkpointer, Files, Settings},
     error::{Error, ErrorCode},
@@ -123,6 +123,7 @@ impl Engine {
             snapshots: Snapshots::default(),
             feed: Feed::default(),
             durable,
+            read_only: None,
             options: options.clone(),
             closed: AtomicBool::new(false),
             origin: Origin::here(),
@@ -197,70 +198,141 @@ impl Engine {
         options: &Options,
     ) -> Result<Self, Error> {
         let store = Arc::new(store);
-        let source: Arc<dyn Source> = Arc::new(StoreSource(Arc::clone(&store)));
-        let frame_bytes = store.frame_bytes();
-        if frame_bytes as usize > coppice_frame::MAX_FRAME_BYTES {
-            let message = format!(
-                "{}: frames of {frame_bytes} bytes are not known to this version",
-                disk.label()
-            );
-            return Err(Error::new(ErrorCode::IncompatibleFormat, message));
-        }
-        let table = Table::new(frame_bytes as usize, Some(source));
-        for (blob, info) in store.entries() {
-            let kind = BlobKind::from_byte(info.kind).ok_or_else(|| {
-                Error::new(
-                    ErrorCode::IncompatibleFormat,
-                    format!("blob {blob} is of kind {}, which is not known", info.kind),
-                )
-            })?;
-            if kind != BlobKind::Value && info.bytes != frame_bytes {
-                let message = format!(
-                    "blob {blob} is a frame of {} bytes in a database of {frame_bytes}",
-                    info.bytes
-                );
-                return Err(Error::new(ErrorCode::Corrupt, message));
-            }
-            table.enter(blob, kind, info.bytes, (info.records, info.live))?;
-        }
-        table.find_free_numbers();
-        let cut = store.cut();
-        let fresh = table.is_free(ROOT);
-        if fresh && cut > 0 {
-            return Err(Error::new(
-                ErrorCode::Corrupt,
-                format!("{}: the topmost frame is missing", disk.label()),
-            ));
-        }
-        let mut forest = Forest::new(&table);
-        if fresh {
-            forest.plant()?;
-        }
-        // Of the trees that the journal drops nobody has a handle yet.
-        let nothing_dropped = Dropped::default();
-        let mut state = State {
-            forest,
-            sequence: cut,
-            next_tree: store.next_tree().max(1),
-            dropped: &nothing_dropped,
-        };
-        let started = Instant::now();
-        let mut apply = |sequence: u64, op: coppice_journal::Op<'_>| state.replay(sequence, &op);
-        let opened = Journal::open(Arc::clone(&disk), journal_options, store.database_id(), cut, &mut apply);
-        let (journal, recovered) = opened.map_err(|error| match error {
-            OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
-            OpenError::Apply { error, .. } => error,
+        let id = store.database_id();
+        let replayed = replay(disk.as_ref(), &store, |cut, apply| {
+            Journal::open(Arc::clone(&disk), journal_options, id, cut, apply)
         })?;
-        let (sequence, next_tree) = (state.sequence, state.next_tree);
-        drop(state);
-        let recovery = (recovered.records > 0).then(|| Recovery {
-            records: recovered.records,
-            bytes: recovered.bytes,
-            duration: started.elapsed(),
-        });
-        let (durable, poison) = Durable::start(store, journal, disk, lock, options)?;
-        let engine = Self::assemble(table, sequence, next_tree, Some(durable), poison, options);
-        *engine.recovery.lock() = recovery;
+        let (durable, poison) = Durable::start(store, replayed.journal, disk, lock, options)?;
+        let engine = Self::assemble(
+            replayed.table,
+            replayed.sequence,
+            replayed.next_tree,
+            Some(durable),
+            poison,
+            options,
+        );
+        *engine.recovery.lock() = replayed.recovery;
         Ok(engine)
     }
+
+    /// An engine that only reads a folder, whose lock, where there is one to be had, is handed on. The journal is replayed in
+    /// memory, and no file is changed. The disk had better refuse that, too.
+    pub(crate) fn open_read_only(
+        disk: Arc<dyn Disk>,
+        lock: Option<FolderLock>,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let store = Store::open(Arc::clone(&disk), options.io_uring).map_err(|error| match error {
+            StoreError::NotADatabase { folder } => {
+                Error::new(ErrorCode::NotFound, format!("{folder} holds no database"))
+            }
+            other => store_error(other),
+        })?;
+        let store = Arc::new(store);
+        let id = store.database_id();
+        let replayed = replay(disk.as_ref(), &store, |cut, apply| {
+            Journal::replay(disk.as_ref(), id, cut, &options.recovery, apply).map(|recovered| ((), recovered))
+        })?;
+        let mut engine = Self::assemble(
+            replayed.table,
+            replayed.sequence,
+            replayed.next_tree,
+            None,
+            Arc::default(),
+            options,
+        );
+        *engine.recovery.lock() = replayed.recovery;
+        engine.read_only = Some(ReadOnly {
+            store,
+            disk,
+            lock: Mutex::new(lock),
+        });
+        Ok(engine)
+    }
+}
+
+/// A state as it was found on disk, and the journal that it was brought up to date from.
+struct Replayed<J> {
+    table: Table,
+    sequence: u64,
+    next_tree: u32,
+    journal: J,
+    recovery: Option<Recovery>,
+}
+
+type Apply<'a> = dyn FnMut(u64, Op<'_>) -> Result<(), Error> + 'a;
+
+/// Enters what the store has, and applies what the journal has behind its cut.
+fn replay<J>(
+    disk: &dyn Disk,
+    store: &Arc<Store>,
+    read_journal: impl FnOnce(u64, &mut Apply<'_>) -> Result<(J, Recovered), OpenError<Error>>,
+) -> Result<Replayed<J>, Error> {
+    let source: Arc<dyn Source> = Arc::new(StoreSource(Arc::clone(store)));
+    let frame_bytes = store.frame_bytes();
+    if frame_bytes as usize > coppice_frame::MAX_FRAME_BYTES {
+        let message = format!(
+            "{}: frames of {frame_bytes} bytes are not known to this version",
+            disk.label()
+        );
+        return Err(Error::new(ErrorCode::IncompatibleFormat, message));
+    }
+    let table = Table::new(frame_bytes as usize, Some(source));
+    for (blob, info) in store.entries() {
+        let kind = BlobKind::from_byte(info.kind).ok_or_else(|| {
+            Error::new(
+                ErrorCode::IncompatibleFormat,
+                format!("blob {blob} is of kind {}, which is not known", info.kind),
+            )
+        })?;
+        if kind != BlobKind::Value && info.bytes != frame_bytes {
+            let message = format!(
+                "blob {blob} is a frame of {} bytes in a database of {frame_bytes}",
+                info.bytes
+            );
+            return Err(Error::new(ErrorCode::Corrupt, message));
+        }
+        table.enter(blob, kind, info.bytes, (info.records, info.live))?;
+    }
+    table.find_free_numbers();
+    let cut = store.cut();
+    let fresh = table.is_free(ROOT);
+    if fresh && cut > 0 {
+        return Err(Error::new(
+            ErrorCode::Corrupt,
+            format!("{}: the topmost frame is missing", disk.label()),
+        ));
+    }
+    let mut forest = Forest::new(&table);
+    if fresh {
+        forest.plant()?;
+    }
+    // Of the trees that the journal drops nobody has a handle yet.
+    let nothing_dropped = Dropped::default();
+    let mut state = State {
+        forest,
+        sequence: cut,
+        next_tree: store.next_tree().max(1),
+        dropped: &nothing_dropped,
+    };
+    let started = Instant::now();
+    let read = read_journal(cut, &mut |sequence, op| state.replay(sequence, &op));
+    let (journal, recovered) = read.map_err(|error| match error {
+        OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
+        OpenError::Apply { error, .. } => error,
+    })?;
+    let (sequence, next_tree) = (state.sequence, state.next_tree);
+    drop(state);
+    let recovery = (recovered.records > 0).then(|| Recovery {
+        records: recovered.records,
+        bytes: recovered.bytes,
+        duration: started.elapsed(),
+    });
+    Ok(Replayed {
+        table,
+        sequence,
+        next_tree,
+        journal,
+        recovery,
+    })
 }

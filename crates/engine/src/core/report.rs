@@ -67,10 +67,7 @@ impl Engine {
             stats.journal_appended_records = journal.appended_records;
             stats.journal_syncs = journal.syncs;
             stats.journal_stalls = self.stalls.load(Ordering::Relaxed);
-            let store = durable.store.stats();
-            stats.disk_bytes = store.file_bytes + store.map_log_bytes + journal.file_bytes;
-            stats.disk_free_bytes = store.free_bytes;
-            stats.snapshots_pinned_blobs += store.kept_blobs;
+            stats.disk_bytes = journal.file_bytes;
             let rounds = durable.checkpointer.rounds();
             stats.checkpoint_rounds = rounds.done;
             stats.checkpoint_failures = rounds.failed;
@@ -78,6 +75,12 @@ impl Engine {
             stats.checkpoint_last_error = rounds.last_error;
             stats.checkpoint_queue_depth = durable.checkpointer.depth() as u64;
             stats.checkpoint_io_uring = durable.store.uses_io_uring();
+        }
+        if let Some(store) = self.store() {
+            let store = store.stats();
+            stats.disk_bytes += store.file_bytes + store.map_log_bytes;
+            stats.disk_free_bytes = store.free_bytes;
+            stats.snapshots_pinned_blobs += store.kept_blobs;
         }
         Ok(stats)
     }
@@ -90,8 +93,9 @@ impl Engine {
 
     /// The folder's path, for messages.
     pub(crate) fn label(&self) -> String {
-        self.durable
-            .as_ref()
-            .map_or_else(|| ":memory:".to_owned(), |durable| durable.disk.label())
+        let durable = self.durable.as_ref().map(|durable| &durable.disk);
+        durable
+            .or(self.read_only.as_ref().map(|files| &files.disk))
+            .map_or_else(|| ":memory:".to_owned(), |disk| disk.label())
     }
 }

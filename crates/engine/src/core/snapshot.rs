@@ -12,7 +12,7 @@ mod tests;
 
 use std::sync::{Arc, Weak};
 
-use coppice_store::Image;
+use coppice_store::{Image, Store};
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 
 use super::{Dropped, Engine, State, store_error};
@@ -175,7 +175,7 @@ impl Engine {
             self.check_open()?;
             // In this order: what becomes durable in between is in both.
             let freeze = self.table.freeze();
-            let image = self.durable.as_ref().map(|durable| durable.store.image());
+            let image = self.store().map(Store::image);
             (freeze, image.map(Arc::new), state.sequence, state.next_tree)
         };
         let source = Frozen {

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coppice_frame::{FlatRef, Kind, Met, Stored, TrieRef, Value, validate};
 use coppice_journal::Error as JournalError;
-use coppice_store::{BlobId, Image, StoreError};
+use coppice_store::{BlobId, Image, Store, StoreError};
 
 use super::{CATALOG, Engine, TREE_BYTES};
 use crate::{
@@ -78,15 +78,17 @@ impl Engine {
     pub(crate) fn verify(&self, on_progress: OnProgress<'_>) -> Result<VerifyReport, Error> {
         self.check_open()?;
         let mut problems = Vec::new();
+        if let Some(store) = self.store() {
+            problems.extend(store.check_files().iter().map(problem_of));
+        }
         if let Some(durable) = &self.durable {
-            problems.extend(durable.store.check_files().iter().map(problem_of));
             durable
                 .journal
                 .check(&mut |error| problems.push(journal_problem(&error)));
         }
         let (image, now, version, next_tree) = {
             let state = self.exclusive();
-            let image = self.durable.as_ref().map(|durable| durable.store.image());
+            let image = self.store().map(Store::image);
             (image, self.table.hold(), state.sequence, state.next_tree)
         };
         let ids = image

@@ -202,7 +202,7 @@ impl Engine {
         })
     }
 
-    /// Opens a tree, creating it when absent.
+    /// Opens a tree, creating it when absent; where nothing may be written, [`TreeId::ABSENT`] instead.
     pub(crate) fn tree(&self, name: &str) -> Result<TreeId, Error> {
         self.check_open()?;
         if name.len() > MAX_TREE_NAME_BYTES {
@@ -214,6 +214,9 @@ impl Engine {
         }
         if let Some(tree) = self.shared().tree_named(name)? {
             return Ok(tree);
+        }
+        if self.is_read_only() {
+            return Ok(TreeId::ABSENT);
         }
         let mut state = self.exclusive();
         self.check_writable()?;

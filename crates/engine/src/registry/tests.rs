@@ -12,7 +12,9 @@ use super::*;
 fn a_busy_folder_is_waited_for_and_others_are_not() {
     let (busy, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let folder = FolderDisk::open(busy.path()).unwrap().identity().unwrap();
-    let claim = share_or_claim(&folder).err().expect("nobody has it open");
+    let Turn::Claimed(claim) = share_or_claim(&folder, false) else {
+        panic!("somebody has it open");
+    };
     let (_, place) = acquire(other.path(), &Options::default()).unwrap();
     release(&place, true).unwrap();
     let (opened, when_opened) = channel();

@@ -27,7 +27,7 @@ fn only_canonical_names_are_ours() {
 }
 
 #[test]
-fn listing_removes_leftovers_and_nothing_else() {
+fn sweeping_removes_leftovers_and_nothing_else() {
     let disk = TestDisk::default();
     for name in [
         "LOCK",
@@ -38,6 +38,8 @@ fn listing_removes_leftovers_and_nothing_else() {
         disk.put(name, b"x");
     }
     assert_eq!(list(&disk).unwrap(), [9, 10]);
+    assert_eq!(disk.list().unwrap().len(), 4, "listing changes nothing");
+    sweep(&disk).unwrap();
     let kept = ["LOCK", "journal-0000000000000009.log", "journal-000000000000000a.log"];
     assert_eq!(disk.list().unwrap(), kept);
 }
