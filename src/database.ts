@@ -232,6 +232,21 @@ export interface Database extends Disposable, AsyncDisposable {
    */
   verify(options?: { signal?: AbortSignal; onProgress?: (progress: Progress) => void }): Promise<VerifyReport>
   /**
+   * Gives file space back to the system: frees what was deleted, makes a checkpoint, moves what lies at the end of the file of
+   * blobs into gaps below, a few megabytes at a time, and cuts the end off. Others read and write meanwhile. What open
+   * snapshots show keeps its place. Runs off the event loop; progress is told in bytes moved. Called off, it keeps what it has
+   * done. A volatile database has nothing to give back.
+   *
+   * It also happens by itself, in small steps, where more than two thirds of the file, and more than 64 MiB, are free.
+   *
+   * Rejects as `checkpoint` does; with ERR_COPPICE_CORRUPT where something that was to be moved is damaged, which stays where
+   * it is; and with ERR_COPPICE_ABORTED.
+   */
+  compact(options?: {
+    signal?: AbortSignal
+    onProgress?: (progress: Progress) => void
+  }): Promise<{ bytesFreed: number }>
+  /**
    * Copies everything, as it is at one moment behind the call, to a new folder, where it is a database of its own: it can be
    * opened at once, anywhere, and knows nothing of this one. Others read and write meanwhile; what they write behind that
    * moment is no part of the copy. What is read from disk is checked on the way. Runs off the event loop, in a few megabytes of memory beside
@@ -338,6 +353,11 @@ export class OpenDatabase implements Database {
     const start = (control: JobControl) => native.verify(this.#connection.handle, control)
     const data = await runJob(this.#connection, 'verify', 'blobs', options, start)
     return { ok: data.problems.length === 0, ...data }
+  }
+
+  async compact(options?: JobOptions): Promise<{ bytesFreed: number }> {
+    const start = (control: JobControl) => native.compact(this.#connection.handle, control)
+    return { bytesFreed: await runJob(this.#connection, 'compact', 'bytes', options, start) }
   }
 
   async backup(destination: string, options?: JobOptions): Promise<void> {

@@ -120,6 +120,10 @@ export function aSnapshotReads(): void {
   expectTypeOf(db.stats().snapshots).toEqualTypeOf<{ open: number; oldestVersion?: number; pinnedBlobs: number }>()
 }
 
+export async function aCompactionSaysWhatItFreed(): Promise<void> {
+  expectTypeOf(await db.compact({ signal: AbortSignal.timeout(1) })).toEqualTypeOf<{ bytesFreed: number }>()
+}
+
 export async function aBackupHasADestination(): Promise<void> {
   const onProgress = (progress: Progress) => expectTypeOf(progress.done).toEqualTypeOf<number>()
   expectTypeOf(await db.backup('folder', { signal: new AbortController().signal, onProgress })).toEqualTypeOf<void>()

@@ -148,6 +148,8 @@ interface Binding extends Writes {
   checkpoint(database: number): Promise<CheckpointData | FailureData>
   verify(database: number, control: JobControl): Promise<VerifyData | FailureData>
   backup(database: number, destination: string, control: JobControl): Promise<boolean | FailureData>
+  /** How many bytes were given back. */
+  compact(database: number, control: JobControl): Promise<number | FailureData>
   JobControl: new () => JobControl
   watch(
     database: number,

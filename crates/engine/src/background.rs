@@ -1,5 +1,5 @@
 //! The engine's own thread: syncs the journal at intervals, plans a checkpoint when the journal has grown enough, or the
-//! last one is old, and frees what deleted subtrees left behind.
+//! last one is old, frees what deleted subtrees left behind, and gives file space back.
 //!
 //! It holds the engine weakly, so that an engine that nobody closed goes when its last handle does. It waits for no
 //! checkpoint: the checkpoint thread is at work on that, and the journal's syncs go on.
@@ -82,6 +82,7 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
     let mut next_sync = Instant::now() + interval;
     let mut planner = Planner::new();
     let mut burying = false;
+    let mut compacting = BackOff::new();
     loop {
         {
             let mut stopping = signal.stopping.lock();
@@ -102,6 +103,13 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
             next_sync = Instant::now() + interval;
         }
         planner.look(&engine, now);
+        if !burying && planner.is_idle() && compacting.is_over(now) {
+            // Where it fails, a writer or the next checkpoint will say so, unless it was for want of room.
+            match engine.compact_in_background() {
+                Ok(_) => compacting.succeeded(),
+                Err(_) => compacting.failed(now),
+            }
+        }
     }
 }
 
@@ -123,6 +131,10 @@ impl Planner {
             last: Instant::now(),
             back_off: BackOff::new(),
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.under_way.is_none()
     }
 
     fn look(&mut self, engine: &Engine, now: Instant) {

@@ -10,6 +10,7 @@
 mod backup;
 mod batch;
 mod checkpoint;
+mod compact;
 mod dropped;
 mod in_place;
 mod open;

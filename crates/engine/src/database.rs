@@ -316,6 +316,16 @@ impl Database {
         })
     }
 
+    /// Frees what was deleted, checkpoints, and gives file space back: how many bytes. Others read and write meanwhile.
+    /// `on_progress` is told of bytes moved. It also happens by itself, where more than two thirds of the file are free.
+    ///
+    /// # Errors
+    /// As [`Database::checkpoint`]; `Corrupt` where a blob that was to be moved is damaged: it stays; `Aborted` where
+    /// `on_progress` breaks: what was given back until then is.
+    pub fn compact(&self, on_progress: OnProgress<'_>) -> Result<u64, Error> {
+        self.engine()?.compact(on_progress)
+    }
+
     /// Copies the state as of now to a new or empty folder, where it is a database of its own, while others read and write.
     /// Durable on return. `on_progress` is told of blobs. After an error the folder is as it was before.
     ///

@@ -17,6 +17,7 @@
 pub mod backup;
 mod batch;
 mod bulk;
+pub mod compact;
 pub mod control;
 pub mod events;
 mod failure;
