@@ -10,6 +10,7 @@ use coppice_disk::{Disk, DiskFile, is_no_space};
 use crate::{
     Error, JournalOptions,
     header::{HEADER_BYTES, Header, RECORDS_OFFSET, SegmentKey},
+    record::ALIGNMENT,
     segment::{file_name, temporary_name},
     segment_file::SegmentFile,
     sync::{AtomicBool, AtomicU64, Mutex, Ordering},
@@ -35,6 +36,13 @@ const RESERVED_PART: u64 = 8;
 /// How many bytes at the end of a segment are kept for operations that only remove, for when the disk is full.
 pub(crate) fn reserved(capacity: u64, options: &JournalOptions) -> u64 {
     options.reserve_bytes.min(capacity / RESERVED_PART)
+}
+
+/// The same for a segment that is made for `needed` bytes in front of them.
+fn reserved_behind(needed: u64, options: &JournalOptions) -> u64 {
+    options
+        .reserve_bytes
+        .min(needed / (RESERVED_PART - 1) + ALIGNMENT as u64)
 }
 
 /// A segment that nothing was appended to yet.
@@ -184,7 +192,8 @@ impl Slot {
     ) -> Result<Spare, SpareError> {
         self.capacity = self.capacity.min(options.segment_bytes.max(1));
         let needed = bytes.saturating_add(RECORDS_OFFSET as u64);
-        let capacity = self.capacity.max(needed.saturating_add(options.reserve_bytes));
+        let kept = reserved_behind(needed, options);
+        let capacity = self.capacity.max(needed.saturating_add(kept));
         let capacity = capacity.checked_next_multiple_of(8).unwrap_or(capacity);
         let number = self.next_number;
         let (header, key) = Header {

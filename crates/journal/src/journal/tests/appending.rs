@@ -221,3 +221,30 @@ fn counters_count_what_was_appended() {
     assert_eq!((stats.appended_bytes, stats.appended_records, stats.syncs), (112, 2, 1));
     assert_eq!((stats.appended_upto, stats.synced_upto, stats.bytes), (2, 2, 112));
 }
+
+#[test]
+fn room_kept_for_removals_makes_no_segment_larger_than_its_records_need() {
+    let disk = TestDisk::mapping();
+    let mut options = fixture::options(4096);
+    options.reserve_bytes = 256 << 10;
+    let journal = Journal::create(Arc::new(disk), options, fixture::DATABASE).unwrap();
+    assert_eq!(journal.stats().file_bytes, 4096);
+    for bytes in [3000, 5000, 100_000] {
+        let value = vec![7; bytes];
+        let put = Op::Put {
+            tree: 1,
+            key: b"",
+            value: &value,
+        };
+        let before = journal.stats();
+        journal.append_next(&[put]).unwrap();
+        let (grown, appended) = (
+            journal.stats().file_bytes - before.file_bytes,
+            journal.stats().appended_bytes - before.appended_bytes,
+        );
+        assert!(
+            grown == 0 || (appended..appended * 5 / 4 + 4096).contains(&grown),
+            "{bytes}: {grown}"
+        );
+    }
+}
