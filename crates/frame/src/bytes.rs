@@ -124,7 +124,9 @@ impl<'a> FrameMut<'a> {
 
     /// Zeroes all units from one on, as many as said.
     pub(crate) fn clear(self, unit: usize, units: usize) {
-        for word in self.frame.words.iter().skip(unit).take(units) {
+        let words = unit.checked_add(units).and_then(|end| self.frame.words.get(unit..end));
+        debug_assert!(words.is_some(), "{units} units from {unit} on leave the frame");
+        for word in words.unwrap_or_default() {
             word.store(0, Relaxed);
         }
     }
@@ -215,7 +217,7 @@ pub(crate) fn write(frame: FrameMut<'_>, at: usize, bytes: &[u8]) {
     put_part(frame, at, head);
     let (words, tail) = rest.as_chunks::<UNIT_BYTES>();
     let from = (at + head_len) / UNIT_BYTES;
-    for (slot, word) in frame.frame.words.iter().skip(from).zip(words) {
+    for (slot, word) in frame.frame.words.get(from..).unwrap_or_default().iter().zip(words) {
         slot.store(u64::from_le_bytes(*word).to_le(), Relaxed);
     }
     put_part(frame, at + head_len + words.len() * UNIT_BYTES, tail);
@@ -223,9 +225,10 @@ pub(crate) fn write(frame: FrameMut<'_>, at: usize, bytes: &[u8]) {
 
 /// Writes fewer bytes than a word has, inside one word.
 fn put_part(frame: FrameMut<'_>, at: usize, bytes: &[u8]) {
-    if !bytes.is_empty() {
-        let value = bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        frame.put(at, bytes.len(), value);
+    let mut word = [0; UNIT_BYTES];
+    if let Some(part) = word.get_mut(..bytes.len()).filter(|part| !part.is_empty()) {
+        part.copy_from_slice(bytes);
+        frame.put(at, bytes.len(), u64::from_le_bytes(word));
     }
 }
 

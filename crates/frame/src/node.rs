@@ -487,11 +487,25 @@ impl<'a> NodeRef<'a> {
 
     /// All entries that lead somewhere, in byte order.
     pub(crate) fn entries(self) -> impl Iterator<Item = (u8, Ref)> + 'a {
-        let mut from = 0;
+        let is_small = matches!(self.tag, Tag::N4 | Tag::N16);
+        let (bytes, made) = (self.branch_bytes(), self.count().min(self.capacity()));
+        let (mut lane, mut from) = (0, 0);
         std::iter::from_fn(move || {
-            let (byte, reference) = self.next_from(from)?;
-            from = usize::from(byte) + 1;
-            Some((byte, reference))
+            if !is_small {
+                let (byte, reference) = self.next_from(from)?;
+                from = usize::from(byte) + 1;
+                return Some((byte, reference));
+            }
+            loop {
+                let byte = *bytes.get(..made)?.get(lane)?;
+                let reference = self.reference(lane);
+                lane += 1;
+                // In a frame that is damaged they may not ascend.
+                if usize::from(byte) >= from && !reference.is_none() {
+                    from = usize::from(byte) + 1;
+                    return Some((byte, reference));
+                }
+            }
         })
     }
 

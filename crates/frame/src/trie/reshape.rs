@@ -376,20 +376,16 @@ impl TrieMut<'_> {
         moved: &[Moved],
         pending: &mut Vec<(usize, Ref, usize)>,
     ) -> Result<(), NoRoom> {
-        spec.entries.retain(|(_, entry)| {
-            let crossing = source.crossing(*entry);
-            crossing.is_none_or(|crossing| redirected(crossing, depth, moved).is_some())
-        });
+        if !moved.is_empty() {
+            spec.entries.retain(|(_, entry)| {
+                let crossing = source.crossing(*entry);
+                crossing.is_none_or(|crossing| redirected(crossing, depth, moved).is_some())
+            });
+        }
         if spec.entries.is_empty() && spec.value.is_none() && slot != ROOT_AT {
             self.set_ref(slot, Ref::NONE);
             return Ok(());
         }
-        let below: Vec<(u8, Ref)> = spec
-            .entries
-            .iter()
-            .copied()
-            .filter(|(_, entry)| entry.is_node())
-            .collect();
         let mut crossings: Vec<(Ref, Ref)> = Vec::new();
         self.need(spec.units())?;
         let written_at = self.as_ref().head();
@@ -401,7 +397,7 @@ impl TrieMut<'_> {
             let copied = self.copy_record(record, depth, shift)?;
             self.set_ref(node.offset() + VALUE_AT, copied);
         }
-        for (byte, entry) in &spec.entries {
+        for (byte, entry) in spec.entries.iter().filter(|(_, entry)| !entry.is_node()) {
             let Some(entry_slot) = self.as_ref().node(node).and_then(|node| node.slot(*byte)) else {
                 continue;
             };
@@ -422,9 +418,9 @@ impl TrieMut<'_> {
                 self.set_ref(entry_slot, copied);
             }
         }
-        for (byte, entry) in below.into_iter().rev() {
-            if let Some(entry_slot) = self.as_ref().node(node).and_then(|node| node.slot(byte)) {
-                pending.push((entry_slot, entry, depth + 1));
+        for (byte, entry) in spec.entries.iter().rev().filter(|(_, entry)| entry.is_node()) {
+            if let Some(entry_slot) = self.as_ref().node(node).and_then(|node| node.slot(*byte)) {
+                pending.push((entry_slot, *entry, depth + 1));
             }
         }
         self.set_ref(slot, node);
