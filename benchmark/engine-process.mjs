@@ -24,6 +24,7 @@ const insertsPerRound = Math.min(INSERTS_MAX, Math.max(INSERTS_MIN, Math.floor(w
 
 let engine
 let inserted = 0
+let putDurablySoFar = 0
 let residentBefore = 0
 /** Functions to time, made once, so that each round goes on where the one before stopped. */
 const prepared = new Map()
@@ -112,13 +113,14 @@ async function putDurably({ seconds }) {
   const { keys, values } = workload
   const start = performance.now()
   const end = start + seconds * 1000
-  let next = 0
+  const first = putDurablySoFar
   async function writer() {
     for (let began = start; began < end; ) {
+      const next = putDurablySoFar
       const key = keys[next % keys.length]
       // Never the one that is there, which SQLite would not write: those of other puts are at a shift of 0 and 1.
       const value = values[(next + 2 + Math.floor(next / keys.length)) % values.length]
-      next += 1
+      putDurablySoFar += 1
       began = performance.now()
       const written = engine.putDurably(key, value)
       if (written instanceof Promise) await written
@@ -126,7 +128,7 @@ async function putDurably({ seconds }) {
     }
   }
   await Promise.all(Array.from({ length: IN_FLIGHT }, writer))
-  const mean = nanoseconds(start) / next
+  const mean = nanoseconds(start) / (putDurablySoFar - first)
   await engine.settle()
   return mean
 }
