@@ -121,9 +121,17 @@ impl Forest<'_> {
                     forest.give_back(&key, &upwards, Kind::Trie)
                 })?;
             }
-            (Remains::Records { .. }, _) => {
-                // Parted from the living, and back to the same graves: keys must not grow.
-                if let Some(subtree) = self.detach(&[GRAVE_BYTE])?
+            (Remains::Records { .. }, path) => {
+                let records = match path.last() {
+                    Some(level) => self.buried_among_others(&key, *level)?,
+                    None => Vec::new(),
+                };
+                for (key, extent) in &records {
+                    self.remove(key, *extent)?;
+                }
+                // Nodes alone: parted from the living, and back to the same graves.
+                if records.is_empty()
+                    && let Some(subtree) = self.detach(&[GRAVE_BYTE])?
                     && !self.freed_at_once(&subtree)
                 {
                     self.attach(&[GRAVE_BYTE], &subtree)?;
@@ -131,6 +139,17 @@ impl Forest<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// What is buried in a flat frame that living keys share: full keys, and the blobs that values have to themselves. Such
+    /// records go one by one; to lay them elsewhere first would bring small frames together with the living again.
+    fn buried_among_others(&self, key: &[u8], level: Level) -> Result<Vec<(Vec<u8>, Option<u32>)>, Error> {
+        let base = key.get(..level.base).unwrap_or(key);
+        let items = self.table.flat(level.blob)?.items();
+        Ok((items.iter())
+            .map(|item| ([base, item.key].concat(), extent_of(item.stored.value)))
+            .filter(|(key, _)| key.first() == Some(&GRAVE_BYTE))
+            .collect())
     }
 
     /// What to do where graves share flat frames with living keys, or once did: if all that was buried there is gone, there
