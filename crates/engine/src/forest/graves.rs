@@ -24,6 +24,14 @@ struct Buried {
     what: Remains,
 }
 
+/// A record that waits in a flat frame among living ones.
+struct BuriedRecord {
+    /// In full.
+    key: Vec<u8>,
+    /// The blob that its value has to itself.
+    extent: Option<u32>,
+}
+
 enum Remains {
     /// A record of the path's last frame, and the blob that its value has to itself.
     Record(Option<u32>),
@@ -126,7 +134,7 @@ impl Forest<'_> {
                     Some(level) => self.buried_among_others(&key, *level)?,
                     None => Vec::new(),
                 };
-                for (key, extent) in &records {
+                for BuriedRecord { key, extent } in &records {
                     self.remove(key, *extent)?;
                 }
                 // Nodes alone: parted from the living, and back to the same graves.
@@ -141,14 +149,17 @@ impl Forest<'_> {
         Ok(true)
     }
 
-    /// What is buried in a flat frame that living keys share: full keys, and the blobs that values have to themselves. Such
-    /// records go one by one; to lay them elsewhere first would bring small frames together with the living again.
-    fn buried_among_others(&self, key: &[u8], level: Level) -> Result<Vec<(Vec<u8>, Option<u32>)>, Error> {
+    /// What is buried in a flat frame that living keys share. Such records go one by one; to lay them elsewhere first would
+    /// bring small frames together with the living again.
+    fn buried_among_others(&self, key: &[u8], level: Level) -> Result<Vec<BuriedRecord>, Error> {
         let base = key.get(..level.base).unwrap_or(key);
         let items = self.table.flat(level.blob)?.items();
         Ok((items.iter())
-            .map(|item| ([base, item.key].concat(), extent_of(item.stored.value)))
-            .filter(|(key, _)| key.first() == Some(&GRAVE_BYTE))
+            .map(|item| BuriedRecord {
+                key: [base, item.key].concat(),
+                extent: extent_of(item.stored.value),
+            })
+            .filter(|record| record.key.first() == Some(&GRAVE_BYTE))
             .collect())
     }
 
