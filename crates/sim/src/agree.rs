@@ -148,7 +148,8 @@ impl Run<'_> {
             .check()
             .map_err(|error| broken!("a check of all frames: {error}"))?;
         for tree in 0..TREES {
-            let found = reads::all_of(&self.database, self.handles[tree])?;
+            let found = reads::all_of(|range, visit| self.database.scan(self.handles[tree], range, visit))
+                .map_err(|error| broken!("a scan of all: {error}"))?;
             let expected = self.maps.all_of(tree);
             if found != expected {
                 let at = found

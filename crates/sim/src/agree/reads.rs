@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use coppice_engine::{After, Database, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
+use coppice_engine::{After, Error, ListItem, ListRequest, Range, Record, SplitKey};
 
 use super::{
     Run,
@@ -11,8 +11,11 @@ use super::{
 };
 use crate::session::{Checked, violation};
 
-/// Every record of a tree.
-pub(super) fn all_of(database: &Database, tree: TreeId) -> Checked<Records> {
+/// What a scan is given for each record.
+type Visit<'v> = &'v mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>;
+
+/// Every record of a tree, by a scan of it.
+pub(super) fn all_of(scan: impl FnOnce(&Range<'_>, Visit<'_>) -> Result<bool, Error>) -> Result<Records, Error> {
     let mut found = Records::new();
     let range = Range {
         prefix: &[],
@@ -24,7 +27,7 @@ pub(super) fn all_of(database: &Database, tree: TreeId) -> Checked<Records> {
         found.push((key.to_vec(), of_record(record)));
         ControlFlow::Continue(())
     };
-    database.scan(tree, &range, visit).map_err(failed("a scan of all"))?;
+    scan(&range, visit)?;
     Ok(found)
 }
 

@@ -1,14 +1,13 @@
 //! Snapshots: each goes on showing what the maps said when it was taken.
 
-use std::ops::{Bound, ControlFlow};
-
-use coppice_engine::{Range, Record, Snapshot, SplitKey, TreeId};
+use coppice_engine::{Snapshot, TreeId};
 
 use super::{
     Run, TREES,
     calls::{failed, of_record, same},
     handles_of,
-    maps::{Maps, Records},
+    maps::Maps,
+    reads::all_of,
 };
 use crate::session::Checked;
 
@@ -26,19 +25,8 @@ impl Kept {
     /// Compares all of it.
     fn check(&self) -> Checked<()> {
         for tree in 0..TREES {
-            let mut found = Records::new();
-            let range = Range {
-                prefix: &[],
-                lower: Bound::Unbounded,
-                upper: Bound::Unbounded,
-                reverse: false,
-            };
-            let visit = &mut |key: SplitKey<'_>, record: Record<'_>| {
-                found.push((key.to_vec(), of_record(record)));
-                ControlFlow::Continue(())
-            };
-            let scanned = self.snapshot.scan(self.handles[tree], &range, visit);
-            scanned.map_err(failed("a scan of a snapshot"))?;
+            let found = all_of(|range, visit| self.snapshot.scan(self.handles[tree], range, visit))
+                .map_err(failed("a scan of a snapshot"))?;
             same!(found, self.maps.all_of(tree), "a snapshot's tree {tree}");
         }
         Ok(())
