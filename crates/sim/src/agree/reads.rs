@@ -1,6 +1,6 @@
 //! Calls that read.
 
-use std::ops::{Bound, ControlFlow};
+use std::ops::{Bound, ControlFlow, RangeBounds};
 
 use coppice_engine::{After, Error, ListItem, ListRequest, Range, Record, SplitKey};
 
@@ -135,21 +135,12 @@ impl Run<'_> {
             .database
             .scan(self.handles[tree], &range, visit)
             .map_err(failed("scan"))?;
-        let above = |key: &[u8]| match range.lower {
-            Bound::Included(low) => key >= low,
-            Bound::Excluded(low) => key > low,
-            Bound::Unbounded => true,
-        };
-        let below = |key: &[u8]| match range.upper {
-            Bound::Included(high) => key <= high,
-            Bound::Excluded(high) => key < high,
-            Bound::Unbounded => true,
-        };
+        let bounds = (range.lower, range.upper);
         let inside = self
             .maps
             .tree(tree)
             .iter()
-            .filter(|(key, _)| key.starts_with(&prefix) && above(key) && below(key));
+            .filter(|(key, _)| key.starts_with(&prefix) && bounds.contains(key.as_slice()));
         let mut expected: Records = inside.map(|(key, held)| (key.clone(), held.clone())).collect();
         if range.reverse {
             expected.reverse();
