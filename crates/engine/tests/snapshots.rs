@@ -7,57 +7,30 @@
     reason = "the exemption of tests in clippy.toml does not reach the helpers of an integration test"
 )]
 
+mod stress;
+
 use std::{
     collections::BTreeMap,
-    ops::{Bound, ControlFlow},
+    ops::ControlFlow,
     sync::atomic::{AtomicBool, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
 };
 
-use coppice_engine::{Condition, Database, Durability, Options, Range, Snapshot, TreeId};
+use coppice_engine::{Condition, Database, Durability, Options, Snapshot, TreeId};
+
+use stress::{all_under, key, serial, stress_time, value};
 
 const WRITERS: u64 = 2;
 const KEYS: u64 = 1200;
-
-fn stress_time() -> Duration {
-    let seconds = std::env::var("COPPICE_STRESS_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    seconds.map_or(Duration::from_millis(1500), Duration::from_secs)
-}
-
-fn key(owner: u64, number: u64) -> Vec<u8> {
-    format!("{}/owner-{owner}/{}/{number:05}.json", number % 3, number % 17).into_bytes()
-}
-
-/// Recognisable, and now and then too long for a frame.
-fn value(serial: u64) -> Vec<u8> {
-    let len = if serial.is_multiple_of(50) {
-        3000
-    } else {
-        20 + serial % 60
-    };
-    let mut bytes = serial.to_le_bytes().to_vec();
-    bytes.resize(len as usize, serial as u8);
-    bytes
-}
 
 type Contents = BTreeMap<Vec<u8>, (u64, u64)>;
 
 /// Versions and serial numbers by key.
 fn contents(snapshot: &Snapshot, tree: TreeId) -> Contents {
-    let range = Range {
-        prefix: &[],
-        lower: Bound::Unbounded,
-        upper: Bound::Unbounded,
-        reverse: false,
-    };
     let mut found = Contents::new();
-    let exhausted = snapshot.scan(tree, &range, &mut |key, record| {
-        let serial = u64::from_le_bytes(*record.value.first_chunk().unwrap());
-        assert!(record.value == value(serial), "a value that nobody wrote");
-        found.insert(key.to_vec(), (record.version, serial));
+    let exhausted = snapshot.scan(tree, &all_under(b""), &mut |key, record| {
+        found.insert(key.to_vec(), (record.version, serial(record.value)));
         ControlFlow::Continue(())
     });
     assert!(exhausted.unwrap());

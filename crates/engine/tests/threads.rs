@@ -8,26 +8,20 @@
     reason = "the exemption of tests in clippy.toml does not reach the helpers of an integration test"
 )]
 
+mod stress;
+
 use std::{
     collections::BTreeMap,
-    ops::Bound,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
 };
 
-use coppice_engine::{Condition, Database, Durability, Options, Range, TreeId};
+use coppice_engine::{Condition, Database, Durability, Options, TreeId};
+
+use stress::{all_under, key, serial, stress_time, value};
 
 const FRAME_BYTES: u32 = 4096;
-/// Every so many writes of a key one is of a value too long for a frame.
-const LARGE_EVERY: u64 = 50;
-
-fn stress_time() -> Duration {
-    let seconds = std::env::var("COPPICE_STRESS_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    seconds.map_or(Duration::from_millis(1500), Duration::from_secs)
-}
 
 /// The xorshift generator of Marsaglia (2003).
 struct Random(u64);
@@ -52,43 +46,6 @@ fn open(path: &std::path::Path) -> Database {
         ..Options::default()
     };
     Database::open(path, &options).unwrap()
-}
-
-fn all_under(prefix: &[u8]) -> Range<'_> {
-    Range {
-        prefix,
-        lower: Bound::Unbounded,
-        upper: Bound::Unbounded,
-        reverse: false,
-    }
-}
-
-/// Path-shaped, with folders that differ in size.
-fn key(owner: u64, number: u64) -> Vec<u8> {
-    format!("{}/owner-{owner}/{}/{number:05}.json", number % 3, number % 17).into_bytes()
-}
-
-/// What a key's value of this serial number is: recognisable, and now and then too long for a frame.
-fn value(serial: u64) -> Vec<u8> {
-    let length = if serial.is_multiple_of(LARGE_EVERY) {
-        3000
-    } else {
-        20 + serial % 60
-    };
-    let mut bytes = serial.to_le_bytes().to_vec();
-    bytes.resize(length as usize, serial as u8);
-    bytes
-}
-
-/// The serial number of a value, which must be all of what [`value`] made.
-fn serial(bytes: &[u8]) -> u64 {
-    let serial = u64::from_le_bytes(*bytes.first_chunk().unwrap());
-    assert!(
-        bytes == value(serial),
-        "a value that nobody wrote: {} bytes of serial {serial}",
-        bytes.len()
-    );
-    serial
 }
 
 fn read(database: &Database, tree: TreeId, key: &[u8]) -> Option<(u64, u64)> {
