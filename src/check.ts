@@ -76,6 +76,11 @@ export function checkText(what: string, value: unknown): string {
   return value
 }
 
+export function checkSignal(signal: unknown): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw invalid(`signal must be an AbortSignal, not ${describe(signal)}`)
+}
+
 /** A path of the file system. */
 export function checkPath(what: string, value: unknown): string {
   const path = checkText(what, value)

@@ -85,6 +85,11 @@ function messageOf({ code, message }: Failure, path: string): string {
   return `The database '${path}': ${message}`
 }
 
+/** What a signal has called off; `what` begins the message. */
+export function aborted(what: string, signal: AbortSignal | undefined): CoppiceError {
+  return new CoppiceError('ERR_COPPICE_ABORTED', `${what} was aborted`, { cause: signal?.reason })
+}
+
 /** An argument or option that cannot be. */
 export function invalid(message: string): CoppiceError {
   return new CoppiceError('ERR_COPPICE_INVALID_ARGUMENT', message)

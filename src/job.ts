@@ -1,8 +1,8 @@
 /** Long jobs off the event loop, which can be watched and called off. */
 
-import { checkOptions, describe } from './check.js'
+import { checkOptions, checkSignal, describe } from './check.js'
 import type { Connection } from './connection.js'
-import { CoppiceError, invalid } from './errors.js'
+import { aborted, invalid } from './errors.js'
 import { type FailureData, type JobControl, native, type ProgressSource } from './native/binding.js'
 
 /** How far a job has come. */
@@ -26,8 +26,7 @@ const MILLISECONDS_BETWEEN_REPORTS = 100
 
 /** Throws where one of these cannot be what it must be. */
 export function checkJobOptions({ signal, onProgress }: JobOptions): void {
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw invalid(`signal must be an AbortSignal, not ${describe(signal)}`)
+  checkSignal(signal)
   if (onProgress !== undefined && typeof onProgress !== 'function')
     throw invalid(`onProgress must be a function, not ${describe(onProgress)}`)
 }
@@ -84,11 +83,8 @@ export async function runJob<T>(
   const checked = checkOptions(`${name} options`, options, JOB_OPTIONS)
   checkJobOptions(checked)
   const { signal, onProgress } = checked
-  const aborted = (): CoppiceError =>
-    new CoppiceError('ERR_COPPICE_ABORTED', `${name} of the database '${connection.path}' was aborted`, {
-      cause: signal?.reason,
-    })
-  if (signal?.aborted) throw aborted()
+  const what = `${name} of the database '${connection.path}'`
+  if (signal?.aborted) throw aborted(what, signal)
 
   const control = new native.JobControl()
   const cancel = (): void => control.cancel()
@@ -101,7 +97,7 @@ export async function runJob<T>(
   connection.jobs.add(control)
   try {
     const answer = await start(control)
-    if (signal?.aborted && isAborted(answer)) throw aborted()
+    if (signal?.aborted && isAborted(answer)) throw aborted(what, signal)
     // Called off, but not by the signal: by a close, unless it was by what `onProgress` threw.
     if (thrown === undefined && isAborted(answer)) connection.requireOpen()
     reports.report()

@@ -3,7 +3,7 @@
 import { checkBoolean, checkBytes, checkInteger, checkOneOf, checkOptions, checkPath, describe } from './check.js'
 import { Connection, resultOf } from './connection.js'
 import { type Database, OpenDatabase } from './database.js'
-import { CoppiceError, invalid } from './errors.js'
+import { aborted, invalid } from './errors.js'
 import { checkJobOptions, type JobOptions, type Progress, Reports } from './job.js'
 import { native, type OpenData, type ProgressSource } from './native/binding.js'
 
@@ -155,11 +155,13 @@ export async function openAsync(path: string, options?: OpenAsyncOptions): Promi
   checkJobOptions(job)
   const data = checkOpenOptions(own)
   checkMode(path, data)
-  if (signal?.aborted) throw aborted(path, signal)
+  if (signal?.aborted) throw aborted(openingOf(path), signal)
   if (path === IN_MEMORY) return open(path)
   const progress = new native.OpenProgress()
   return unlessGivenUp(path, openOffLoop(path, data, progress), progress, job)
 }
+
+const openingOf = (path: string): string => `Opening the database '${path}'`
 
 async function openOffLoop(path: string, data: OpenData, progress: ProgressSource): Promise<Database> {
   return new OpenDatabase(new Connection(path, resultOf(await native.openAsync(path, data, progress), path)))
@@ -177,7 +179,7 @@ function unlessGivenUp(
       // Nobody is left to be told of a failure to open, or to close.
       opening.then((database) => database.promises.close()).catch(() => undefined)
     }
-    const abort = () => giveUp(aborted(path, signal as AbortSignal))
+    const abort = () => giveUp(aborted(openingOf(path), signal))
     const reports = new Reports(progress, 'bytes', onProgress, giveUp)
     signal?.addEventListener('abort', abort, { once: true })
     opening
@@ -190,10 +192,6 @@ function unlessGivenUp(
         signal?.removeEventListener('abort', abort)
       })
   })
-}
-
-function aborted(path: string, signal: AbortSignal): CoppiceError {
-  return new CoppiceError('ERR_COPPICE_ABORTED', `Opening the database '${path}' was aborted`, { cause: signal.reason })
 }
 
 function checkOpenOptions(options: OpenOptions): OpenData {

@@ -1,9 +1,9 @@
 /** Watching a tree: its changes as they are committed. */
 
-import { checkInteger, checkOptions, describe } from './check.js'
+import { checkInteger, checkOptions, checkSignal } from './check.js'
 import type { Encoding } from './codec.js'
 import type { Connection } from './connection.js'
-import { CoppiceError, invalid } from './errors.js'
+import { aborted, type CoppiceError } from './errors.js'
 import { type Key, keyBytes } from './key.js'
 import { type NativeWatch, native, watchCode } from './native/binding.js'
 import { roomFor, roomForPage, type Slab } from './slab.js'
@@ -54,8 +54,7 @@ export function watch<V, K>(
   const { connection, tree, keysAsBytes } = watched
   connection.requireOpen()
   const { prefix, after, signal } = checkOptions('watch options', options, WATCH_OPTIONS)
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw invalid(`signal must be an AbortSignal, not ${describe(signal)}`)
+  checkSignal(signal)
   const version = after === undefined ? undefined : checkInteger('after', after, 0, Number.MAX_SAFE_INTEGER, 0)
   const bytes = keyBytes('prefix', prefix ?? '')
   const begun = connection.resultOf(native.watch(connection.handle, tree, keysAsBytes, bytes, version))
@@ -148,9 +147,8 @@ class ChangeIterator<V, K> implements AsyncIterableIterator<Change<V, K>> {
 
   #aborted(): void {
     const { connection, name } = this.#watched
-    const message = `watch of the tree '${name}' of the database '${connection.path}' was aborted`
     this.#end()
-    this.#failure = new CoppiceError('ERR_COPPICE_ABORTED', message, { cause: this.#signal?.reason })
+    this.#failure = aborted(`watch of the tree '${name}' of the database '${connection.path}'`, this.#signal)
   }
 
   /** Releases what it holds. What was not read yet is dropped. */
