@@ -150,15 +150,15 @@ export interface OpenAsyncOptions extends OpenOptions {
  */
 export async function openAsync(path: string, options?: OpenAsyncOptions): Promise<Database> {
   checkPath('path', path)
-  const { signal, onProgress, ...own } = checkOptions('open options', options, OPEN_ASYNC_OPTIONS)
-  const job = { ...(signal !== undefined && { signal }), ...(onProgress !== undefined && { onProgress }) }
-  checkJobOptions(job)
-  const data = checkOpenOptions(own)
+  const checked = checkOptions('open options', options, OPEN_ASYNC_OPTIONS)
+  checkJobOptions(checked)
+  const data = checkOpenOptions(checked)
   checkMode(path, data)
+  const { signal } = checked
   if (signal?.aborted) throw aborted(openingOf(path), signal)
   if (path === IN_MEMORY) return open(path)
   const progress = new native.OpenProgress()
-  return unlessGivenUp(path, openOffLoop(path, data, progress), progress, job)
+  return unlessGivenUp(path, openOffLoop(path, data, progress), progress, checked)
 }
 
 const openingOf = (path: string): string => `Opening the database '${path}'`
