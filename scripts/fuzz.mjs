@@ -10,7 +10,7 @@
 
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
-import { root, run } from './lib/process.mjs'
+import { root, run, succeeds } from './lib/process.mjs'
 
 /** The targets, and how many inputs the tests give each. */
 const TARGETS = { validate: 100_000, agree: 5_000 }
@@ -35,10 +35,7 @@ if (!isUnderstood || targets.some((target) => !(target in TARGETS))) {
   console.error(`usage: node scripts/fuzz.mjs [SECONDS [TARGET...] | replay TARGET FILE]   targets: ${names}`)
   process.exit(2)
 }
-const hasCompiler = await run('c++', ['--version'], { quiet: true }).then(
-  () => true,
-  () => false,
-)
+const hasCompiler = await succeeds('c++', ['--version'])
 if (process.platform !== 'linux' || triple === undefined || !hasCompiler) {
   console.log('SKIPPED: fuzzing needs Linux on x86-64 or arm64 and a C++ compiler')
   process.exit(0)

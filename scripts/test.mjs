@@ -4,7 +4,7 @@
 //   node scripts/test.mjs [STEP...]          only these steps, by name
 
 import { stripVTControlCharacters } from 'node:util'
-import { run, seconds } from './lib/process.mjs'
+import { run, seconds, succeeds } from './lib/process.mjs'
 
 const sum = (output, pattern) => [...output.matchAll(pattern)].reduce((total, match) => total + Number(match[1]), 0)
 const occurrences = (output, pattern) => [...output.matchAll(pattern)].length
@@ -25,10 +25,7 @@ const counters = {
   }),
 }
 
-const hasNextest = await run('cargo', ['nextest', '--version'], { quiet: true }).then(
-  () => true,
-  () => false,
-)
+const hasNextest = await succeeds('cargo', ['nextest', '--version'])
 
 const rustTests = hasNextest
   ? [

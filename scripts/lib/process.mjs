@@ -54,6 +54,20 @@ export function run(command, args, { quiet = false, onOutput = () => {}, input, 
   })
 }
 
+/**
+ * Whether a command is there and succeeds.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @returns {Promise<boolean>}
+ */
+export function succeeds(command, args) {
+  return run(command, args, { quiet: true }).then(
+    () => true,
+    () => false,
+  )
+}
+
 /** Seconds with one decimal, for reports. */
 export function seconds(milliseconds) {
   return `${(milliseconds / 1000).toFixed(1)} s`
