@@ -1,31 +1,29 @@
 /** Progress bars: on stderr, and only where that is a terminal. */
 
 import { Presets, SingleBar } from 'cli-progress'
+import type { Progress } from '../index.js'
 import { printable } from './file-record.js'
 import { formatCount, perSecond } from './format.js'
+import { interruptible } from './interrupt.js'
 
 /** The bar shows thousandths, since the number of paths is not known before the end. */
 const STEPS = 1000
 const PATH_COLUMNS = 40
 
+/** A bar that is cleared at the end; none where stderr is no terminal. */
+function barOf(format: string): SingleBar | undefined {
+  if (!process.stderr.isTTY) return undefined
+  const options = { format, barsize: 24, clearOnComplete: true, hideCursor: true, stream: process.stderr }
+  return new SingleBar(options, Presets.shades_classic)
+}
+
 /** That of `coppice index`. */
 export class IndexProgress {
-  readonly #bar: SingleBar | undefined
+  readonly #bar = barOf('{bar} {percentage}%  {paths} paths  {rate}/s  {path}')
   readonly #start = performance.now()
 
   constructor() {
-    if (!process.stderr.isTTY) return
-    this.#bar = new SingleBar(
-      {
-        format: '{bar} {percentage}%  {paths} paths  {rate}/s  {path}',
-        barsize: 24,
-        clearOnComplete: true,
-        hideCursor: true,
-        stream: process.stderr,
-      },
-      Presets.shades_classic,
-    )
-    this.#bar.start(STEPS, 0, { paths: '0', rate: '0', path: '' })
+    this.#bar?.start(STEPS, 0, { paths: '0', rate: '0', path: '' })
   }
 
   /** `done` is from 0 to 1. */
@@ -43,31 +41,19 @@ export class IndexProgress {
   }
 }
 
-/** That of a job that tells how much there is to do. */
-export class JobProgress {
-  readonly #bar: SingleBar | undefined
-
-  constructor() {
-    if (!process.stderr.isTTY) return
-    this.#bar = new SingleBar(
-      {
-        format: '{bar} {percentage}%  {value}/{total}',
-        barsize: 24,
-        clearOnComplete: true,
-        hideCursor: true,
-        stream: process.stderr,
-      },
-      Presets.shades_classic,
-    )
-    this.#bar.start(1, 0)
+/** Runs a job that tells how much there is to do, behind a bar. Ctrl-C calls it off. */
+export async function withProgress<T>(
+  job: (options: { signal: AbortSignal; onProgress: (progress: Progress) => void }) => Promise<T>,
+): Promise<T> {
+  const bar = barOf('{bar} {percentage}%  {value}/{total}')
+  bar?.start(1, 0)
+  const onProgress = ({ done, total }: Progress): void => {
+    bar?.setTotal(total)
+    bar?.update(done)
   }
-
-  update({ done, total }: { done: number; total: number }): void {
-    this.#bar?.setTotal(total)
-    this.#bar?.update(done)
-  }
-
-  stop(): void {
-    this.#bar?.stop()
+  try {
+    return await interruptible((signal) => job({ signal, onProgress }))
+  } finally {
+    bar?.stop()
   }
 }

@@ -4,19 +4,13 @@ import type { VerifyReport } from '../index.js'
 import { withDatabaseAsync } from './database.js'
 import { CommandFailure, EXIT } from './failure.js'
 import { formatBytes, formatCount } from './format.js'
-import { interruptible } from './interrupt.js'
 import { type OutputOptions, printJson, printLine } from './output.js'
-import { JobProgress } from './progress.js'
+import { withProgress } from './progress.js'
 
 export async function verifyCommand(path: string, options: OutputOptions): Promise<void> {
-  const report = await withDatabaseAsync(path, { readOnly: true }, async (database) => {
-    const progress = new JobProgress()
-    try {
-      return await interruptible((signal) => database.verify({ signal, onProgress: (step) => progress.update(step) }))
-    } finally {
-      progress.stop()
-    }
-  })
+  const report = await withDatabaseAsync(path, { readOnly: true }, (database) =>
+    withProgress((control) => database.verify(control)),
+  )
   if (options.json) printJson(report)
   else printReport(report)
   const found = report.problems.length
