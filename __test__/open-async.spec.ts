@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
-import { CoppiceError, open, openAsync, type Progress } from 'coppice'
+import { open, openAsync, type Progress } from 'coppice'
 import { rejectsCode, temporaryFolder } from './support/database.js'
 
 const holder = fileURLToPath(new URL('./fixtures/holder.mjs', import.meta.url))
@@ -43,7 +43,7 @@ test('an opening that is aborted before it starts leaves nothing behind', async 
   const folder = path.join(await temporaryFolder(t), 'db')
   const reason = new Error('changed my mind')
   const opening = openAsync(folder, { signal: AbortSignal.abort(reason) })
-  const error = await t.throwsAsync(opening, { instanceOf: CoppiceError, code: 'ERR_COPPICE_ABORTED' })
+  const error = await rejectsCode(t, () => opening, 'ERR_COPPICE_ABORTED')
   t.is(error?.cause, reason)
   t.throws(() => open(folder, { create: false }), { code: 'ERR_COPPICE_NOT_FOUND' })
 })
@@ -64,7 +64,7 @@ test('an opening that is aborted under way rejects at once, and is closed again'
   const controller = new AbortController()
   const opening = openAsync(folder, { signal: controller.signal })
   controller.abort('enough')
-  const error = await t.throwsAsync(opening, { instanceOf: CoppiceError, code: 'ERR_COPPICE_ABORTED' })
+  const error = await rejectsCode(t, () => opening, 'ERR_COPPICE_ABORTED')
   t.is(error?.cause, 'enough')
   t.true(await isReleased(folder))
 })

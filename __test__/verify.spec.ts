@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { open as openFile, readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { CoppiceError, type Database, open, type Progress } from 'coppice'
+import { type Database, open, type Progress } from 'coppice'
 import { rejectsCode, temporaryFolder, volatile } from './support/database.js'
 
 const KEYS = 20_000
@@ -114,15 +114,12 @@ test('progress is reported and ends with all blobs', async (t) => {
 test('an aborted signal rejects with its reason as the cause', async (t) => {
   const db = await filled(t)
   const reason = new Error('enough')
-  const before = await t.throwsAsync(db.verify({ signal: AbortSignal.abort(reason) }), {
-    instanceOf: CoppiceError,
-    code: 'ERR_COPPICE_ABORTED',
-  })
+  const before = await rejectsCode(t, () => db.verify({ signal: AbortSignal.abort(reason) }), 'ERR_COPPICE_ABORTED')
   t.is(before?.cause, reason)
   const controller = new AbortController()
   const verification = db.verify({ signal: controller.signal })
   controller.abort(reason)
-  const during = await t.throwsAsync(verification, { instanceOf: CoppiceError, code: 'ERR_COPPICE_ABORTED' })
+  const during = await rejectsCode(t, () => verification, 'ERR_COPPICE_ABORTED')
   t.is(during?.cause, reason)
   t.true((await db.verify()).ok)
 })

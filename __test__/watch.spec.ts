@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
-import { type Change, CoppiceError, open } from 'coppice'
+import { type Change, open } from 'coppice'
 import { rejectsCode, temporaryFolder, throwsCode, volatile } from './support/database.js'
 
 const watcher = fileURLToPath(new URL('./fixtures/watcher.mjs', import.meta.url))
@@ -183,7 +183,7 @@ test('an abort ends it, whether it waits or not, with the reason as cause', asyn
   tree.delete('nothing')
   controller.abort(new Error('enough'))
   for (const next of [() => pending, () => rests.next()]) {
-    const error = await t.throwsAsync(next, { instanceOf: CoppiceError, code: 'ERR_COPPICE_ABORTED' })
+    const error = await rejectsCode(t, next, 'ERR_COPPICE_ABORTED')
     t.like(error?.cause, { message: 'enough' })
   }
   t.true((await waits.next()).done)

@@ -25,11 +25,11 @@ export function throwsCode(t: ExecutionContext, action: () => unknown, code: Cop
   t.throws(action, { instanceOf: CoppiceError, code, ...(message && { message }) })
 }
 
-/** Passes where `action` rejects with a CoppiceError of this code. */
-export async function rejectsCode(
+/** Passes where `action` rejects with a CoppiceError of this code; the error. */
+export function rejectsCode(
   t: ExecutionContext,
   action: () => Promise<unknown>,
   code: CoppiceErrorCode,
-): Promise<void> {
-  await t.throwsAsync(action, { instanceOf: CoppiceError, code })
+): Promise<CoppiceError | undefined> {
+  return t.throwsAsync(action, { instanceOf: CoppiceError, code })
 }
