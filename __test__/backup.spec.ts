@@ -4,7 +4,7 @@ import path from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { CoppiceError, type Database, open, type Progress } from 'coppice'
 import { coppice } from './support/command.js'
-import { rejectsCode, temporaryFolder, volatile } from './support/database.js'
+import { rejectsCode, stored, temporaryFolder, volatile } from './support/database.js'
 
 const KEYS = 4000
 
@@ -16,11 +16,9 @@ function fill(db: Database): void {
 }
 
 async function filled(t: ExecutionContext): Promise<{ db: Database; folder: string }> {
-  const folder = await temporaryFolder(t)
-  const db = open(path.join(folder, 'db'))
-  t.teardown(() => db.close())
+  const db = await stored(t)
   fill(db)
-  return { db, folder }
+  return { db, folder: path.dirname(db.path) }
 }
 
 function records(db: Database): unknown {

@@ -1,14 +1,12 @@
-import path from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { type Database, open, type Progress } from 'coppice'
-import { rejectsCode, temporaryFolder, volatile } from './support/database.js'
+import type { Database, Progress } from 'coppice'
+import { rejectsCode, stored, volatile } from './support/database.js'
 
 const KEYS = 6000
 
 /** A database that was filled, and of which most was deleted. */
 async function emptied(t: ExecutionContext): Promise<Database> {
-  const db = open(path.join(await temporaryFolder(t), 'db'))
-  t.teardown(() => db.close())
+  const db = await stored(t)
   const tree = db.tree('t')
   const value = Buffer.alloc(500, 7)
   tree.putMany(Array.from({ length: KEYS }, (_, n): [string, Buffer] => [`dir${n % 10}/file${n}`, value]))

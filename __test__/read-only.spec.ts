@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto'
-import { chmod, cp, readdir, readFile, rm } from 'node:fs/promises'
+import { chmod, cp, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import { type Database, open, openAsync } from 'coppice'
 import { coppice } from './support/command.js'
-import { rejectsCode, temporaryFolder, throwsCode } from './support/database.js'
+import { digests, rejectsCode, temporaryFolder, throwsCode } from './support/database.js'
 
 const KEYS = 2000
 const NOBODY = 65534
@@ -27,16 +26,6 @@ async function crashed(t: ExecutionContext): Promise<string> {
   await cp(path.join(folder, 'live'), copy, { recursive: true })
   db.close()
   return copy
-}
-
-async function digests(folder: string): Promise<Record<string, string>> {
-  const found: Record<string, string> = {}
-  for (const name of (await readdir(folder)).sort()) {
-    found[name] = createHash('sha256')
-      .update(await readFile(path.join(folder, name)))
-      .digest('hex')
-  }
-  return found
 }
 
 test('a database that is only read shows everything, and no file changes', async (t) => {

@@ -3,9 +3,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { type Database, open, type Reader } from 'coppice'
-import { temporaryFolder, throwsCode, volatile } from './support/database.js'
+import { stored, temporaryFolder, throwsCode, volatile } from './support/database.js'
 
 const KEYS = 3000
 
@@ -13,12 +13,6 @@ function fill(db: Database): void {
   const entries = Array.from({ length: KEYS }, (_, n): [string, string] => [`dir${n % 30}/file${n}`, `value ${n}`])
   db.tree('t').putMany(entries)
   db.tree('t').put('large', Buffer.alloc(100_000, 7))
-}
-
-async function stored(t: ExecutionContext): Promise<Database> {
-  const db = open(path.join(await temporaryFolder(t), 'db'))
-  t.teardown(() => db.close())
-  return db
 }
 
 /** Everything that a reader answers, in one value to compare. */

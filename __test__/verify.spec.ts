@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto'
-import { open as openFile, readdir, readFile } from 'node:fs/promises'
+import { open as openFile } from 'node:fs/promises'
 import path from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { type Database, open, type Progress } from 'coppice'
-import { rejectsCode, temporaryFolder, volatile } from './support/database.js'
+import type { Database, Progress } from 'coppice'
+import { digests, rejectsCode, stored, volatile } from './support/database.js'
 
 const KEYS = 20_000
 
@@ -14,8 +13,7 @@ function fill(db: Database): void {
 }
 
 async function filled(t: ExecutionContext): Promise<Database> {
-  const db = open(path.join(await temporaryFolder(t), 'db'))
-  t.teardown(() => db.close())
+  const db = await stored(t)
   fill(db)
   return db
 }
@@ -27,17 +25,6 @@ async function flip(file: string, offset: number): Promise<void> {
   byte.writeUInt8(byte.readUInt8() ^ 0x10)
   await handle.write(byte, 0, 1, offset)
   await handle.close()
-}
-
-/** What each file holds. */
-async function digests(folder: string): Promise<Record<string, string>> {
-  const found: Record<string, string> = {}
-  for (const name of (await readdir(folder)).sort()) {
-    found[name] = createHash('sha256')
-      .update(await readFile(path.join(folder, name)))
-      .digest('hex')
-  }
-  return found
 }
 
 test('a sound database has no problems', async (t) => {

@@ -1,6 +1,7 @@
 // Databases for tests: closed, and their folders removed, when the test ends.
 
-import { mkdtemp, rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { ExecutionContext } from 'ava'
@@ -13,11 +14,29 @@ export async function temporaryFolder(t: ExecutionContext): Promise<string> {
   return folder
 }
 
+/** A database in a folder of its own, beside which there is nothing. */
+export async function stored(t: ExecutionContext): Promise<Database> {
+  const db = open(path.join(await temporaryFolder(t), 'db'))
+  t.teardown(() => db.close())
+  return db
+}
+
 /** A volatile database. */
 export function volatile(t: ExecutionContext): Database {
   const db = open(':memory:')
   t.teardown(() => db.close())
   return db
+}
+
+/** What each file of a folder holds. */
+export async function digests(folder: string): Promise<Record<string, string>> {
+  const found: Record<string, string> = {}
+  for (const name of (await readdir(folder)).sort()) {
+    found[name] = createHash('sha256')
+      .update(await readFile(path.join(folder, name)))
+      .digest('hex')
+  }
+  return found
 }
 
 /** Passes where `action` throws a CoppiceError of this code, whose message matches. */
