@@ -101,8 +101,8 @@ test('workers share what is only read', async (t) => {
   const code = `
     const { parentPort, workerData } = require('node:worker_threads')
     const { open } = require(workerData.library)
-    using db = open(workerData.folder, { readOnly: true })
-    parentPort.postMessage(db.tree('t').count())`.replace('using db', 'const db')
+    const db = open(workerData.folder, { readOnly: true })
+    parentPort.postMessage(db.tree('t').count())`
   const library = path.resolve(import.meta.dirname, '../dist/index.cjs')
   const worker = new Worker(code, { eval: true, workerData: { folder, library } })
   t.is(await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject)), KEYS + 1)
