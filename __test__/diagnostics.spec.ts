@@ -1,15 +1,11 @@
-import { fork } from 'node:child_process'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { type BackpressureMessage, type CheckpointMessage, open, openAsync, type RecoveryMessage } from 'coppice'
-import { root, run } from './support/command.js'
+import { forkFixture, root, run } from './support/command.js'
 import { temporaryFolder } from './support/database.js'
-
-const holder = fileURLToPath(new URL('./fixtures/holder.mjs', import.meta.url))
 
 /** Messages of a channel that concern a path, from now on. */
 function hear<Message extends { path: string }>(t: ExecutionContext, name: string, path: string): Message[] {
@@ -64,7 +60,7 @@ test('who subscribes later hears what follows the next call, and nobody is told 
 test('recovery is published with what it did, where there was something to do', async (t) => {
   const folder = await temporaryFolder(t)
   const heard = hear<RecoveryMessage>(t, 'recovery', folder)
-  const child = fork(holder, [folder, 'SIGKILL'], { execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+  const child = forkFixture('holder.mjs', [folder, 'SIGKILL'])
   await once(child, 'exit')
   const db = await openAsync(folder)
   t.is(heard.length, 1)

@@ -1,14 +1,12 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import { open, openAsync, type Progress } from 'coppice'
+import { forkFixture } from './support/command.js'
 import { rejectsCode, temporaryFolder } from './support/database.js'
 
-const holder = fileURLToPath(new URL('./fixtures/holder.mjs', import.meta.url))
 const opener = new URL('./fixtures/opener.mjs', import.meta.url)
 
 test('openAsync opens what open does', async (t) => {
@@ -51,7 +49,7 @@ test('an opening that is aborted before it starts leaves nothing behind', async 
 /** Whether another process comes to open the folder: it is locked until this one has closed it, in its own time. */
 async function isReleased(folder: string): Promise<boolean> {
   for (let attempt = 0; attempt < 20; attempt++) {
-    const child = fork(holder, [folder, 'return'], { execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+    const child = forkFixture('holder.mjs', [folder, 'return'])
     const [code] = await once(child, 'exit')
     if (code === 0) return true
   }
@@ -80,7 +78,7 @@ test('a worker that is terminated while it opens databases harms nobody, and lea
 /** A folder with a journal of several megabytes to recover. */
 async function unfinished(t: ExecutionContext): Promise<string> {
   const folder = await temporaryFolder(t)
-  const child = fork(holder, [folder, 'large'], { execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+  const child = forkFixture('holder.mjs', [folder, 'large'])
   await once(child, 'exit')
   return folder
 }

@@ -1,19 +1,17 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import { open } from 'coppice'
+import { forkFixture } from './support/command.js'
 import { temporaryFolder, throwsCode } from './support/database.js'
 
-const holder = fileURLToPath(new URL('./fixtures/holder.mjs', import.meta.url))
-const batcher = fileURLToPath(new URL('./fixtures/batcher.mjs', import.meta.url))
 const worker = new URL('./fixtures/worker.mjs', import.meta.url)
 
 /** Another process that opens the folder, puts one record and says so; then it does as `ending` says. */
 async function otherProcess(t: ExecutionContext, folder: string, ending: string): Promise<ChildProcess> {
-  const child = fork(holder, [folder, ending], { execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+  const child = forkFixture('holder.mjs', [folder, ending])
   t.teardown(() => child.kill('SIGKILL'))
   const [message] = await once(child, 'message')
   t.is(message, 'written')
@@ -46,7 +44,7 @@ for (const ending of ['SIGKILL', 'SIGTERM', 'process.exit', 'throw', 'return']) 
 test('a process that is killed in the middle of batches leaves each whole or undone', async (t) => {
   const folder = await temporaryFolder(t)
   for (const delay of [0, 20, 60]) {
-    const child = fork(batcher, [folder], { execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+    const child = forkFixture('batcher.mjs', [folder])
     t.teardown(() => child.kill('SIGKILL'))
     await once(child, 'message')
     await setTimeout(delay)

@@ -1,11 +1,10 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { CoppiceError, open, type Promised, type Tree, type TreePromises } from 'coppice'
-import { run } from './support/command.js'
+import { forkFixture, run } from './support/command.js'
 import { rejectsCode, temporaryFolder, throwsCode, volatile } from './support/database.js'
 
 const acknowledger = fileURLToPath(new URL('./fixtures/acknowledger.mjs', import.meta.url))
@@ -215,7 +214,7 @@ test('promises that nobody awaits keep the process until they settle', async (t)
 
 test('what was acknowledged is there after the process is killed', async (t) => {
   const folder = await temporaryFolder(t)
-  const child = fork(acknowledger, [folder], { execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+  const child = forkFixture('acknowledger.mjs', [folder])
   t.teardown(() => child.kill('SIGKILL'))
   let acknowledged = 0
   child.on('message', (count) => {

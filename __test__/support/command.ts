@@ -1,6 +1,6 @@
 /** Runs programs as users do: in processes of their own, with what they print and how they end. */
 
-import { type SpawnOptions, spawn } from 'node:child_process'
+import { type ChildProcess, fork, type SpawnOptions, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -28,6 +28,12 @@ export function run(program: string, args: readonly string[], options: SpawnOpti
       resolve({ code, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() })
     })
   })
+}
+
+/** Starts a fixture as a process of its own that says nothing but messages. */
+export function forkFixture(name: string, args: readonly string[]): ChildProcess {
+  const program = fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
+  return fork(program, args, { execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
 }
 
 /** Runs the built `coppice` command. */
