@@ -1,17 +1,19 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import test from 'ava'
-import { type Outcome, root, run } from './support/command.js'
+import test, { type ExecutionContext } from 'ava'
+import { root, run } from './support/command.js'
 import { temporaryFolder } from './support/database.js'
 
-function runExample(name: string, cwd: string, ...args: string[]): Promise<Outcome> {
-  return run(process.execPath, [path.join(root, 'examples', name), ...args], { cwd })
+/** What an example prints, which must succeed. */
+async function outputOf(t: ExecutionContext, name: string, cwd: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(process.execPath, [path.join(root, 'examples', name), ...args], { cwd })
+  t.is(code, 0, stderr)
+  return stdout
 }
 
 test('the object-store example prints what its comments say', async (t) => {
-  const { code, stdout, stderr } = await runExample('object-store.mjs', await temporaryFolder(t))
-  t.is(code, 0, stderr)
-  t.deepEqual(stdout.trimEnd().split('\n'), [
+  const output = await outputOf(t, 'object-store.mjs', await temporaryFolder(t))
+  t.deepEqual(output.trimEnd().split('\n'), [
     "[ 'photos/2024/', 'photos/2025/' ]",
     "[ 'photos/index.html' ]",
     '2',
@@ -26,15 +28,13 @@ test('the file-index example shows the folder it is given', async (t) => {
   await mkdir(path.join(folder, 'a/b'), { recursive: true })
   await writeFile(path.join(folder, 'a/b/deep.txt'), 'deep')
   await writeFile(path.join(folder, 'top.txt'), 'top')
-  const { code, stdout, stderr } = await runExample('file-index.mjs', folder, folder)
-  t.is(code, 0, stderr)
-  t.deepEqual(stdout.trimEnd().split('\n'), ['4 paths', 'a/  2 paths below', 'top.txt  3 bytes'])
+  const output = await outputOf(t, 'file-index.mjs', folder, folder)
+  t.deepEqual(output.trimEnd().split('\n'), ['4 paths', 'a/  2 paths below', 'top.txt  3 bytes'])
 })
 
 test('the job-queue example hands out each job once', async (t) => {
-  const { code, stdout, stderr } = await runExample('job-queue.mjs', await temporaryFolder(t))
-  t.is(code, 0, stderr)
-  t.deepEqual(stdout.trimEnd().split('\n'), [
+  const output = await outputOf(t, 'job-queue.mjs', await temporaryFolder(t))
+  t.deepEqual(output.trimEnd().split('\n'), [
     '1 2 3',
     'worker-1/00000001 worker-2/00000002',
     '1',
@@ -44,9 +44,8 @@ test('the job-queue example hands out each job once', async (t) => {
 })
 
 test('the artifact-registry example never publishes a version twice', async (t) => {
-  const { code, stdout, stderr } = await runExample('artifact-registry.mjs', await temporaryFolder(t))
-  t.is(code, 0, stderr)
-  t.deepEqual(stdout.trimEnd().split('\n'), [
+  const output = await outputOf(t, 'artifact-registry.mjs', await temporaryFolder(t))
+  t.deepEqual(output.trimEnd().split('\n'), [
     'true true',
     'false 2',
     'two one undefined',
@@ -59,9 +58,8 @@ test('the artifact-registry example never publishes a version twice', async (t) 
 
 test('the worker-pool example does each job once', async (t) => {
   const folder = await temporaryFolder(t)
-  const { code, stdout, stderr } = await runExample('worker-pool.mjs', folder, path.join(folder, 'db'))
-  t.is(code, 0, stderr)
-  t.is(stdout, '300 results, 0 jobs left, sum 8955050\n')
+  const output = await outputOf(t, 'worker-pool.mjs', folder, path.join(folder, 'db'))
+  t.is(output, '300 results, 0 jobs left, sum 8955050\n')
 })
 
 test('the example in the README is the one that runs here', async (t) => {
