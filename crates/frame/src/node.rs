@@ -474,17 +474,6 @@ impl<'a> NodeRef<'a> {
         }
     }
 
-    /// The last entry before byte `below` (0..=256) that leads somewhere.
-    pub(crate) fn last_below(self, below: usize) -> Option<(u8, Ref)> {
-        if let Tag::N4 | Tag::N16 = self.tag {
-            return self.entries().take_while(|entry| usize::from(entry.0) < below).last();
-        }
-        (0..below.min(256)).rev().find_map(|byte| {
-            let entry = self.find(byte as u8);
-            (!entry.is_none()).then_some((byte as u8, entry))
-        })
-    }
-
     /// All entries that lead somewhere, in byte order.
     pub(crate) fn entries(self) -> impl Iterator<Item = (u8, Ref)> + 'a {
         let is_small = matches!(self.tag, Tag::N4 | Tag::N16);

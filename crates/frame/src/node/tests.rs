@@ -91,6 +91,19 @@ fn the_search_for_the_next_entry_starts_where_it_is_told() {
 }
 
 #[test]
+fn the_search_for_the_last_entry_ends_where_it_is_told() {
+    for count in [1, 4, 13, 40, 200] {
+        let bytes = spread(count);
+        let (frame, reference) = written(&bytes, b"");
+        let node = NodeRef::new(&frame, reference).unwrap();
+        for before in 0..=256 {
+            let expected = bytes.iter().copied().rfind(|byte| usize::from(*byte) < before);
+            assert_eq!(node.last_before(before).map(|entry| entry.0), expected);
+        }
+    }
+}
+
+#[test]
 fn a_removed_entry_is_passed_over() {
     for count in [3, 12, 40, 200] {
         let bytes = spread(count);

@@ -103,7 +103,7 @@ impl<'a> TrieRef<'a> {
                 break;
             };
             let (before, behind) = (
-                node.last_below(usize::from(*byte)),
+                node.last_before(usize::from(*byte)),
                 node.next_from(usize::from(*byte) + 1),
             );
             for (entry, last) in [(before, true), (behind, false)] {

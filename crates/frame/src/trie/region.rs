@@ -288,7 +288,7 @@ impl<'a> TrieRef<'a> {
             shared += 1;
         }
         // A node that lies wholly inside goes as the entry that leads to it.
-        let opens = |passing: &Passing<'_>| passing.node.last_below(usize::from(passing.byte)).is_none();
+        let opens = |passing: &Passing<'_>| passing.node.last_before(usize::from(passing.byte)).is_none();
         let closes = |passing: &Passing<'_>| passing.node.next_from(usize::from(passing.byte) + 1).is_none();
         let (mut left, mut right) = (first.passed.len() - 1, last.passed.len() - 1);
         while left > shared && first.passed.get(left).is_some_and(opens) {

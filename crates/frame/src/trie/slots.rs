@@ -74,7 +74,7 @@ impl<'a> SlotCursor<'a> {
 
     fn descend(&mut self, mut reference: Ref, last: bool) {
         while let Some(node) = self.trie.node(reference) {
-            let end = if last { node.last_below(256) } else { node.next_from(0) };
+            let end = if last { node.last_before(256) } else { node.next_from(0) };
             let Some((byte, next)) = end else { return };
             self.path.extend_from_slice(node.prefix());
             let depth = self.path.len();
@@ -113,7 +113,7 @@ impl<'a> SlotCursor<'a> {
             let next = if forwards {
                 passing.node.next_from(usize::from(passing.byte) + 1)
             } else {
-                passing.node.last_below(usize::from(passing.byte))
+                passing.node.last_before(usize::from(passing.byte))
             };
             if let Some((byte, reference)) = next {
                 passing.byte = byte;

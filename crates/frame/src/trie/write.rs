@@ -396,7 +396,7 @@ impl TrieRef<'_> {
             let below = depth + 1 + self.node(entry).map_or(0, NodeRef::prefix_len);
             self.flat_at_end(entry, below, last, depth)
         };
-        let before = beside(node.last_below(usize::from(byte)), true);
+        let before = beside(node.last_before(usize::from(byte)), true);
         before.or_else(|| beside(node.next_from(usize::from(byte) + 1), false))
     }
 
@@ -415,7 +415,7 @@ impl TrieRef<'_> {
             if !last && !node.value().is_none() {
                 return None;
             }
-            let end = if last { node.last_below(256) } else { node.next_from(0) };
+            let end = if last { node.last_before(256) } else { node.next_from(0) };
             holder = below;
             reference = end?.1;
             below += 1 + self.node(reference).map_or(0, NodeRef::prefix_len);
