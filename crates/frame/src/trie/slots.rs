@@ -43,20 +43,10 @@ impl<'a> SlotCursor<'a> {
         };
         let mut reference = trie.root_ref();
         while let Some(node) = trie.node(reference) {
-            cursor.path.extend_from_slice(node.prefix());
-            let depth = cursor.path.len();
-            if key.get(..depth) != Some(&cursor.path) {
-                return None;
-            }
-            let byte = *key.get(depth)?;
-            cursor.path.push(byte);
-            cursor.passed.push(Passing {
-                node,
-                reference,
-                byte,
-                depth,
-            });
-            reference = node.find(byte);
+            let rest = key.get(cursor.path.len()..)?;
+            let (byte, _) = rest.strip_prefix(node.prefix())?.split_first()?;
+            cursor.pass(node, reference, *byte);
+            reference = node.find(*byte);
         }
         (!reference.is_none()).then_some(cursor)
     }
@@ -76,17 +66,22 @@ impl<'a> SlotCursor<'a> {
         while let Some(node) = self.trie.node(reference) {
             let end = if last { node.last_before(256) } else { node.next_from(0) };
             let Some((byte, next)) = end else { return };
-            self.path.extend_from_slice(node.prefix());
-            let depth = self.path.len();
-            self.path.push(byte);
-            self.passed.push(Passing {
-                node,
-                reference,
-                byte,
-                depth,
-            });
+            self.pass(node, reference, byte);
             reference = next;
         }
+    }
+
+    /// Goes on through a node that the path leads to, by its entry for `byte`.
+    fn pass(&mut self, node: NodeRef<'a>, reference: Ref, byte: u8) {
+        self.path.extend_from_slice(node.prefix());
+        let depth = self.path.len();
+        self.path.push(byte);
+        self.passed.push(Passing {
+            node,
+            reference,
+            byte,
+            depth,
+        });
     }
 
     /// The reference that the slot holds.
