@@ -102,9 +102,9 @@ fn flat_child(slot: Slot) -> Option<u32> {
 }
 
 impl<'a> TrieRef<'a> {
-    /// The run of the flat frame that a slot leads to. The cursor is left at the run's first slot, or its last.
-    fn run_at(cursor: &mut SlotCursor<'a>, child: u32, forwards: bool) -> Run {
-        let end = |forwards: bool| {
+    /// The run of the flat frame that a slot leads to, and its first and its last slot.
+    fn run_at(cursor: &SlotCursor<'a>, child: u32) -> (Run, [SlotCursor<'a>; 2]) {
+        let ends = [false, true].map(|forwards| {
             let mut last = cursor.clone();
             let mut ahead = cursor.clone();
             while ahead.step(forwards) {
@@ -115,27 +115,20 @@ impl<'a> TrieRef<'a> {
                 }
             }
             last
-        };
-        let (first, last) = (end(false), end(true));
-        let run = Run {
-            first: first.path.clone(),
-            last: last.path.clone(),
-        };
-        *cursor = if forwards { last } else { first };
-        run
+        });
+        let [first, last] = ends.each_ref().map(|end| end.path.clone());
+        (Run { first, last }, ends)
     }
 
-    /// The flat frame beside this slot, records passed over. The cursor is left at the far end of its run.
-    fn flat_beside(cursor: &mut SlotCursor<'a>, forwards: bool) -> Option<FlatRun> {
+    /// The flat frame beside this slot, records passed over.
+    fn flat_beside(mut cursor: SlotCursor<'a>, forwards: bool) -> Option<FlatRun> {
         while cursor.step(forwards) {
             match cursor.slot() {
                 Slot::Record => {}
                 slot => {
                     let child = flat_child(slot)?;
-                    return Some(FlatRun {
-                        child,
-                        run: Self::run_at(cursor, child, forwards),
-                    });
+                    let (run, _) = Self::run_at(&cursor, child);
+                    return Some(FlatRun { child, run });
                 }
             }
         }
@@ -145,13 +138,11 @@ impl<'a> TrieRef<'a> {
     /// The flat frame that a key leads to, with the ones beside it: before, itself, behind. None where the key leads to no
     /// flat frame.
     pub fn flat_runs(self, key: &[u8]) -> Option<(Option<FlatRun>, FlatRun, Option<FlatRun>)> {
-        let mut cursor = SlotCursor::at(self, key)?;
+        let cursor = SlotCursor::at(self, key)?;
         let child = flat_child(cursor.slot())?;
-        let mut behind = cursor.clone();
-        let run = Self::run_at(&mut cursor, child, false);
-        Self::run_at(&mut behind, child, true);
-        let before = Self::flat_beside(&mut cursor, false);
-        let behind = Self::flat_beside(&mut behind, true);
+        let (run, [first, last]) = Self::run_at(&cursor, child);
+        let before = Self::flat_beside(first, false);
+        let behind = Self::flat_beside(last, true);
         Some((before, FlatRun { child, run }, behind))
     }
 
@@ -159,8 +150,8 @@ impl<'a> TrieRef<'a> {
     /// record or frame.
     pub fn flat_around(self, key: &[u8]) -> Option<FlatRun> {
         let at = SlotCursor::at(self, key).filter(|cursor| cursor.slot() == Slot::Record)?;
-        let before = Self::flat_beside(&mut at.clone(), false)?;
-        let behind = Self::flat_beside(&mut at.clone(), true)?;
+        let before = Self::flat_beside(at.clone(), false)?;
+        let behind = Self::flat_beside(at, true)?;
         (before.child == behind.child).then_some(before)
     }
 
@@ -208,8 +199,8 @@ impl<'a> TrieRef<'a> {
             best = open;
         }
         let (run, size_bytes) = best?;
-        let before = Self::flat_beside(&mut SlotCursor::at(self, &run.first)?, false);
-        let behind = Self::flat_beside(&mut SlotCursor::at(self, &run.last)?, true);
+        let before = Self::flat_beside(SlotCursor::at(self, &run.first)?, false);
+        let behind = Self::flat_beside(SlotCursor::at(self, &run.last)?, true);
         Some(Gap {
             run,
             size_bytes,
