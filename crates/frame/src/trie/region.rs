@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Kind, Stored,
     node::{NodeRef, Ref},
-    record::{HEADER_BYTES, RecordRef},
+    record::HEADER_BYTES,
 };
 
 /// What a record costs a flat frame beside its own bytes: rounding, its hash slot, its place in the order.
@@ -319,15 +319,13 @@ impl<'a> TrieRef<'a> {
         }
         if let (Some(low), Some(high)) = (first.passed.get(shared), last.passed.get(shared)) {
             let from = usize::from(low.byte) + usize::from(left > shared);
-            let to = (usize::from(high.byte) + 1).saturating_sub(usize::from(right > shared) + 1);
-            if right == shared || high.byte > 0 {
+            if let Some(to) = usize::from(high.byte).checked_sub(usize::from(right > shared)) {
                 take(low, &first.path, from, to);
             }
         }
         for at in shared + 1..=right {
             let Some(passing) = last.passed.get(at) else { continue };
-            let end = usize::from(passing.byte) + usize::from(at == right);
-            if let Some(to) = end.checked_sub(1) {
+            if let Some(to) = usize::from(passing.byte).checked_sub(usize::from(at < right)) {
                 take(passing, &last.path, 0, to);
             }
         }
@@ -383,7 +381,7 @@ impl<'a> TrieRef<'a> {
     ) {
         path.extend_from_slice(node.prefix());
         if let Some(record) = self.record(node.value()) {
-            contents.records.push((path.clone(), RecordRef::trie_stored(record)));
+            contents.records.push((path.clone(), record.trie_stored()));
         }
         let from = pending.len();
         let mut last = Ref::NONE;
