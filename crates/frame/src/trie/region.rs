@@ -101,6 +101,12 @@ fn flat_child(slot: Slot) -> Option<u32> {
     }
 }
 
+/// The larger of two runs with their sizes; the first where they are alike.
+fn larger(one: Option<(Run, usize)>, other: Option<(Run, usize)>) -> Option<(Run, usize)> {
+    let size = |run: &Option<(Run, usize)>| run.as_ref().map_or(0, |run| run.1);
+    if size(&other) > size(&one) { other } else { one }
+}
+
 impl<'a> TrieRef<'a> {
     /// The run of the flat frame that a slot leads to, and its first and its last slot.
     fn run_at(cursor: &SlotCursor<'a>, child: u32) -> (Run, [SlotCursor<'a>; 2]) {
@@ -181,10 +187,7 @@ impl<'a> TrieRef<'a> {
                     *sum += size;
                 }
                 _ => {
-                    let closed = open.take();
-                    if closed.as_ref().map_or(0, |run| run.1) > best.as_ref().map_or(0, |run| run.1) {
-                        best = closed;
-                    }
+                    best = larger(best, open.take());
                     if size <= limit_bytes {
                         let (first, last) = (cursor.path.clone(), cursor.path.clone());
                         open = Some((Run { first, last }, size));
@@ -195,10 +198,7 @@ impl<'a> TrieRef<'a> {
                 break;
             }
         }
-        if open.as_ref().map_or(0, |run| run.1) > best.as_ref().map_or(0, |run| run.1) {
-            best = open;
-        }
-        let (run, size_bytes) = best?;
+        let (run, size_bytes) = larger(best, open)?;
         let before = Self::flat_beside(SlotCursor::at(self, &run.first)?, false);
         let behind = Self::flat_beside(SlotCursor::at(self, &run.last)?, true);
         Some(Gap {
