@@ -287,9 +287,7 @@ impl<'a> TrieRef<'a> {
 
     /// The bytes of the root's entries, ascending.
     pub fn root_bytes(self) -> Vec<u8> {
-        self.node(self.root_ref())
-            .map(|root| root.entries().map(|(byte, _)| byte).collect())
-            .unwrap_or_default()
+        self.bytes_at(self.root())
     }
 
     fn node_at(self, path: &[u8]) -> Option<NodeRef<'a>> {
