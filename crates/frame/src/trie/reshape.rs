@@ -249,21 +249,22 @@ impl<'a> TrieRef<'a> {
             return false;
         };
         let (low, high) = ([path, &[*first]].concat(), [path, &[*last]].concat());
-        let (mut before, mut behind) = (Vec::new(), Vec::new());
+        let (mut before, mut behind) = (None, None);
         let mut cursor = SlotCursor::at_end(self, false);
         while let Some(at) = &mut cursor {
             if let Slot::Across(crossing, _) = at.slot() {
                 if at.path < low {
-                    before.push(crossing.child);
+                    before = Some(crossing.child);
                 } else if at.path > high && !at.path.starts_with(&high) {
-                    behind.push(crossing.child);
+                    behind = Some(crossing.child);
+                    break;
                 }
             }
             if !at.step(true) {
                 break;
             }
         }
-        before.last().is_some_and(|last| behind.first() == Some(last))
+        before.is_some() && before == behind
     }
 
     /// The bytes for which the node that `path` leads to has entries across to `child`.
