@@ -96,23 +96,19 @@ impl<'a> TrieRef<'a> {
         let (mut found, mut reference, mut depth) = (Vec::new(), self.root_ref(), 0);
         while let Some(node) = self.node(reference) {
             let rest = key.get(depth..).unwrap_or(&[]);
-            let below = depth + node.prefix_len();
             let Some((byte, _)) = rest.strip_prefix(node.prefix()).and_then(<[u8]>::split_first) else {
-                let ends = [true, false].map(|last| self.flat_at_end(reference, below, last, depth));
+                let ends = [true, false].map(|last| self.flat_at_end(reference, depth, last, depth));
                 found.extend(ends.into_iter().flatten().map(|crossing| crossing.child));
                 break;
             };
+            let below = depth + node.prefix_len();
             let (before, behind) = (
                 node.last_before(usize::from(*byte)),
                 node.next_from(usize::from(*byte) + 1),
             );
             for (entry, last) in [(before, true), (behind, false)] {
-                let Some((_, entry)) = entry else { continue };
-                let lower = below + 1 + self.node(entry).map_or(0, NodeRef::prefix_len);
-                found.extend(
-                    self.flat_at_end(entry, lower, last, below)
-                        .map(|crossing| crossing.child),
-                );
+                let beside = entry.and_then(|(_, entry)| self.flat_at_end(entry, below + 1, last, below));
+                found.extend(beside.map(|crossing| crossing.child));
             }
             depth = below + 1;
             reference = node.find(*byte);

@@ -222,7 +222,7 @@ impl<'a> TrieMut<'a> {
         lower.prefix = below.to_vec();
         let joined = key.get(depth).and_then(|byte| {
             self.as_ref()
-                .flat_at_end(reference, depth + rest.len(), *byte > branch, depth)
+                .flat_at_end(reference, depth - matched, *byte > branch, depth)
         });
         let suffix = key.get(depth + 1..).unwrap_or(&[]);
         let entry_units = match joined {
@@ -371,11 +371,11 @@ impl TrieRef<'_> {
             let node = self.node(reference)?;
             let prefix = node.prefix();
             let matched = common_prefix(key.get(depth..).unwrap_or(&[]), prefix);
-            let behind = depth + prefix.len();
+            let start = depth;
             depth += matched;
             let byte = *key.get(depth)?;
             let joined = if let Some(branch) = prefix.get(matched) {
-                self.flat_at_end(reference, behind, byte > *branch, depth)
+                self.flat_at_end(reference, start, byte > *branch, depth)
             } else {
                 let entry = node.find(byte);
                 if !entry.is_none() {
@@ -391,22 +391,18 @@ impl TrieRef<'_> {
 
     /// The flat frame that a byte without an entry joins, at a node that `depth` bytes lead to.
     fn flat_beside_gap(self, node: NodeRef<'_>, byte: u8, depth: usize) -> Option<Crossing> {
-        let beside = |entry: Option<(u8, Ref)>, last: bool| {
-            let entry = entry?.1;
-            let below = depth + 1 + self.node(entry).map_or(0, NodeRef::prefix_len);
-            self.flat_at_end(entry, below, last, depth)
-        };
+        let beside = |entry: Option<(u8, Ref)>, last: bool| self.flat_at_end(entry?.1, depth + 1, last, depth);
         let before = beside(node.last_before(usize::from(byte)), true);
         before.or_else(|| beside(node.next_from(usize::from(byte) + 1), false))
     }
 
     /// The flat frame that the last slot behind a reference leads to, or the first, as a crossing of a node that `depth`
-    /// bytes lead to: None where that is something else, or has its base below that node. `below` bytes lead to the node
-    /// that is referred to, prefix included.
+    /// bytes lead to: None where that is something else, or has its base below that node. `start` bytes lead to what is
+    /// referred to, without its prefix.
     pub(super) fn flat_at_end(
         self,
         mut reference: Ref,
-        mut below: usize,
+        mut start: usize,
         last: bool,
         depth: usize,
     ) -> Option<Crossing> {
@@ -416,9 +412,9 @@ impl TrieRef<'_> {
                 return None;
             }
             let end = if last { node.last_before(256) } else { node.next_from(0) };
-            holder = below;
             reference = end?.1;
-            below += 1 + self.node(reference).map_or(0, NodeRef::prefix_len);
+            holder = start + node.prefix_len();
+            start = holder + 1;
         }
         let crossing = self
             .crossing(reference)
