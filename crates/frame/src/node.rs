@@ -1,4 +1,4 @@
-//! Nodes of the radix tree: their layouts, and the search for a byte.
+//! Nodes of the radix tree: their layouts, and how they are read and written.
 //!
 //! A node starts with 8 bytes {prefix length, reference to its own value, number of entries, zero}, each of two bytes.
 //! The number counts removed entries too; a node of 256 keeps the one that it was written with:
@@ -13,9 +13,17 @@
 //! A reference of zero is an entry that was removed; it comes back by one store, or goes when the node is next written. In
 //! a node of 48 the entries are numbered in the order they came.
 
+mod search;
+mod walk;
+
 use std::sync::atomic::AtomicU64;
 
+use self::search::{
+    field, find_among_16, find_byte, find_in_4, find_in_16, find_in_48, find_in_256, last_lane, next_lane,
+};
 use crate::bytes::{Frame, FrameMut, load, narrow, put_u8, put_u16, u8_at, units_for, write};
+
+pub(crate) use walk::{Left, walk};
 
 /// A reference: the unit's number in the upper 13 bits, what lies there in the lower 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,170 +129,6 @@ fn prefix_at(tag: Tag) -> usize {
         Tag::N48 => N48_PREFIX_AT,
         _ => N256_PREFIX_AT,
     }
-}
-
-/// The number of the lowest byte of `word` that equals `byte`; 8 where none does. Mycroft's zero-byte test, whose lowest
-/// hit is exact.
-fn find_byte(word: u64, byte: u8) -> usize {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let difference = word ^ (LOW * u64::from(byte));
-    let zeros = difference.wrapping_sub(LOW) & !difference & HIGH;
-    zeros.trailing_zeros() as usize / 8
-}
-
-/// The number of the lowest byte of two words that equals `byte`; 16 or more where none does.
-#[cfg(not(target_arch = "x86_64"))]
-fn find_among_16(low: u64, high: u64, byte: u8) -> usize {
-    find_among_16_portably(low, high, byte)
-}
-
-/// The same, with the instructions that every x86-64 has.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-#[allow(unsafe_code)]
-fn find_among_16(low: u64, high: u64, byte: u8) -> usize {
-    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
-    // SAFETY: SSE2 belongs to the architecture, and these only compute.
-    let equal = unsafe {
-        let bytes = _mm_set_epi64x(high.cast_signed(), low.cast_signed());
-        _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte.cast_signed())))
-    };
-    equal.trailing_zeros() as usize
-}
-
-#[cfg(any(test, not(target_arch = "x86_64")))]
-fn find_among_16_portably(low: u64, high: u64, byte: u8) -> usize {
-    let lane = find_byte(low, byte);
-    if lane < 8 { lane } else { 8 + find_byte(high, byte) }
-}
-
-/// Where a lookup leaves the nodes.
-pub(crate) enum Left {
-    /// By this reference, which is to no node, behind so many bytes of the key.
-    By(Ref, usize),
-    /// The key ends at a node, whose own value this is.
-    AtNode(Ref),
-    /// The key leaves a node's prefix.
-    Nowhere,
-}
-
-/// Whether a node's prefix of `len` bytes, from word `start` on, comes next in the key.
-#[inline(always)]
-fn passes(words: Frame<'_>, start: usize, len: usize, rest: &[u8]) -> bool {
-    // A short prefix is compared as one word where the key has eight bytes to read.
-    if len <= crate::UNIT_BYTES
-        && let Some(prefix) = words.unit(start)
-        && let Some(wanted) = rest.first_chunk()
-    {
-        let difference = prefix ^ u64::from_le_bytes(*wanted);
-        return difference << (64 - 8 * len as u32) == 0;
-    }
-    rest.get(..len) == Some(words.text(start * crate::UNIT_BYTES, len))
-}
-
-/// Takes a lookup through one node: past its prefix, and on by the key's next byte.
-#[inline(always)]
-fn through<'k, const WORDS: usize>(
-    frame: Frame<'_>,
-    reference: u16,
-    rest: &'k [u8],
-    find: impl Fn(&[AtomicU64; WORDS], u8) -> u16,
-) -> Result<(u16, &'k [u8]), Left> {
-    let unit = usize::from(reference >> 3);
-    let Some(node) = frame.units::<WORDS>(unit) else {
-        return Err(Left::Nowhere);
-    };
-    let head = node.first().map_or(0, load);
-    let len = usize::from(head as u16);
-    if len > 0 && !passes(frame, unit + WORDS, len, rest) {
-        return Err(Left::Nowhere);
-    }
-    match rest.get(len..) {
-        Some([byte, below @ ..]) => Ok((find(node, *byte), below)),
-        _ => Err(Left::AtNode(Ref((head >> (8 * VALUE_AT)) as u16))),
-    }
-}
-
-/// [`through`] a node of 48 or 256.
-#[inline(never)]
-fn through_larger<'k>(frame: Frame<'_>, reference: u16, rest: &'k [u8]) -> Result<(u16, &'k [u8]), Left> {
-    if reference & 7 == Tag::N48 as u16 {
-        through::<N48_WORDS>(frame, reference, rest, find_in_48)
-    } else {
-        through::<N256_WORDS>(frame, reference, rest, find_in_256)
-    }
-}
-
-/// Walks the nodes from `root` on, as the key says. This is what lookups are made of, so each kind of node checks its
-/// bounds once, the kinds that most are of are asked for first (a jump table cost more than it saved), and a lane without an entry, whose reference is zero, is not
-/// told from one with an entry until the walk is over.
-#[inline(always)]
-pub(crate) fn walk(frame: Frame<'_>, root: Ref, key: &[u8]) -> Left {
-    let (mut reference, mut rest) = (root.0, key);
-    loop {
-        let tag = reference & 7;
-        let taken = if tag == Tag::N4 as u16 {
-            through::<N4_WORDS>(frame, reference, rest, find_in_4)
-        } else if tag == Tag::N16 as u16 {
-            through::<N16_WORDS>(frame, reference, rest, find_in_16)
-        } else if Ref(reference).is_node() {
-            through_larger(frame, reference, rest)
-        } else {
-            return Left::By(Ref(reference), key.len() - rest.len());
-        };
-        match taken {
-            Ok(next) => (reference, rest) = next,
-            Err(left) => return left,
-        }
-    }
-}
-
-/// Words of a node before its prefix.
-const N4_WORDS: usize = N4_PREFIX_AT / crate::UNIT_BYTES;
-const N16_WORDS: usize = N16_PREFIX_AT / crate::UNIT_BYTES;
-const N48_WORDS: usize = N48_PREFIX_AT / crate::UNIT_BYTES;
-const N256_WORDS: usize = N256_PREFIX_AT / crate::UNIT_BYTES;
-
-/// The two bytes at an even offset of a node.
-#[inline(always)]
-fn field(node: &[AtomicU64], at: usize) -> u16 {
-    let word = node.get(at / crate::UNIT_BYTES).map_or(0, load);
-    (word >> (8 * (at % crate::UNIT_BYTES))) as u16
-}
-
-#[inline(always)]
-fn find_in_4(node: &[AtomicU64; N4_WORDS], byte: u8) -> u16 {
-    let [_, first, second] = node;
-    let (first, second) = (load(first), load(second));
-    let lane = find_byte(first & u64::from(u32::MAX), byte) as u32;
-    (first >> 32 | second << 32).checked_shr(16 * lane).unwrap_or(0) as u16
-}
-
-#[inline(always)]
-fn find_in_16(node: &[AtomicU64; N16_WORDS], byte: u8) -> u16 {
-    let [_, first, second, ..] = node;
-    let lane = find_among_16(load(first), load(second), byte);
-    if lane < 16 {
-        field(node, N16_REFS_AT + 2 * lane)
-    } else {
-        0
-    }
-}
-
-#[inline(always)]
-fn find_in_48(node: &[AtomicU64; N48_WORDS], byte: u8) -> u16 {
-    let at = KEYS_AT + usize::from(byte);
-    let word = node.get(at / crate::UNIT_BYTES).map_or(0, load);
-    match (word >> (8 * (at % crate::UNIT_BYTES))) as u8 {
-        0 => 0,
-        number => field(node, N48_REFS_AT - 2 + 2 * usize::from(number)),
-    }
-}
-
-#[inline(always)]
-fn find_in_256(node: &[AtomicU64; N256_WORDS], byte: u8) -> u16 {
-    field(node, N256_REFS_AT + 2 * usize::from(byte))
 }
 
 /// A node at its place in a frame.
@@ -505,63 +349,6 @@ impl<'a> NodeRef<'a> {
             entries: self.entries().collect(),
         }
     }
-}
-
-/// The first of a node's 256 lanes, of `bits` bits each from byte `start` on, at or after lane `from`, that is not zero and
-/// that `take` wants. Passes over words of zeros as one.
-fn next_lane(
-    body: &[AtomicU64],
-    from: usize,
-    bits: usize,
-    start: usize,
-    take: impl Fn(u16) -> Option<Ref>,
-) -> Option<(u8, Ref)> {
-    let lanes = 64 / bits;
-    let words = body.get(start / crate::UNIT_BYTES..)?.get(..256 / lanes)?;
-    let mut lane = from;
-    while let Some(word) = words.get(lane / lanes) {
-        let rest = load(word) >> (bits * (lane % lanes));
-        if rest == 0 {
-            lane = (lane / lanes + 1) * lanes;
-            continue;
-        }
-        lane += rest.trailing_zeros() as usize / bits;
-        let value = load(word) >> (bits * (lane % lanes)) & (u64::MAX >> (64 - bits));
-        if let Some(found) = take(value as u16) {
-            return Some((lane as u8, found));
-        }
-        lane += 1;
-    }
-    None
-}
-
-/// The last of a node's 256 lanes below lane `before`, as [`next_lane`].
-fn last_lane(
-    body: &[AtomicU64],
-    before: usize,
-    bits: usize,
-    start: usize,
-    take: impl Fn(u16) -> Option<Ref>,
-) -> Option<(u8, Ref)> {
-    let lanes = 64 / bits;
-    let words = body.get(start / crate::UNIT_BYTES..)?.get(..256 / lanes)?;
-    let mut end = before;
-    while end > 0 {
-        let word = load(words.get((end - 1) / lanes)?);
-        let unwanted = bits * (lanes - 1 - (end - 1) % lanes);
-        let rest = word << unwanted;
-        if rest == 0 {
-            end = (end - 1) / lanes * lanes;
-            continue;
-        }
-        let lane = end - 1 - rest.leading_zeros() as usize / bits;
-        let value = word >> (bits * (lane % lanes)) & (u64::MAX >> (64 - bits));
-        if let Some(found) = take(value as u16) {
-            return Some((lane as u8, found));
-        }
-        end = lane;
-    }
-    None
 }
 
 /// Stores an entry in a node that takes it in place. One store publishes it: of the reference, or in a node of 48 of the
