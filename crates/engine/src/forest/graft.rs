@@ -25,9 +25,6 @@ const MARKER: Stored<'static> = Stored {
     value: Value::Inline(&[]),
 };
 
-/// A frame has no room for a subtree: the units that it lacks.
-struct Lacking(usize);
-
 impl Forest<'_> {
     /// Hangs a subtree in, so that its keys start with `prefix`, which is not empty, and with which no key starts now. The
     /// caller has checked that no key grows past the limit.
@@ -120,7 +117,7 @@ impl Forest<'_> {
                     self.mark_counts_stale(&path);
                     return Ok(());
                 }
-                Err(Lacking(units)) => self.make_room(prefix, &path, units, &mut tried)?,
+                Err(full) => self.make_room(prefix, &path, full.units, &mut tried)?,
             }
         }
         Err(stuck("a subtree found no place however often room was made"))
@@ -133,7 +130,7 @@ impl Forest<'_> {
         lead: &[u8],
         graft: &Graft<'_>,
         path: &mut Vec<Level>,
-    ) -> Result<Result<(), Lacking>, Error> {
+    ) -> Result<Result<(), NoRoom>, Error> {
         path.clear();
         path.push(Level { blob: ROOT, base: 0 });
         while let Some(&Level { blob, base }) = path.last() {
@@ -166,8 +163,10 @@ impl Forest<'_> {
         key: &[u8],
         lead: &[u8],
         graft: &Graft<'_>,
-    ) -> Result<Result<(), Lacking>, Error> {
-        let lacking = |units: usize| Lacking(units.saturating_add(graft.units(key.len() + lead.len())));
+    ) -> Result<Result<(), NoRoom>, Error> {
+        let lacking = |units: usize| NoRoom {
+            units: units.saturating_add(graft.units(key.len() + lead.len())),
+        };
         let mut trie = TrieMut::new(upper.frame_mut());
         if let Under::Node { .. } = trie.as_ref().under(key) {
             // It leads to nothing but flat frames that have no keys there.
