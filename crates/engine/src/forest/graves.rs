@@ -4,9 +4,9 @@
 //! is part of the forest, of every cut and of what recovery finds, and nothing else has to remember it. No key grows when
 //! its subtree is laid to rest: what was deleted had a tree's number in front of it before.
 
-use coppice_frame::{FlatRef, Item, Kind, Step, TrieRef, Under, Value};
+use coppice_frame::{FlatRef, Kind, Step, Stored, TrieRef, Under};
 
-use super::{Forest, Level, MAX_FRAMES_ON_PATH, ROOT, Subtree, carve::records_under};
+use super::{Forest, Known, Level, MAX_FRAMES_ON_PATH, ROOT, Subtree, carve::records_under};
 use crate::{
     error::{Error, ErrorCode},
     table::BlobKind,
@@ -55,7 +55,7 @@ impl Forest<'_> {
         match subtree {
             Subtree::Records { frame, prefix } => {
                 let items = FlatRef::new(frame.frame()).items();
-                self.free_extents(records_under(&items, prefix).0);
+                self.free_extents(records_under(&items, prefix).0.iter().map(|item| item.stored));
                 true
             }
             Subtree::Nodes { image, .. } => {
@@ -63,11 +63,7 @@ impl Forest<'_> {
                 if !trie.crossings().is_empty() {
                     return false;
                 }
-                let records = trie.items();
-                let items: Vec<Item<'_>> = (records.iter())
-                    .map(|(key, stored)| Item { key, stored: *stored })
-                    .collect();
-                self.free_extents(&items);
+                self.free_extents(trie.items().into_iter().map(|(_, stored)| stored));
                 true
             }
         }
@@ -89,11 +85,9 @@ impl Forest<'_> {
         Err(Error::new(ErrorCode::Internal, "there is no grave left"))
     }
 
-    fn free_extents(&mut self, items: &[Item<'_>]) {
-        for item in items {
-            if let Value::Extent { blob, .. } = item.stored.value {
-                self.table.remove(blob);
-            }
+    fn free_extents<'r>(&mut self, records: impl Iterator<Item = Stored<'r>>) {
+        for blob in records.filter_map(|stored| Known::of(stored).extent) {
+            self.table.remove(blob);
         }
     }
 
@@ -120,7 +114,8 @@ impl Forest<'_> {
             (Remains::Records { all: true }, [above @ .., parent, level]) => {
                 if self.table.flat_may_have_extents(level.blob)? {
                     let frame = self.table.buffer(level.blob, BlobKind::Flat)?;
-                    self.free_extents(&FlatRef::new(frame.frame()).items());
+                    let items = FlatRef::new(frame.frame()).items();
+                    self.free_extents(items.iter().map(|item| item.stored));
                 }
                 self.as_one_move(|forest| {
                     forest.drop_flat(&key, *parent)?;
@@ -157,7 +152,7 @@ impl Forest<'_> {
         Ok((items.iter())
             .map(|item| BuriedRecord {
                 key: [base, item.key].concat(),
-                extent: extent_of(item.stored.value),
+                extent: Known::of(item.stored).extent,
             })
             .filter(|record| record.key.first() == Some(&GRAVE_BYTE))
             .collect())
@@ -220,7 +215,7 @@ impl Forest<'_> {
                     return Ok(Some(Buried {
                         key,
                         path,
-                        what: Remains::Record(extent_of(stored.value)),
+                        what: Remains::Record(Known::of(stored).extent),
                     }));
                 }
                 Under::Below { crossing, depth } => {
@@ -248,7 +243,7 @@ impl Forest<'_> {
                     return Ok(Some(Buried {
                         key,
                         path,
-                        what: Remains::Record(extent_of(stored.value)),
+                        what: Remains::Record(Known::of(stored).extent),
                     }));
                 }
                 let depth = key.len() - base;
@@ -266,7 +261,7 @@ impl Forest<'_> {
                         return Ok(Some(Buried {
                             key,
                             path,
-                            what: Remains::Record(extent_of(stored.value)),
+                            what: Remains::Record(Known::of(stored).extent),
                         }));
                     }
                     Step::Cross(crossing) => {
@@ -287,12 +282,5 @@ impl Forest<'_> {
             }
         }
         Err(self.lost("a path has no end"))
-    }
-}
-
-fn extent_of(value: Value<'_>) -> Option<u32> {
-    match value {
-        Value::Extent { blob, .. } => Some(blob),
-        Value::Inline(_) => None,
     }
 }
