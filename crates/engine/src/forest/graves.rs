@@ -149,12 +149,12 @@ impl Forest<'_> {
     fn buried_among_others(&self, key: &[u8], level: Level) -> Result<Vec<BuriedRecord>, Error> {
         let base = key.get(..level.base).unwrap_or(key);
         let items = self.table.flat(level.blob)?.items();
-        Ok((items.iter())
+        let (buried, _) = records_under(&items, [GRAVE_BYTE].get(base.len()..).unwrap_or(&[]));
+        Ok((buried.iter())
             .map(|item| BuriedRecord {
                 key: [base, item.key].concat(),
                 extent: Known::of(item.stored).extent,
             })
-            .filter(|record| record.key.first() == Some(&GRAVE_BYTE))
             .collect())
     }
 
@@ -224,11 +224,8 @@ impl Forest<'_> {
                         base: base + depth,
                     });
                     if crossing.kind == Kind::Flat {
-                        let found = self
-                            .table
-                            .flat(crossing.child)?
-                            .count_prefix(rest.get(depth..).unwrap_or(&[]))
-                            > 0;
+                        let flat = self.table.flat(crossing.child)?;
+                        let found = flat.has_prefix(rest.get(depth..).unwrap_or(&[]));
                         return Ok(found.then_some(Buried {
                             key,
                             path,
