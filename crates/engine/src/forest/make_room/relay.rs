@@ -59,13 +59,6 @@ pub(in crate::forest) struct Dealt {
 /// The last key before a cut, and the first one behind it.
 pub(in crate::forest) type Sides = [Option<Vec<u8>>; 2];
 
-/// All records of a region, keys relative to the trie frame.
-struct Gathered {
-    keys: Vec<u8>,
-    /// The flat frames, in key order, as they were.
-    held: Vec<(u32, Vec<u8>, Buffer)>,
-}
-
 impl Forest<'_> {
     /// Deals keys of a trie frame out anew. `part` chooses where they part, as [`coppice_frame::part_evenly`] does; the flat
     /// frames that they were in are used again as far as they go.
@@ -123,39 +116,38 @@ impl Forest<'_> {
         if contents.leads_to_tries {
             return Ok(Relaid::Refused);
         }
-        let mut gathered = Gathered {
-            keys: Vec::new(),
-            held: Vec::with_capacity(contents.flats.len()),
-        };
+        // The flat frames, in key order, as they were.
+        let mut held = Vec::with_capacity(contents.flats.len());
         for (child, path) in contents.flats {
-            let buffer = self.table.buffer(child, BlobKind::Flat)?;
-            gathered.held.push((child, path, buffer));
+            held.push((child, path, self.table.buffer(child, BlobKind::Flat)?));
         }
+        // All keys, relative to the trie frame, one behind the other.
+        let mut keys = Vec::new();
         let mut spans = Vec::new();
-        for (_, path, buffer) in &gathered.held {
+        for (_, path, buffer) in &held {
             for item in FlatRef::new(buffer.frame()).items() {
-                let from = gathered.keys.len();
-                gathered.keys.extend_from_slice(path);
-                gathered.keys.extend_from_slice(item.key);
-                spans.push((from..gathered.keys.len(), item.stored));
+                let from = keys.len();
+                keys.extend_from_slice(path);
+                keys.extend_from_slice(item.key);
+                spans.push((from..keys.len(), item.stored));
             }
         }
         for (key, stored) in &contents.records {
-            let from = gathered.keys.len();
-            gathered.keys.extend_from_slice(key);
-            spans.push((from..gathered.keys.len(), *stored));
+            let from = keys.len();
+            keys.extend_from_slice(key);
+            spans.push((from..keys.len(), *stored));
         }
         let mut items: Vec<Item<'_>> = spans
             .into_iter()
             .map(|(range, stored)| Item {
-                key: gathered.keys.get(range).unwrap_or(&[]),
+                key: keys.get(range).unwrap_or(&[]),
                 stored,
             })
             .collect();
         if !contents.records.is_empty() {
             items.sort_unstable_by_key(|item| item.key);
         }
-        let children: Vec<u32> = gathered.held.iter().map(|held| held.0).collect();
+        let children: Vec<u32> = held.iter().map(|held| held.0).collect();
         let mut upper = old.clone();
         match self.deal(&mut upper, &region, (&items, None), &part(&items), &children)? {
             Ok(dealt)
