@@ -8,10 +8,15 @@ use crate::{error::Error, table::BlobKind};
 /// An underfull frame looks for neighbours to join each time its records have become a multiple of this.
 const JOIN_EVERY_RECORDS: usize = 16;
 
+/// Whether a flat frame with so many bytes live is one that its neighbours may take in.
+fn is_underfull(live_bytes: usize, frame_bytes: usize) -> bool {
+    live_bytes <= frame_bytes / 16 * 11
+}
+
 /// Whether a frame, once it has lost so many records more, is to be joined with its neighbours, or holds none any more.
 pub(super) fn seeks_to_join(flat: FlatRef<'_>, frame_bytes: usize, lost: usize) -> bool {
     let records = flat.records().saturating_sub(lost);
-    records.is_multiple_of(JOIN_EVERY_RECORDS) && flat.live_bytes() <= frame_bytes / 16 * 11
+    records.is_multiple_of(JOIN_EVERY_RECORDS) && is_underfull(flat.live_bytes(), frame_bytes)
 }
 
 impl Forest<'_> {
@@ -115,7 +120,7 @@ impl Forest<'_> {
             return Ok(());
         };
         let live = self.table.live_bytes(own.child);
-        if !self.table.is_resident(own.child) || live > frame_bytes / 16 * 11 {
+        if !self.table.is_resident(own.child) || !is_underfull(live, frame_bytes) {
             return Ok(());
         }
         if before.is_none() && behind.is_none() && live <= frame_bytes / 16 * 3 {
