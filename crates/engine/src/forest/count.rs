@@ -62,8 +62,11 @@ impl Forest<'_> {
             return Ok(true);
         };
         for crossing in shared {
-            let within = path.len().checked_sub(crossing.up).and_then(|base| path.get(base..));
-            if self.table.flat(crossing.child)?.has_prefix(within.unwrap_or(path)) {
+            if self
+                .table
+                .flat(crossing.child)?
+                .has_prefix(last_bytes(path, crossing.up))
+            {
                 return Ok(true);
             }
         }
@@ -77,10 +80,7 @@ impl Forest<'_> {
             keys += match (crossing.kind, crossing.up) {
                 (Kind::Trie, _) => self.count_frame(crossing.child)?,
                 (Kind::Flat, 0) => self.table.flat_records(crossing.child)?,
-                (Kind::Flat, up) => {
-                    let within = path.len().checked_sub(up).and_then(|base| path.get(base..));
-                    self.table.flat(crossing.child)?.count_prefix(within.unwrap_or(path)) as u64
-                }
+                (Kind::Flat, up) => self.table.flat(crossing.child)?.count_prefix(last_bytes(path, up)) as u64,
             };
         }
         Ok(keys)
@@ -128,4 +128,9 @@ impl Forest<'_> {
             .copied()
             .ok_or_else(|| self.lost("a count came to no end"))
     }
+}
+
+/// The last so many bytes of a path; all of it where it has fewer.
+fn last_bytes(path: &[u8], bytes: usize) -> &[u8] {
+    path.get(path.len().saturating_sub(bytes)..).unwrap_or(path)
 }
