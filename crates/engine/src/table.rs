@@ -13,12 +13,15 @@ mod frozen;
 mod pinned;
 mod word;
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+use std::{
+    fmt,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
-use coppice_frame::{FlatRef, Frame, Kind, TrieRef};
+use coppice_frame::{FlatRef, Frame, Invalid, Kind, TrieRef, validate};
 use parking_lot::{Mutex, MutexGuard};
 
 use self::{buckets::Buckets, word::Word};
@@ -120,6 +123,35 @@ pub(crate) fn words_of(kind: BlobKind, frame: Frame<'_>, bytes: u32) -> (u32, u3
             )
         }
         BlobKind::Value => (0, bytes),
+    }
+}
+
+/// Why bytes are not what a blob of their kind must be.
+pub(crate) enum FrameFault {
+    /// A frame, of another kind.
+    OtherKind,
+    /// No frame.
+    Invalid(Invalid),
+}
+
+impl fmt::Display for FrameFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherKind => f.write_str("holds a frame of another kind"),
+            Self::Invalid(invalid) => write!(f, "frame invalid near byte {}: {}", invalid.offset, invalid.what),
+        }
+    }
+}
+
+/// Checks what was read of a blob of this kind; a value may be anything.
+pub(crate) fn check_frame(kind: BlobKind, frame: Frame<'_>) -> Result<(), FrameFault> {
+    if kind == BlobKind::Value {
+        return Ok(());
+    }
+    match validate(frame) {
+        Ok(found) if BlobKind::from(found) == kind => Ok(()),
+        Ok(_) => Err(FrameFault::OtherKind),
+        Err(invalid) => Err(FrameFault::Invalid(invalid)),
     }
 }
 
@@ -330,6 +362,22 @@ impl Table {
             .as_ref()
             .map_or_else(|| format!("blob {blob}"), |source| source.place(blob));
         Error::new(ErrorCode::Corrupt, format!("{place}: {what}"))
+    }
+
+    /// A blob's bytes from their source, checked.
+    fn read_in(&self, source: &dyn Source, blob: u32, kind: BlobKind, len: usize) -> Result<Buffer, Error> {
+        let mut buffer = if kind == BlobKind::Value {
+            Buffer::zeroed(len)
+        } else {
+            self.frame_buffer()
+        };
+        let room = buffer.bytes_mut().get_mut(..len);
+        source.read(
+            blob,
+            room.ok_or_else(|| self.corrupt(blob, "has an impossible length"))?,
+        )?;
+        check_frame(kind, buffer.frame()).map_err(|fault| self.corrupt(blob, &fault.to_string()))?;
+        Ok(buffer)
     }
 
     /// Room for a frame to be built in.

@@ -13,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 
 use coppice_disk::Disk;
-use coppice_frame::{FlatRef, Met, TrieRef, Value, validate};
+use coppice_frame::{FlatRef, Met, TrieRef, Value};
 use coppice_journal::Journal;
 use coppice_store::{BlobWrite, Builder};
 
@@ -22,7 +22,7 @@ use crate::{
     buffer::Buffer,
     error::{Error, ErrorCode},
     forest::ROOT,
-    table::{BlobKind, words_of},
+    table::{BlobKind, check_frame, words_of},
     verify::OnProgress,
 };
 
@@ -122,7 +122,7 @@ impl Copying<'_> {
         let buffers = shown.fetch(&blobs)?;
         for ((next, _), (buffer, was_read)) in batch.iter().zip(&buffers) {
             if *was_read {
-                check_frame(*next, buffer)?;
+                check_frame(next.kind, buffer.frame()).map_err(|fault| corrupt(next.blob, &fault.to_string()))?;
             }
             self.lead_below(*next, buffer)?;
         }
@@ -179,20 +179,6 @@ fn there(disk: &Arc<dyn Disk>, error: &Error) -> Error {
 
 fn corrupt(blob: u32, what: &str) -> Error {
     Error::new(ErrorCode::Corrupt, format!("blobs (blob {blob}): {what}"))
-}
-
-fn check_frame(next: Next, buffer: &Buffer) -> Result<(), Error> {
-    if next.kind == BlobKind::Value {
-        return Ok(());
-    }
-    match validate(buffer.frame()) {
-        Ok(found) if BlobKind::from(found) == next.kind => Ok(()),
-        Ok(_) => Err(corrupt(next.blob, "holds a frame of another kind")),
-        Err(invalid) => {
-            let what = format!("frame invalid near byte {}: {}", invalid.offset, invalid.what);
-            Err(corrupt(next.blob, &what))
-        }
-    }
 }
 
 impl Shown {

@@ -4,16 +4,16 @@
 //! of the last commit where it is, and a hold on every frame in memory. Then no lock is held, and whoever writes to a frame
 //! that was not looked at yet copies it first. Nothing is changed; blobs are read past the table, one at a time.
 //!
-//! The journal's records are read again, all that were there in one moment. Every blob of the store is read from disk and checked against its digest and, if it is a frame, by
-//! [`coppice_frame::validate`] and against the slot map's figures. The frames as of now are then walked from the topmost
-//! down: what the table holds, or else what was read.
+//! The journal's records are read again, all that were there in one moment. Every blob of the store is read from disk and
+//! checked against its digest and, if it is a frame, by [`coppice_frame::validate`] and against the slot map's figures. The
+//! frames as of now are then walked from the topmost down: what the table holds, or else what was read.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coppice_frame::{FlatRef, Kind, Met, Stored, TrieRef, Value, validate};
+use coppice_frame::{FlatRef, Kind, Met, Stored, TrieRef, Value};
 use coppice_journal::Error as JournalError;
 use coppice_store::{BlobId, Image, Store, StoreError};
 
@@ -22,7 +22,7 @@ use crate::{
     buffer::Buffer,
     error::{Error, ErrorCode},
     forest::{FIRST_GRAVE, Forest, ROOT},
-    table::{BlobKind, Held, Table, words_of},
+    table::{BlobKind, FrameFault, Held, Table, check_frame, words_of},
     verify::{OnProgress, Problem, VerifyReport},
 };
 
@@ -246,10 +246,10 @@ impl Check<'_, '_> {
 
     /// Whether what was found `inside` memory or the disk is a frame of this kind.
     fn check_frame(&mut self, blob: BlobId, kind: BlobKind, inside: Place, buffer: &Buffer) -> bool {
-        let (at, what) = match validate(buffer.frame()) {
-            Ok(found) if BlobKind::from(found) == kind => return true,
-            Ok(_) => (0, "it holds a frame of another kind"),
-            Err(invalid) => (invalid.offset, invalid.what),
+        let (at, what) = match check_frame(kind, buffer.frame()) {
+            Ok(()) => return true,
+            Err(FrameFault::OtherKind) => (0, "it holds a frame of another kind"),
+            Err(FrameFault::Invalid(invalid)) => (invalid.offset, invalid.what),
         };
         match inside {
             Place::Disk => self.problem(blob, at, what),

@@ -6,7 +6,7 @@ use std::sync::atomic::{
     fence,
 };
 
-use coppice_frame::{FlatLookup, FlatMut, FlatRef, Frame, FrameMut, TrieRef, UNIT_BYTES, validate};
+use coppice_frame::{FlatLookup, FlatMut, FlatRef, Frame, FrameMut, TrieRef, UNIT_BYTES};
 use crossbeam_epoch::Guard;
 use parking_lot::MutexGuard;
 
@@ -173,40 +173,20 @@ impl<'t> Pinned<'t> {
             .source
             .as_ref()
             .ok_or_else(|| table.corrupt(blob, "is in no store"))?;
-        if let Some(buffer) = source.share(blob) {
-            if let Some(word) = table.words.get(blob as usize) {
-                word.publish(kind, &buffer);
-            }
-            entry.memory = Some(buffer);
-            return Ok(());
-        }
-        let len = entry.bytes as usize;
-        let mut buffer = if kind == BlobKind::Value {
-            Buffer::zeroed(len)
-        } else {
-            table.frame_buffer()
+        let shared = source.share(blob);
+        let was_read = shared.is_none();
+        let buffer = match shared {
+            Some(buffer) => buffer,
+            None => table.read_in(source.as_ref(), blob, kind, entry.bytes as usize)?,
         };
-        let room = buffer.bytes_mut().get_mut(..len);
-        source.read(
-            blob,
-            room.ok_or_else(|| table.corrupt(blob, "has an impossible length"))?,
-        )?;
-        if kind != BlobKind::Value {
-            match validate(buffer.frame()) {
-                Ok(found) if BlobKind::from(found) == kind => {}
-                Ok(_) => return Err(table.corrupt(blob, "holds a frame of another kind")),
-                Err(invalid) => {
-                    let what = format!("frame invalid near byte {}: {}", invalid.offset, invalid.what);
-                    return Err(table.corrupt(blob, &what));
-                }
-            }
-        }
         if let Some(word) = table.words.get(blob as usize) {
             word.publish(kind, &buffer);
         }
         entry.memory = Some(buffer);
-        table.misses.fetch_add(1, Relaxed);
-        table.absent.fetch_sub(1, Relaxed);
+        if was_read {
+            table.misses.fetch_add(1, Relaxed);
+            table.absent.fetch_sub(1, Relaxed);
+        }
         Ok(())
     }
 
