@@ -276,11 +276,12 @@ impl Task for Work {
     }
 
     fn resolve(&mut self, _env: Env, output: Self::Output) -> napi::Result<Self::JsValue> {
-        Ok(match output {
-            Ok(None) => Either::A(Either::A(true)),
-            Ok(Some(report)) => Either::A(Either::B(checkpoint_data(report))),
-            Err(failure) => Either::B(failure.into()),
-        })
+        Ok(answer(|| {
+            Ok(match output? {
+                None => Either::A(true),
+                Some(report) => Either::B(checkpoint_data(report)),
+            })
+        }))
     }
 }
 

@@ -17,7 +17,7 @@ use napi::{
 use napi_derive::napi;
 
 use crate::{
-    control::FailureData,
+    control::{FailureData, answer},
     failure::{Failure, guard},
     instance::Instance,
     open_database::Job,
@@ -121,9 +121,6 @@ impl<W: Work> Task for LongJob<W> {
     }
 
     fn resolve(&mut self, _env: Env, output: Self::Output) -> napi::Result<Self::JsValue> {
-        Ok(match output {
-            Ok(answer) => Either::A(answer),
-            Err(failure) => Either::B(failure.into()),
-        })
+        Ok(answer(|| output))
     }
 }

@@ -24,7 +24,7 @@ use napi::{
 use napi_derive::napi;
 
 use crate::{
-    control::FailureData,
+    control::{FailureData, answer},
     failure::{Failure, guard},
     instance::Instance,
     page::not_text,
@@ -63,7 +63,7 @@ pub fn watch(
     prefix: Uint8Array,
     after: Option<f64>,
 ) -> Either<Watch, FailureData> {
-    let begun = guard(|| {
+    answer(|| {
         let database = Instance::of(&env)?.database(database)?;
         let watch = database.watch_until_close(TreeId(tree), &prefix, after.map(|after| after as u64))?;
         Ok(Watch {
@@ -71,11 +71,7 @@ pub fn watch(
             keys_as_bytes,
             failure: RefCell::new(None),
         })
-    });
-    match begun {
-        Ok(watch) => Either::A(watch),
-        Err(failure) => Either::B(failure.into()),
-    }
+    })
 }
 
 #[napi]
@@ -184,9 +180,6 @@ impl Task for Reading {
     }
 
     fn resolve(&mut self, _env: Env, output: Self::Output) -> napi::Result<Self::JsValue> {
-        Ok(match output {
-            Ok(()) => Either::A(true),
-            Err(failure) => Either::B(failure.into()),
-        })
+        Ok(answer(|| output.map(|()| true)))
     }
 }
