@@ -36,10 +36,10 @@ fn register() {
     extern "C" fn in_child() {
         FORKS.fetch_add(1, Ordering::Relaxed);
     }
+    // A failure is one of memory; then a child is not told from its parent, as on systems that cannot fork.
+    //
     // SAFETY: the function is valid for as long as this image is loaded, which outlives its registration (the C library drops
     // that when an image is unloaded), and does nothing that a child of a process with threads may not do.
-    //
-    // A failure is one of memory; then a child is not told from its parent, as on systems that cannot fork.
     let _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
 }
 
