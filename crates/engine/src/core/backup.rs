@@ -22,7 +22,7 @@ use crate::{
     buffer::Buffer,
     error::{Error, ErrorCode},
     forest::ROOT,
-    table::{BlobKind, check_frame, words_of},
+    table::{BlobKind, Source, check_frame, words_of},
     verify::OnProgress,
 };
 
@@ -60,7 +60,7 @@ impl Engine {
         let view = self.snapshot()?;
         let (version, total, numbers, next_tree) = {
             let shown = view.shown()?;
-            (view.version(), shown.blobs, shown.numbers, shown.next_tree)
+            (view.version(), shown.blobs, shown.table.len(), shown.next_tree)
         };
         let journal = Journal::create_behind(Arc::clone(disk), new.journal_options, new.database_id, version)
             .map_err(|error| there(disk, &journal_error(&error, ErrorCode::Io)))?;
@@ -187,8 +187,8 @@ impl Shown {
         if let Some(hold) = self.hold(blob) {
             return Some((hold.kind, hold.bytes));
         }
-        let info = self.image.as_ref()?.info(blob)?;
-        Some((BlobKind::from_byte(info.kind)?, info.bytes))
+        let (kind, bytes, _) = self.source.info(blob)?;
+        Some((kind, bytes))
     }
 
     /// The bytes of these blobs, of the lengths given; and of each, whether it was read from disk.
@@ -197,14 +197,14 @@ impl Shown {
         let mut missing = Vec::new();
         for (blob, len) in blobs {
             let held = self.hold(*blob).map(|hold| hold.buffer.clone());
-            let here = held.or_else(|| self.live.share(*blob, self.count));
+            let here = held.or_else(|| self.source.share(*blob));
             if here.is_none() {
                 missing.push((*blob, *len, Buffer::zeroed(*len as usize)));
             }
             found.push(here.map(|buffer| (buffer, false)));
         }
         if !missing.is_empty() {
-            let image = self.image.as_ref().ok_or_else(|| corrupt(0, "is in no store"))?;
+            let image = self.source.image.as_ref().ok_or_else(|| corrupt(0, "is in no store"))?;
             let mut reads: Vec<_> = missing
                 .iter_mut()
                 .map(|(blob, len, buffer)| (*blob, buffer.bytes_mut().get_mut(..*len as usize).unwrap_or_default()))

@@ -24,10 +24,10 @@ use crate::{
 };
 
 /// Where a frozen table finds what it does not hold.
-struct Frozen {
-    image: Option<Arc<Image>>,
+pub(super) struct Frozen {
+    pub(super) image: Option<Image>,
     live: Arc<Table>,
-    /// The freeze's count.
+    /// The freeze's count, which the live table is told when it is asked for a blob.
     count: u64,
 }
 
@@ -58,16 +58,13 @@ impl Source for Frozen {
 
 /// All that a snapshot shows.
 pub(crate) struct Shown {
-    pub(super) image: Option<Arc<Image>>,
     /// By blob: what is not as in the image.
     holds: Vec<Hold>,
-    table: Table,
-    pub(super) live: Arc<Table>,
-    /// What the live table is told when it is asked for a blob.
-    pub(super) count: u64,
-    /// How many blobs there are, and numbers in use or free.
+    /// What all else is read from.
+    pub(super) source: Arc<Frozen>,
+    pub(super) table: Table,
+    /// How many blobs there are.
     pub(super) blobs: u64,
-    pub(super) numbers: usize,
     version: u64,
     pub(super) next_tree: u32,
     nothing_dropped: Dropped,
@@ -159,7 +156,7 @@ impl Snapshots {
             let Ok(shown) = view.shown() else { continue };
             costs.open += 1;
             costs.oldest = Some(costs.oldest.unwrap_or(view.version).min(view.version));
-            let gone = shown.holds.iter().filter(|hold| !shown.live.is_as_held(hold));
+            let gone = shown.holds.iter().filter(|hold| !shown.source.live.is_as_held(hold));
             costs.held_blobs += gone.count() as u64;
         }
         costs
@@ -176,24 +173,21 @@ impl Engine {
             // In this order: what becomes durable in between is in both.
             let freeze = self.table.freeze();
             let image = self.store().map(Store::image);
-            (freeze, image.map(Arc::new), state.sequence, state.next_tree)
+            (freeze, image, state.sequence, state.next_tree)
         };
-        let source = Frozen {
-            image: image.clone(),
+        let source = Arc::new(Frozen {
+            image,
             live: Arc::clone(&self.table),
             count: freeze.count(),
-        };
-        let table = self.table.frozen(&freeze, Arc::new(source));
+        });
+        let table = self.table.frozen(&freeze, Arc::<Frozen>::clone(&source));
         let view = Arc::new(View {
             version,
             shown: RwLock::new(Some(Shown {
-                image,
-                count: freeze.count(),
                 blobs: freeze.blobs(),
-                numbers: table.len(),
                 holds: freeze.into_holds(),
+                source,
                 table,
-                live: Arc::clone(&self.table),
                 version,
                 next_tree,
                 nothing_dropped: Dropped::default(),
