@@ -165,7 +165,7 @@ impl Planner {
         let options = engine.options();
         let is_old = now.duration_since(self.last) >= options.checkpoint_interval;
         durable.journal.bytes() >= options.journal_bytes
-            || (is_old && engine.last_commit() > self.covered.max(durable.store.cut()))
+            || (is_old && engine.last_commit() > self.covered.max(durable.folder.store.cut()))
     }
 }
 

@@ -1,7 +1,8 @@
 //! One open database: the forest, its journal and store, and the rules that tie them together.
 //!
-//! Locks, in the order in which they are taken: the checkpointer's, held while a cut is planned, so that one is at a time; `state`, held by readers shared and by each change alone. The journal and the store have locks of their own and
-//! call nothing here. `state` is held over an append to the journal (which does not wait for the disk) and over the read
+//! Locks, in the order in which they are taken: the checkpointer's, held while a cut is planned, so that one is at a time;
+//! `state`, held by readers shared and by each change alone. The journal and the store have locks of their own and call
+//! nothing here. `state` is held over an append to the journal (which does not wait for the disk) and over the read
 //! of a blob that is not in memory, never over a sync or a checkpoint's writes.
 //!
 //! A change is checked, then appended to the journal, then applied; so the journal's order is the order of versions, and
@@ -113,22 +114,19 @@ impl Drop for Exclusive<'_> {
     }
 }
 
-/// Where a database that outlives its process is kept.
-pub(crate) struct Durable {
+/// The folder that a database is kept in.
+pub(crate) struct Folder {
     pub(crate) store: Arc<Store>,
-    pub(crate) journal: Arc<Journal>,
-    pub(crate) checkpointer: Checkpointer,
     disk: Arc<dyn Disk>,
-    /// Held until the engine is closed.
+    /// Of one who only reads: shared with others. Held until the engine is closed.
     lock: Mutex<Option<FolderLock>>,
 }
 
-/// Where a database is kept that is only read.
-struct ReadOnly {
-    store: Arc<Store>,
-    disk: Arc<dyn Disk>,
-    /// Shared with other readers; held until the engine is closed.
-    lock: Mutex<Option<FolderLock>>,
+/// What makes a database outlive its process.
+pub(crate) struct Durable {
+    pub(crate) folder: Folder,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) checkpointer: Checkpointer,
 }
 
 pub(crate) struct Engine {
@@ -146,7 +144,8 @@ pub(crate) struct Engine {
     /// Told of each commit, behind its application.
     feed: Feed,
     durable: Option<Durable>,
-    read_only: Option<ReadOnly>,
+    /// Of a database that is only read.
+    read_only: Option<Folder>,
     options: Options,
     closed: AtomicBool,
     origin: Origin,
@@ -210,10 +209,15 @@ impl Engine {
         Error::new(ErrorCode::Locked, message)
     }
 
+    /// The folder, if it is kept in one.
+    fn folder(&self) -> Option<&Folder> {
+        let durable = self.durable.as_ref().map(|durable| &durable.folder);
+        durable.or(self.read_only.as_ref())
+    }
+
     /// Where blobs are kept, if they are.
     fn store(&self) -> Option<&Arc<Store>> {
-        let durable = self.durable.as_ref().map(|durable| &durable.store);
-        durable.or(self.read_only.as_ref().map(|files| &files.store))
+        self.folder().map(|folder| &folder.store)
     }
 
     /// Whether it was opened for reading only.
@@ -285,10 +289,9 @@ impl Engine {
         if let Some(durable) = &self.durable {
             durable.checkpointer.stop();
             durable.journal.close();
-            durable.lock.lock().take();
         }
-        if let Some(files) = &self.read_only {
-            files.lock.lock().take();
+        if let Some(folder) = self.folder() {
+            folder.lock.lock().take();
         }
     }
 

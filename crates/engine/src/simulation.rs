@@ -72,9 +72,9 @@ impl Database {
         let engine = self.engine()?;
         engine.check()?;
         let Some(durable) = engine.durable() else { return Ok(()) };
-        let stats = durable.store.stats();
+        let stats = durable.folder.store.stats();
         let page = |bytes: u64| bytes.next_multiple_of(PAGE_BYTES);
-        let blobs: u64 = (durable.store.entries().iter())
+        let blobs: u64 = (durable.folder.store.entries().iter())
             .map(|(_, info)| page(u64::from(info.bytes)))
             .sum();
         let accounted = PAGE_BYTES + blobs + stats.free_bytes + stats.retired_bytes;

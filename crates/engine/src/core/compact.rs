@@ -31,7 +31,7 @@ impl Engine {
     pub(crate) fn compact(&self, on_progress: OnProgress<'_>) -> Result<u64, Error> {
         self.check_writable()?;
         let Some(durable) = &self.durable else { return Ok(0) };
-        let before = durable.store.stats().file_bytes;
+        let before = durable.folder.store.stats().file_bytes;
         let aborted = || Error::new(ErrorCode::Aborted, "the compaction was aborted");
         while self.bury()? {
             if on_progress(0, before).is_break() {
@@ -41,9 +41,9 @@ impl Engine {
         self.checkpoint()?;
         let mut moved = 0;
         loop {
-            let step = self.relocate(&durable.store)?;
+            let step = self.relocate(&durable.folder.store)?;
             moved += step;
-            let stats = durable.store.stats();
+            let stats = durable.folder.store.stats();
             let to_move = if step == 0 { 0 } else { above(&stats) };
             if on_progress(moved, moved + to_move).is_break() {
                 return Err(aborted());
@@ -65,12 +65,12 @@ impl Engine {
     }
 
     fn compact_if(&self, durable: &Durable, least_bytes: u64) -> Result<bool, Error> {
-        let stats = durable.store.stats();
+        let stats = durable.folder.store.stats();
         // What is kept for an image would not be given back anyway.
         if stats.kept_blobs > 0 || !is_mostly_free(&stats, least_bytes) {
             return Ok(false);
         }
-        Ok(self.relocate(&durable.store)? > 0)
+        Ok(self.relocate(&durable.folder.store)? > 0)
     }
 
     /// Moves some blobs and cuts the end of the file off; how many bytes were moved.

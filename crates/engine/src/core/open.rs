@@ -16,7 +16,7 @@ use coppice_journal::{Journal, JournalOptions, Op, OpenError, Recovered};
 use coppice_store::{Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 
-use super::{Dropped, Durable, Engine, ReadOnly, Snapshots, State, checkpoint::store_error, write::journal_error};
+use super::{Dropped, Durable, Engine, Folder, Snapshots, State, checkpoint::store_error, write::journal_error};
 use crate::{
     checkpointer::{Checkpointer, Files, Settings},
     error::{Error, ErrorCode},
@@ -73,19 +73,23 @@ impl NewDatabase {
     }
 }
 
+impl Folder {
+    fn new(store: Arc<Store>, disk: Arc<dyn Disk>, lock: Option<FolderLock>) -> Self {
+        Self {
+            store,
+            disk,
+            lock: Mutex::new(lock),
+        }
+    }
+}
+
 impl Durable {
     /// Starts the checkpoint thread. What it sets when it fails is the engine's too.
-    fn start(
-        store: Arc<Store>,
-        journal: Journal,
-        disk: Arc<dyn Disk>,
-        lock: Option<FolderLock>,
-        options: &Options,
-    ) -> Result<(Self, Arc<OnceLock<Error>>), Error> {
+    fn start(folder: Folder, journal: Journal, options: &Options) -> Result<(Self, Arc<OnceLock<Error>>), Error> {
         let journal = Arc::new(journal);
         let poison = Arc::default();
         let files = Files {
-            store: Arc::clone(&store),
+            store: Arc::clone(&folder.store),
             journal: Arc::clone(&journal),
         };
         let settings = Settings {
@@ -95,10 +99,8 @@ impl Durable {
         };
         let durable = Self {
             checkpointer: Checkpointer::start(Arc::new(files), settings, Arc::clone(&poison))?,
-            store,
+            folder,
             journal,
-            disk,
-            lock: Mutex::new(lock),
         };
         Ok((durable, poison))
     }
@@ -186,7 +188,7 @@ impl Engine {
         let source: Arc<dyn Source> = Arc::new(StoreSource(Arc::clone(&store)));
         let table = Table::new(options.frame_bytes as usize, Some(source));
         Forest::new(&table).plant()?;
-        let (durable, poison) = Durable::start(store, journal, disk, lock, options)?;
+        let (durable, poison) = Durable::start(Folder::new(store, disk, lock), journal, options)?;
         Ok(Self::assemble(table, 0, 1, Some(durable), poison, options))
     }
 
@@ -202,7 +204,7 @@ impl Engine {
         let replayed = replay(disk.as_ref(), &store, |cut, apply| {
             Journal::open(Arc::clone(&disk), journal_options, id, cut, apply)
         })?;
-        let (durable, poison) = Durable::start(store, replayed.journal, disk, lock, options)?;
+        let (durable, poison) = Durable::start(Folder::new(store, disk, lock), replayed.journal, options)?;
         let engine = Self::assemble(
             replayed.table,
             replayed.sequence,
@@ -242,11 +244,7 @@ impl Engine {
             options,
         );
         *engine.recovery.lock() = replayed.recovery;
-        engine.read_only = Some(ReadOnly {
-            store,
-            disk,
-            lock: Mutex::new(lock),
-        });
+        engine.read_only = Some(Folder::new(store, disk, lock));
         Ok(engine)
     }
 }

@@ -74,7 +74,7 @@ impl Engine {
             stats.checkpoint_bytes_written = rounds.bytes_written;
             stats.checkpoint_last_error = rounds.last_error;
             stats.checkpoint_queue_depth = durable.checkpointer.depth() as u64;
-            stats.checkpoint_io_uring = durable.store.uses_io_uring();
+            stats.checkpoint_io_uring = durable.folder.store.uses_io_uring();
         }
         if let Some(store) = self.store() {
             let store = store.stats();
@@ -93,9 +93,7 @@ impl Engine {
 
     /// The folder's path, for messages.
     pub(crate) fn label(&self) -> String {
-        let durable = self.durable.as_ref().map(|durable| &durable.disk);
-        durable
-            .or(self.read_only.as_ref().map(|files| &files.disk))
-            .map_or_else(|| ":memory:".to_owned(), |disk| disk.label())
+        self.folder()
+            .map_or_else(|| ":memory:".to_owned(), |folder| folder.disk.label())
     }
 }

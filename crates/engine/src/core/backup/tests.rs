@@ -119,7 +119,7 @@ fn copy_has_an_identity_of_its_own() {
     fill(&engine, 1);
     let copy = MemoryDisk::new();
     back_up(&engine, &copy).unwrap();
-    let id = |engine: &Engine| engine.durable().unwrap().store.database_id();
+    let id = |engine: &Engine| engine.durable().unwrap().folder.store.database_id();
     assert_ne!(id(&engine), id(&open(&copy, Durability::Process)));
 }
 

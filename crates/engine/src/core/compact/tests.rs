@@ -13,7 +13,7 @@ use crate::{
 };
 
 fn file_bytes(engine: &Engine) -> u64 {
-    engine.durable().unwrap().store.stats().file_bytes
+    engine.durable().unwrap().folder.store.stats().file_bytes
 }
 
 /// A database with large gaps in its file: of ten folders, nine were deleted. What is left.
@@ -44,7 +44,7 @@ fn file_shrinks_to_what_is_in_it_and_a_reopen_finds_all() {
     let model = with_gaps(&engine);
     let before = file_bytes(&engine);
     let freed = compact(&engine);
-    let stats = engine.durable().unwrap().store.stats();
+    let stats = engine.durable().unwrap().folder.store.stats();
     assert_eq!(freed, before - stats.file_bytes);
     assert!(
         stats.file_bytes < before / 4,
@@ -159,7 +159,7 @@ fn full_disk_is_survived_and_a_failed_sync_ends_all_writing() {
             false => disk.fail_writes(Some(std::io::ErrorKind::StorageFull)),
             true => disk.fail_syncs(Some(std::io::ErrorKind::Other)),
         }
-        let store = &engine.durable().unwrap().store;
+        let store = &engine.durable().unwrap().folder.store;
         let error = engine.relocate(store).unwrap_err();
         disk.fail_writes(None);
         disk.fail_syncs(None);

@@ -187,7 +187,7 @@ fn every_damaged_blob_is_reported_with_its_place() {
     engine.abandon();
     let engine = open(&disk, Durability::Process);
     let places: Vec<u64> = {
-        let image = engine.durable().unwrap().store.image();
+        let image = engine.durable().unwrap().folder.store.image();
         image.blobs().map(|(blob, _)| image.place(blob).unwrap().1).collect()
     };
     for place in &places {
@@ -206,7 +206,7 @@ fn every_damaged_blob_is_reported_with_its_place() {
 #[test]
 fn damage_on_disk_is_found_behind_what_is_in_memory() {
     let (disk, engine) = on_disk();
-    let place = engine.durable().unwrap().store.image().place(ROOT).unwrap().1;
+    let place = engine.durable().unwrap().folder.store.image().place(ROOT).unwrap().1;
     flip(&disk, "blobs", place);
     let report = verify(&engine);
     assert_eq!(report.problems.len(), 1);
