@@ -1,13 +1,14 @@
 //! One writer in a folder at a time, or any number of readers.
 //!
-//! An exclusive `flock`, or a shared one of each reader (on Windows, `LockFileEx`) on the file `LOCK`, held by one handle for the lock's life. The
-//! operating system lets go of it when the process dies, however it dies; the file stays. Its text, `<pid> <host>`,
-//! serves error messages only and decides nothing.
+//! An exclusive `flock`, or a shared one of each reader (on Windows, `LockFileEx`) on the file `LOCK`, held by one handle
+//! for the lock's life. The operating system lets go of it when the process dies, however it dies; the file stays. Its
+//! text, `<pid> <host>`, serves error messages only and decides nothing.
 
 #[cfg(test)]
 mod tests;
 
 use std::{
+    cell::Cell,
     fs::{File, TryLockError},
     io::{self, Read, Seek, Write},
     process, thread,
@@ -78,42 +79,24 @@ impl FolderLock {
     /// # Errors
     /// [`LockError::Held`] names who holds it.
     pub fn acquire(disk: &FolderDisk) -> Result<Self, LockError> {
-        let folder = || disk.path().display().to_string();
-        let io_error = |source| LockError::Io {
-            folder: folder(),
-            source,
-        };
-        let (mut holder, mut are_readers) = (None, false);
-        for attempt in 0..=RETRIES {
-            if attempt > 0 {
-                thread::sleep(RETRY_PAUSE);
+        let are_readers = Cell::new(false);
+        let open = || disk.open_lock_file(LOCK_FILE_NAME);
+        let taken = Self::take(disk, open, |file| {
+            let locked = file.try_lock();
+            if let Err(TryLockError::WouldBlock) = locked {
+                are_readers.set(file.try_lock_shared().is_ok());
             }
-            let file = disk.open_lock_file(LOCK_FILE_NAME).map_err(io_error)?;
-            match file.try_lock() {
-                Ok(()) => {
-                    // Between the open and the lock, the file may have been replaced: who opens the new one would get
-                    // a lock as well. Start over with that.
-                    if disk.is_still_named(&file, LOCK_FILE_NAME).map_err(io_error)? {
-                        let lock = Self { file };
-                        // The text is for messages: a full disk that does not take it is no reason not to open.
-                        let _ = lock.write_holder();
-                        return Ok(lock);
-                    }
-                }
-                Err(TryLockError::WouldBlock) => {
-                    are_readers = file.try_lock_shared().is_ok();
-                    holder = read_holder(file);
-                }
-                Err(TryLockError::Error(error)) => return Err(io_error(error)),
+            locked
+        });
+        match taken {
+            Ok(lock) => {
+                // The text is for messages: a full disk that does not take it is no reason not to open.
+                let _ = lock.write_holder();
+                Ok(lock)
             }
+            Err(LockError::Held { folder, .. }) if are_readers.get() => Err(LockError::Read { folder }),
+            Err(error) => Err(error),
         }
-        if are_readers {
-            return Err(LockError::Read { folder: folder() });
-        }
-        Err(LockError::Held {
-            folder: folder(),
-            holder,
-        })
     }
 
     /// Takes the lock together with other readers, and changes nothing in the folder. `None` where there is no lock file and
@@ -122,6 +105,29 @@ impl FolderLock {
     /// # Errors
     /// [`LockError::Held`] names the writer.
     pub fn acquire_shared(disk: &FolderDisk) -> Result<Option<Self>, LockError> {
+        let is_out_of_reach = Cell::new(false);
+        let open = || {
+            let opened = match disk.open_lock_file_to_read(LOCK_FILE_NAME) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => disk.open_lock_file(LOCK_FILE_NAME),
+                other => other,
+            };
+            opened.inspect_err(|error| {
+                let refusals = [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::PermissionDenied];
+                is_out_of_reach.set(refusals.contains(&error.kind()));
+            })
+        };
+        match Self::take(disk, open, File::try_lock_shared) {
+            Err(_) if is_out_of_reach.get() => Ok(None),
+            taken => taken.map(Some),
+        }
+    }
+
+    /// Opens the lock file and locks it, again and again for a quarter of a second while others hold it.
+    fn take(
+        disk: &FolderDisk,
+        open: impl Fn() -> io::Result<File>,
+        try_lock: impl Fn(&File) -> Result<(), TryLockError>,
+    ) -> Result<Self, LockError> {
         let folder = || disk.path().display().to_string();
         let io_error = |source| LockError::Io {
             folder: folder(),
@@ -132,25 +138,13 @@ impl FolderLock {
             if attempt > 0 {
                 thread::sleep(RETRY_PAUSE);
             }
-            let opened = match disk.open_lock_file_to_read(LOCK_FILE_NAME) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => disk.open_lock_file(LOCK_FILE_NAME),
-                other => other,
-            };
-            let file = match opened {
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
-                    ) =>
-                {
-                    return Ok(None);
-                }
-                other => other.map_err(io_error)?,
-            };
-            match file.try_lock_shared() {
+            let file = open().map_err(io_error)?;
+            match try_lock(&file) {
                 Ok(()) => {
+                    // Between the open and the lock, the file may have been replaced: who opens the new one would get
+                    // a lock as well. Start over with that.
                     if disk.is_still_named(&file, LOCK_FILE_NAME).map_err(io_error)? {
-                        return Ok(Some(Self { file }));
+                        return Ok(Self { file });
                     }
                 }
                 Err(TryLockError::WouldBlock) => holder = read_holder(file),
