@@ -56,6 +56,11 @@ impl FullKey {
     }
 }
 
+/// What the catalog has under a tree's name: its number.
+pub(super) fn tree_number(value: &[u8]) -> Option<u32> {
+    value.try_into().ok().map(u32::from_le_bytes)
+}
+
 pub(super) fn check_tree(state: &State<'_>, tree: TreeId) -> Result<(), Error> {
     if tree.0 == CATALOG || (tree.0 >= state.next_tree && tree != TreeId::ABSENT) {
         return Err(Error::new(
@@ -289,8 +294,7 @@ impl State<'_> {
     pub(crate) fn tree_named(&self, name: &str) -> Result<Option<TreeId>, Error> {
         let full = FullKey::new(CATALOG, name.as_bytes());
         let found = self.forest.get(full.bytes())?;
-        let bytes: Option<[u8; 4]> = found.and_then(|found| found.value.try_into().ok());
-        Ok(bytes.map(|bytes| TreeId(u32::from_le_bytes(bytes))))
+        Ok(found.and_then(|found| tree_number(found.value)).map(TreeId))
     }
 
     /// A key's record, where nobody moves frames.

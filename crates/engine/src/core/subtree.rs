@@ -11,7 +11,7 @@ use coppice_journal::Op;
 
 use super::{
     CATALOG, Engine, State, TREE_BYTES,
-    read::{FullKey, check_tree},
+    read::{FullKey, check_tree, tree_number},
 };
 use crate::{
     error::{Error, ErrorCode, shown_key},
@@ -71,9 +71,9 @@ fn number_of(forest: &Forest<'_>, name: &[u8]) -> Result<Option<(u32, Known)>, E
     let Some(known) = forest.look_up(full.bytes())? else {
         return Ok(None);
     };
-    let bytes = forest.get(full.bytes())?.and_then(|found| found.value.try_into().ok());
-    let bytes = bytes.ok_or_else(|| Error::new(ErrorCode::Corrupt, "the catalog has a tree without a number"))?;
-    Ok(Some((u32::from_le_bytes(bytes), known)))
+    let number = forest.get(full.bytes())?.and_then(|found| tree_number(found.value));
+    let number = number.ok_or_else(|| Error::new(ErrorCode::Corrupt, "the catalog has a tree without a number"))?;
+    Ok(Some((number, known)))
 }
 
 impl Engine {

@@ -17,7 +17,7 @@ use coppice_frame::{FlatRef, Kind, Met, Stored, TrieRef, Value};
 use coppice_journal::Error as JournalError;
 use coppice_store::{BlobId, Image, Store, StoreError};
 
-use super::{CATALOG, Engine, TREE_BYTES};
+use super::{CATALOG, Engine, TREE_BYTES, read::tree_number};
 use crate::{
     buffer::Buffer,
     error::{Error, ErrorCode},
@@ -423,7 +423,7 @@ impl Check<'_, '_> {
         }
         self.report.trees += 1;
         let number = match stored.value {
-            Value::Inline(bytes) => bytes.try_into().ok().map(u32::from_le_bytes),
+            Value::Inline(bytes) => tree_number(bytes),
             Value::Extent { .. } => None,
         };
         match number {
