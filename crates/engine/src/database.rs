@@ -35,8 +35,8 @@ use crate::{
 const WATCH_QUEUE_BYTES: usize = 8 << 20;
 
 /// A handle on an open database. Handles on the same folder share one engine; each is closed once. All methods may be
-/// called from several threads at once, but in the process that opened it alone: in a child forked from that every call fails with
-/// `Locked`. A handle that is dropped without being closed leaves what a crash would leave.
+/// called from several threads at once, but in the process that opened it alone: in a child forked from that every call
+/// fails with `Locked`. A handle that is dropped without being closed leaves what a crash would leave.
 pub struct Database {
     pub(crate) engine: Arc<Engine>,
     pub(crate) place: Option<Place>,

@@ -1,5 +1,6 @@
-//! What one JavaScript environment (the main thread, a worker) holds: its open databases and snapshots, the buffers that arguments
-//! are read into, and the last failure. Never shared between threads; the engines behind the databases are.
+//! What one JavaScript environment (the main thread, a worker) holds: its open databases and snapshots, the buffers
+//! that arguments are read into, and the last failure. Never shared between threads; the engines behind the databases
+//! are.
 
 use std::{
     cell::{Ref, RefCell, RefMut},
@@ -112,7 +113,8 @@ impl Instance {
         Ok(())
     }
 
-    /// Takes a database out, ends its watches, and releases its snapshots; their handles are closed from now on. `None` where it was already.
+    /// Takes a database out, ends its watches, and releases its snapshots; their handles are closed from now on. `None`
+    /// where it was already.
     pub(crate) fn remove(&self, handle: u32) -> Result<Option<Arc<OpenDatabase>>, Failure> {
         let mut opened = self.opened.try_borrow_mut().map_err(|_| reentered())?;
         let Some(Opened::Database(database)) = opened.get(handle) else {

@@ -5,9 +5,10 @@
 //! decides nothing about options, defaults or error classes: those are TypeScript's (`src/`), for which alone the
 //! functions here are made.
 //!
-//! Two planes. The *control plane* (`control`, `verify`, `watch`: open, close, flush, stats, …) uses `#[napi]` and may allocate, lock and
-//! make promises. The *hot plane* (`point`, `page`, `bulk`, `batch`, `subtree`) is a few plain functions over raw Node-API (`raw`) with
-//! integer handles: one call per operation, no object made, nothing allocated on the way of a get.
+//! Two planes. The *control plane* (`control`, `verify`, `watch`: open, close, flush, stats, …) uses `#[napi]` and may
+//! allocate, lock and make promises. The *hot plane* (`point`, `page`, `bulk`, `batch`, `subtree`) is a few plain
+//! functions over raw Node-API (`raw`) with integer handles: one call per operation, no object made, nothing allocated
+//! on the way of a get.
 //!
 //! What every entry keeps:
 //! - A failure is data: a stable code and a message. JavaScript makes the error.

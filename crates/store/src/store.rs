@@ -1,7 +1,7 @@
 //! The store: what the engine sees of all this.
 //!
-//! Reads here; how a database is made is in `store/build.rs`, how one is opened in `store/lifecycle.rs`, how a commit becomes durable in
-//! `store/commit.rs`.
+//! Reads here; how a database is made is in `store/build.rs`, how one is opened in `store/lifecycle.rs`, how a commit
+//! becomes durable in `store/commit.rs`.
 //!
 //! Locks, in the order in which they are taken: the committer's mutex, held for a whole commit, I/O included, so that
 //! there is one at a time; the slot map's lock; the mutex of the space. The latter two are never held over I/O.

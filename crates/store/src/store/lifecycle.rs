@@ -2,10 +2,9 @@
 //!
 //! The file `blobs` begins with a page of its own: the header (header.rs) and zeros. Extents lie behind it.
 //!
-//! Without a
-//! superblock there is no database, only what a creation that was cut short has left: at most `blobs` of one page and a
-//! log without a commit, which the next creation removes. If there is more than that, a superblock has been lost, and
-//! neither opening nor creating touches the files.
+//! Without a superblock there is no database, only what a creation that was cut short has left: at most `blobs` of one page
+//! and a log without a commit, which the next creation removes. If there is more than that, a superblock has been lost,
+//! and neither opening nor creating touches the files.
 
 use std::sync::{Arc, OnceLock, atomic::AtomicU64};
 
