@@ -43,7 +43,7 @@ pub use faults::{Tried, fault_matrix};
 #[cfg(target_os = "linux")]
 pub use loop_mount::LoopMount;
 pub use medium::{AfterFailedSync, Change, FileId, Medium};
-pub use model::{Census, Commit, Edit, Mark, Model, Tree, Value};
+pub use model::{Census, Commit, Edit, Mark, Model, OnRecord, Readable, Tree, Value};
 pub use session::{Checked, Left, Legal, Session, Violation};
 pub use soak::{Killed, Place, Soaked, Task, soak};
 pub use suites::{Figures, crash_suite, damage_suite, failed_sync_suite, fault_suite, line, run_seeds, test_seeds};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Bound, ops::ControlFlow, sync::Arc};
 
-use coppice_engine::{Database, Error, Range, Record};
+use coppice_engine::{Database, Error, Range, Record, Snapshot, SplitKey, TreeId};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A value's bytes.
@@ -20,6 +20,12 @@ pub enum Edit {
     Put(String, Vec<u8>, u64, Value),
     /// A record is removed.
     Delete(String, Vec<u8>),
+    /// Every key under the first prefix moves to under the second, where there is none.
+    MovePrefix(String, Vec<u8>, Vec<u8>),
+    /// Every record under a prefix is removed.
+    DeletePrefix(String, Vec<u8>),
+    /// A tree goes with all that is in it.
+    DropTree(String),
 }
 
 /// What becomes visible, and durable, together.
@@ -73,6 +79,19 @@ impl Model {
         self.trees.values().map(BTreeMap::len).sum()
     }
 
+    /// A record, if there is one.
+    pub fn record(&self, tree: &str, key: &[u8]) -> Option<&(u64, Value)> {
+        self.trees.get(tree)?.get(key)
+    }
+
+    /// The keys of a tree that start with a prefix, in order.
+    pub fn keys_under(&self, tree: &str, prefix: &[u8]) -> Vec<Vec<u8>> {
+        let range = (Bound::Included(prefix), Bound::Unbounded);
+        let records = self.trees.get(tree).map(|tree| tree.range::<[u8], _>(range));
+        let keys = records.into_iter().flatten().map(|(key, _)| key);
+        keys.take_while(|key| key.starts_with(prefix)).cloned().collect()
+    }
+
     /// Goes to the state after a commit.
     pub fn apply(&mut self, commit: &Commit) {
         for edit in &commit.edits {
@@ -83,6 +102,27 @@ impl Model {
                     self.insert(tree, key.clone(), *version, Arc::clone(value));
                 }
                 Edit::Delete(tree, key) => self.remove(tree, key),
+                Edit::MovePrefix(tree, from, to) => {
+                    for key in self.keys_under(tree, from) {
+                        let record = self.record(tree, &key).cloned();
+                        self.remove(tree, &key);
+                        if let Some((version, value)) = record {
+                            self.insert(tree, [to, &key[from.len()..]].concat(), version, value);
+                        }
+                    }
+                }
+                Edit::DeletePrefix(tree, prefix) => {
+                    for key in self.keys_under(tree, prefix) {
+                        self.remove(tree, &key);
+                    }
+                }
+                Edit::DropTree(tree) => {
+                    for key in self.keys_under(tree, &[]) {
+                        self.remove(tree, &key);
+                    }
+                    self.trees.remove(tree);
+                    self.digest = self.digest.wrapping_sub(digest_of_tree(tree));
+                }
             }
         }
         self.sequence = commit.sequence;
@@ -113,7 +153,7 @@ impl Model {
     ///
     /// # Errors
     /// Those of the database.
-    pub fn read(database: &Database) -> Result<Self, Error> {
+    pub fn read(database: &impl Readable) -> Result<Self, Error> {
         let mut model = Self::default();
         visit(database, &mut |tree, record| match record {
             None => model.add_tree(tree),
@@ -165,7 +205,7 @@ impl Census {
     ///
     /// # Errors
     /// Those of the database.
-    pub fn of(database: &Database) -> Result<Self, Error> {
+    pub fn of(database: &impl Readable) -> Result<Self, Error> {
         let mut census = Self::default();
         visit(database, &mut |tree, record| {
             let digest = match record {
@@ -180,11 +220,54 @@ impl Census {
     }
 }
 
+/// A database, or a snapshot of one.
+pub trait Readable {
+    /// The names of all trees, in order.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn names(&self) -> Result<Vec<String>, Error>;
+    /// The number of a tree that there is.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn number(&self, name: &str) -> Result<TreeId, Error>;
+    /// Visits a range of records.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn visit(&self, tree: TreeId, range: &Range<'_>, visit: &mut OnRecord<'_>) -> Result<bool, Error>;
+}
+
+/// Called with each record of a scan.
+pub type OnRecord<'a> = dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()> + 'a;
+
+macro_rules! readable {
+    ($what:ty) => {
+        impl Readable for $what {
+            fn names(&self) -> Result<Vec<String>, Error> {
+                self.trees()
+            }
+
+            fn number(&self, name: &str) -> Result<TreeId, Error> {
+                self.tree(name)
+            }
+
+            fn visit(&self, tree: TreeId, range: &Range<'_>, visit: &mut OnRecord<'_>) -> Result<bool, Error> {
+                self.scan(tree, range, visit)
+            }
+        }
+    };
+}
+
+readable!(Database);
+readable!(Snapshot);
+
 /// Called with a tree's name, and with a record of it or, once and first, without.
 type Visit<'a> = &'a mut dyn FnMut(&str, Option<(&[u8], Record<'_>)>);
 
 /// Visits each tree, and then its records in order.
-fn visit(database: &Database, visit: Visit<'_>) -> Result<(), Error> {
+fn visit(database: &impl Readable, visit: Visit<'_>) -> Result<(), Error> {
     let everything = Range {
         prefix: &[],
         lower: Bound::Unbounded,
@@ -192,11 +275,11 @@ fn visit(database: &Database, visit: Visit<'_>) -> Result<(), Error> {
         reverse: false,
     };
     let mut key = Vec::new();
-    for name in database.trees()? {
+    for name in database.names()? {
         visit(&name, None);
-        let id = database.tree(&name)?;
+        let id = database.number(&name)?;
         let mut last: Option<Vec<u8>> = None;
-        database.scan(id, &everything, &mut |split, record| {
+        database.visit(id, &everything, &mut |split, record| {
             key.clear();
             split.append_to(&mut key);
             assert!(last.as_ref().is_none_or(|last| *last < key), "a scan out of order");

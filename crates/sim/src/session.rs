@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use coppice_engine::{Database, Durability, Error, ErrorCode, Options, World};
+use coppice_engine::{Database, Durability, Error, ErrorCode, Options, Snapshot, World};
 use fastrand::Rng;
 
 use crate::{
@@ -80,6 +80,8 @@ pub struct Session {
     /// Whether one has shown that it must take none.
     pub read_only: bool,
     database: Option<Database>,
+    /// A snapshot, and what it must show.
+    held: Option<(Snapshot, Model)>,
     handles: Handles,
     world: World,
 }
@@ -115,6 +117,7 @@ impl Session {
             failed: None,
             read_only: false,
             database: None,
+            held: None,
             handles: Handles::new(),
         };
         session.legal.absent = true;
@@ -177,6 +180,7 @@ impl Session {
 
     /// Lets go of the database as a killed process does.
     pub fn kill(&mut self) {
+        self.held = None;
         self.database = None;
     }
 
@@ -199,6 +203,7 @@ impl Session {
         self.note();
         let result = match step {
             Step::Close => {
+                self.held = None;
                 let closed = self.database.take().map_or(Ok(()), |database| database.close());
                 closed.and_then(|()| self.reopen())
             }
@@ -206,6 +211,7 @@ impl Session {
                 self.kill();
                 self.reopen()
             }
+            Step::Snapshot => self.hold_or_check()?,
             _ => match &self.database {
                 Some(database) => step.call(database, &mut self.handles, &commits),
                 None => return violation!("there is no open database"),
@@ -263,6 +269,24 @@ impl Session {
             }
         }
         Ok(result)
+    }
+
+    /// Takes a snapshot; or compares the one that is held with what was there when it was taken, and lets it go.
+    fn hold_or_check(&mut self) -> Checked<Result<(), Error>> {
+        let Some(database) = &self.database else {
+            return violation!("there is no open database");
+        };
+        let Some((snapshot, model)) = self.held.take() else {
+            return Ok(database.snapshot().map(|snapshot| {
+                self.held = Some((snapshot, self.model.clone()));
+            }));
+        };
+        match Census::of(&snapshot) {
+            Ok(census) if census.digest != model.mark().digest => {
+                violation!("a snapshot shows something else than it did")
+            }
+            result => Ok(result.map(|_| ())),
+        }
     }
 
     fn reopen(&mut self) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 //! A new operation of the engine is one more variant of [`Step`]: how it is drawn ([`Profile::draw`]), what it commits
 //! ([`Step::commits`]) and how it is called ([`Step::call`]).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use coppice_engine::{Condition, Database, Durability, Error, Operation, Outcome, TreeId};
 use fastrand::Rng;
@@ -25,6 +25,18 @@ pub enum Step {
     Rename(String, Vec<u8>, Vec<u8>, bool),
     /// Does all of these together, or none.
     Batch(Vec<Part>),
+    /// Moves all keys under a prefix to under another.
+    MovePrefix(String, Vec<u8>, Vec<u8>),
+    /// Removes all keys under a prefix.
+    DeletePrefix(String, Vec<u8>),
+    /// Removes a tree.
+    DropTree(String),
+    /// Frees some of what deletions left.
+    Tidy,
+    /// Gives file space back.
+    Compact,
+    /// Takes a snapshot, or compares the one that is held with what it must show, and lets it go.
+    Snapshot,
     /// Makes what was written durable.
     Flush,
     /// Moves it to the file of blobs.
@@ -44,6 +56,10 @@ pub enum Part {
     Delete(String, Vec<u8>),
     /// Moves a record, which must be there, to another key.
     Rename(String, Vec<u8>, Vec<u8>, bool),
+    /// Moves all keys under a prefix to under another.
+    MovePrefix(String, Vec<u8>, Vec<u8>),
+    /// Removes all keys under a prefix.
+    DeletePrefix(String, Vec<u8>),
 }
 
 /// Handles on trees, which are those of one open database.
@@ -59,7 +75,7 @@ impl Step {
                 edits: vec![edit],
             }]
         };
-        let record = |tree: &String, key: &Vec<u8>| model.trees.get(tree).and_then(|tree| tree.get(key));
+        let record = |tree: &String, key: &Vec<u8>| model.record(tree, key);
         match self {
             Self::Tree(name) if !model.trees.contains_key(name) => one(Edit::NewTree(name.clone())),
             Self::Put(tree, key, value, condition) => {
@@ -82,11 +98,29 @@ impl Step {
                 together(&[rename], model).unwrap_or_default()
             }
             Self::Batch(parts) => together(parts, model).unwrap_or_default(),
-            Self::Tree(_) | Self::Delete(..) | Self::Flush | Self::Checkpoint | Self::Close | Self::Kill => Vec::new(),
+            Self::MovePrefix(tree, from, to) => {
+                let moved = Part::MovePrefix(tree.clone(), from.clone(), to.clone());
+                together(&[moved], model).unwrap_or_default()
+            }
+            Self::DeletePrefix(tree, prefix) => {
+                let deleted = Part::DeletePrefix(tree.clone(), prefix.clone());
+                together(&[deleted], model).unwrap_or_default()
+            }
+            Self::DropTree(name) if model.trees.contains_key(name) => one(Edit::DropTree(name.clone())),
+            Self::Tree(_)
+            | Self::Delete(..)
+            | Self::DropTree(_)
+            | Self::Tidy
+            | Self::Compact
+            | Self::Snapshot
+            | Self::Flush
+            | Self::Checkpoint
+            | Self::Close
+            | Self::Kill => Vec::new(),
         }
     }
 
-    /// Calls the engine, and compares what it answers with what it must. Closing and opening are the session's.
+    /// Calls the engine, and compares what it answers with what it must. Closing, opening and snapshots are the session's.
     ///
     /// # Errors
     /// The engine's.
@@ -120,12 +154,35 @@ impl Step {
                     assert_eq!(outcome, Outcome::Committed { version }, "how a batch ended");
                 }
             }
+            Self::MovePrefix(tree, from, to) => {
+                let moved = database.move_prefix(handles[tree], from, to)?;
+                assert_eq!(moved > 0, version.is_some(), "whether a move had anything to move");
+            }
+            Self::DeletePrefix(tree, prefix) => {
+                let deleted = database.delete_prefix(handles[tree], prefix)?;
+                assert_eq!(
+                    deleted > 0,
+                    version.is_some(),
+                    "whether a prefix had anything to delete"
+                );
+            }
+            Self::DropTree(name) => {
+                let dropped = database.drop_tree(name)?;
+                assert_eq!(dropped, version.is_some(), "whether there was a tree to drop");
+                handles.remove(name);
+            }
+            Self::Tidy => {
+                database.tidy()?;
+            }
+            Self::Compact => {
+                database.compact(&mut |_, _| ControlFlow::Continue(()))?;
+            }
             Self::Flush => database.flush()?,
             Self::Checkpoint => {
                 let report = database.checkpoint()?;
                 assert_eq!(report.dirty_blobs, report.flushed_blobs, "what a checkpoint wrote");
             }
-            Self::Close | Self::Kill => {}
+            Self::Snapshot | Self::Close | Self::Kill => {}
         }
         Ok(())
     }
@@ -142,14 +199,18 @@ impl Step {
     /// Whether all that was written before is on disk when the step has succeeded.
     pub fn settles(&self, durability: Durability) -> bool {
         match self {
-            Self::Flush | Self::Checkpoint | Self::Close => true,
+            Self::Flush | Self::Checkpoint | Self::Compact | Self::Close => true,
             Self::Kill => durability != Durability::None,
             Self::Tree(_)
             | Self::Put(..)
             | Self::PutMany(..)
             | Self::Delete(..)
             | Self::Rename(..)
+            | Self::MovePrefix(..)
+            | Self::DeletePrefix(..)
+            | Self::DropTree(_)
             | Self::Batch(_) => durability == Durability::Disk,
+            Self::Tidy | Self::Snapshot => false,
         }
     }
 }
@@ -174,6 +235,15 @@ impl Part {
                 to,
                 overwrite: *overwrite,
             },
+            Self::MovePrefix(tree, from, to) => Operation::MovePrefix {
+                tree: handles[tree],
+                from,
+                to,
+            },
+            Self::DeletePrefix(tree, prefix) => Operation::DeletePrefix {
+                tree: handles[tree],
+                prefix,
+            },
         }
     }
 }
@@ -193,7 +263,7 @@ fn together(parts: &[Part], model: &Model) -> Option<Vec<Commit>> {
     let mut after = model.clone();
     let mut edits = Vec::new();
     for part in parts {
-        let record = |tree: &String, key: &Vec<u8>| after.trees.get(tree).and_then(|tree| tree.get(key)).cloned();
+        let record = |tree: &String, key: &Vec<u8>| after.record(tree, key).cloned();
         let mut made = Vec::new();
         match part {
             Part::Put(tree, key, value, condition) => {
@@ -214,6 +284,13 @@ fn together(parts: &[Part], model: &Model) -> Option<Vec<Commit>> {
                 made.push(Edit::Delete(tree.clone(), from.clone()));
                 made.push(Edit::Put(tree.clone(), to.clone(), sequence, value));
             }
+            Part::MovePrefix(tree, from, to) if !after.keys_under(tree, from).is_empty() => {
+                made.push(Edit::MovePrefix(tree.clone(), from.clone(), to.clone()));
+            }
+            Part::DeletePrefix(tree, prefix) if !after.keys_under(tree, prefix).is_empty() => {
+                made.push(Edit::DeletePrefix(tree.clone(), prefix.clone()));
+            }
+            Part::MovePrefix(..) | Part::DeletePrefix(..) => {}
         }
         let made = Commit { sequence, edits: made };
         after.apply(&made);
@@ -306,7 +383,16 @@ impl Profile {
                 .then(|| records.iter().nth(rng.usize(..records.len())))
                 .flatten()
         };
-        match rng.u32(..13) {
+        match rng.u32(..17) {
+            13 => match draw_move(model, &tree, rng) {
+                Some((from, to)) => Step::MovePrefix(tree, from, to),
+                None => Step::Tidy,
+            },
+            14 if trees.len() > 1 && rng.u32(..12) == 0 => Step::DropTree(tree),
+            14 => Step::DeletePrefix(tree.clone(), draw_prefix(model, &tree, rng)),
+            15 if rng.u32(..4) == 0 => Step::Compact,
+            15 => Step::Tidy,
+            16 => Step::Snapshot,
             10 => match there(rng) {
                 Some((from, _)) => {
                     let to = if rng.u32(..4) == 0 {
@@ -319,11 +405,7 @@ impl Profile {
                 }
                 None => Step::Rename(tree, draw_key(rng), draw_key(rng), true),
             },
-            11..13 => Step::Batch(
-                (0..rng.u32(1..8))
-                    .map(|_| draw_part(model, &trees, crowded, rng))
-                    .collect(),
-            ),
+            11..13 => Step::Batch(draw_batch(model, &trees, crowded, rng)),
             0..3 if !crowded => {
                 let count = rng.usize(..40);
                 let entries = (0..count).map(|_| (draw_key(rng), draw_value(rng))).collect();
@@ -350,6 +432,63 @@ impl Profile {
     }
 }
 
+/// What some keys of a tree start with; now and then none does.
+fn draw_prefix(model: &Model, tree: &str, rng: &mut Rng) -> Vec<u8> {
+    let records = &model.trees[tree];
+    if records.is_empty() || rng.u32(..8) == 0 {
+        return draw_key(rng);
+    }
+    let mut key = records
+        .keys()
+        .nth(rng.usize(..records.len()))
+        .cloned()
+        .unwrap_or_default();
+    let folders: Vec<usize> = (1..=key.len()).filter(|end| key[end - 1] == b'/').collect();
+    let end = match folders.len() {
+        count @ 1.. if rng.u32(..4) > 0 => folders[rng.usize(..count)],
+        _ => rng.usize(..=key.len()),
+    };
+    key.truncate(end);
+    key
+}
+
+/// A move that can be done: its prefixes apart, and nothing where it leads to.
+fn draw_move(model: &Model, tree: &str, rng: &mut Rng) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (from, to) = (draw_prefix(model, tree, rng), draw_key(rng));
+    can_move(model, tree, &from, &to).then_some((from, to))
+}
+
+fn can_move(model: &Model, tree: &str, from: &[u8], to: &[u8]) -> bool {
+    let apart = !from.starts_with(to) && !to.starts_with(from);
+    let longest = model
+        .keys_under(tree, from)
+        .iter()
+        .map(Vec::len)
+        .max()
+        .unwrap_or_default();
+    apart && model.keys_under(tree, to).is_empty() && (longest + to.len()).saturating_sub(from.len()) <= MAX_KEY_BYTES
+}
+
+/// A batch that is not refused; its conditions may fail it.
+fn draw_batch(model: &Model, trees: &[&String], crowded: bool, rng: &mut Rng) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for _ in 0..rng.u32(1..8) {
+        let part = draw_part(model, trees, crowded, rng);
+        if let Part::MovePrefix(tree, from, to) = &part {
+            // What the operations before it leave decides.
+            let mut here = model.clone();
+            for commit in together(&parts, model).unwrap_or_default() {
+                here.apply(&commit);
+            }
+            if !can_move(&here, tree, from, to) {
+                continue;
+            }
+        }
+        parts.push(part);
+    }
+    parts
+}
+
 /// One operation of a batch; few of them fail it.
 fn draw_part(model: &Model, trees: &[&String], crowded: bool, rng: &mut Rng) -> Part {
     let tree = trees[rng.usize(..trees.len())].clone();
@@ -358,7 +497,9 @@ fn draw_part(model: &Model, trees: &[&String], crowded: bool, rng: &mut Rng) -> 
         0 => None,
         len => records.iter().nth(rng.usize(..len)),
     };
-    match (rng.u32(..8), there) {
+    match (rng.u32(..10), there) {
+        (8, Some(_)) => Part::DeletePrefix(tree.clone(), draw_prefix(model, &tree, rng)),
+        (9, Some(_)) => Part::MovePrefix(tree.clone(), draw_prefix(model, &tree, rng), draw_key(rng)),
         (0..3, Some((key, _))) => Part::Delete(tree, key.clone()),
         (3, Some((from, _))) => Part::Rename(tree, from.clone(), draw_key(rng), true),
         (4, Some((key, (version, _)))) => {
@@ -374,6 +515,8 @@ fn draw_part(model: &Model, trees: &[&String], crowded: bool, rng: &mut Rng) -> 
     }
 }
 
+/// What fits frames of 4 KiB.
+const MAX_KEY_BYTES: usize = 500;
 const TREES: [&str; 3] = ["", "artifacts", "t/\u{0}"];
 
 /// Paths of a small world, so that keys meet again; and now and then any bytes.

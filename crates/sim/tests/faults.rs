@@ -5,13 +5,13 @@ use coppice_sim::{failed_sync_suite, fault_suite, test_seeds};
 
 #[test]
 fn survives_every_fault_in_the_first_half_of_the_seeds() {
-    let tried = test_seeds(0..30, fault_suite);
+    let tried = test_seeds(0..32, fault_suite);
     assert!(tried.faults > 22_000 && tried.full_disks > 3_000, "{tried:?}");
 }
 
 #[test]
 fn survives_every_fault_in_the_last_half_of_the_seeds() {
-    let tried = test_seeds(30..60, fault_suite);
+    let tried = test_seeds(32..64, fault_suite);
     assert!(tried.faults > 22_000 && tried.full_disks > 3_000, "{tried:?}");
 }
 
