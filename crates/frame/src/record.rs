@@ -13,7 +13,7 @@
 
 use crate::{
     UNIT_BYTES,
-    bytes::{Frame, FrameMut, narrow, put_u16, put_u32, put_u64, u16_at, u64_at, units_for, write},
+    bytes::{Frame, FrameMut, narrow, put_u16, put_u32, put_u64, u64_at, units_for, write},
 };
 
 pub(crate) const HEADER_BYTES: usize = 12;
@@ -56,33 +56,41 @@ pub struct Stored<'a> {
     pub value: Value<'a>,
 }
 
-/// A record at its place in a frame.
+/// A record at its place in a frame, as its first word was when this was made.
 #[derive(Clone, Copy)]
 pub(crate) struct RecordRef<'a> {
     frame: Frame<'a>,
     at: usize,
+    /// Loaded once: the compiler would not join loads of an atomic, and all that is asked for first is in it.
+    head: u64,
 }
 
 impl<'a> RecordRef<'a> {
+    #[inline(always)]
     pub(crate) fn new(frame: Frame<'a>, at: usize) -> Self {
-        Self { frame, at }
+        let head = u64_at(frame, at);
+        Self { frame, at, head }
     }
 
     /// Length of the key relative to the frame.
+    #[inline(always)]
     pub(crate) fn key_len(self) -> usize {
-        usize::from(u16_at(self.frame, self.at))
+        usize::from(self.head as u16)
     }
 
+    #[inline(always)]
     pub(crate) fn link(self) -> u16 {
-        u16_at(self.frame, self.at + 4)
+        (self.head >> 32) as u16
     }
 
+    #[inline(always)]
     fn version(self) -> u64 {
-        u64_at(self.frame, self.at) >> 48 | (u64_at(self.frame, self.at + 8) << 32) >> 16
+        self.head >> 48 | (u64_at(self.frame, self.at + 8) << 32) >> 16
     }
 
+    #[inline(always)]
     fn value_field(self) -> u16 {
-        u16_at(self.frame, self.at + 2)
+        (self.head >> 16) as u16
     }
 
     pub(crate) fn value_len(self) -> usize {

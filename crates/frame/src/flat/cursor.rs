@@ -4,8 +4,6 @@
 //! step by step. Keys are compared by the eight bytes behind what all of them share, which the tail's are kept with, and by
 //! the whole only where those are equal. So a walk that skips most of the frame does not look up what it never comes to.
 
-use std::hint::black_box;
-
 use super::{FlatRef, MAX_TAIL, Order};
 use crate::{Stored, bytes::common_prefix};
 
@@ -32,15 +30,10 @@ pub struct FlatCursor {
     /// Bytes that all keys within the bounds share, and the unit of one of them.
     shared: usize,
     sample: u16,
-    /// The places whose records were touched ahead of the walk: those below one, and those from the other on.
-    touched_below: usize,
-    touched_from: usize,
-    /// How many the next touch reaches.
-    stride: usize,
 }
 
-/// Records are touched at most so many at a time, ahead of the walk.
-const MAX_STRIDE: usize = 16;
+/// A record is asked for so many steps before the walk comes to it: they take about as long as memory does.
+const AHEAD: usize = 12;
 
 impl FlatCursor {
     /// A cursor over the records whose keys are at or after `from`.
@@ -52,6 +45,14 @@ impl FlatCursor {
     pub fn within(frame: FlatRef<'_>, from: &[u8], to: Option<&[u8]>) -> Self {
         let order = frame.order();
         let len = usize::from(order.sorted_len);
+        let tail_len = usize::from(order.tail_len).min(MAX_TAIL);
+        // Needed last, and asked for first: the processor waits for all of them at once, and searches meanwhile.
+        for index in 0..tail_len {
+            frame.prefetch(frame.tail_at(order, index));
+        }
+        if len > 0 {
+            frame.prefetch(frame.sorted_at(order, len - 1));
+        }
         let key = |index: usize| frame.record(frame.sorted_at(order, index)).flat_key();
         // Most walks take the whole frame: the first and the last key tell.
         let low = if len == 0 || key(0) >= from {
@@ -72,23 +73,23 @@ impl FlatCursor {
             last: 0,
             shared: 0,
             sample: 0,
-            touched_below: low,
-            touched_from: high,
-            stride: 2,
         };
+        cursor.ask_ahead(frame);
         cursor.arrange_tail(frame, from, to);
         cursor
+    }
+
+    /// Asks for the records that a walk forwards comes to first.
+    fn ask_ahead(&self, frame: FlatRef<'_>) {
+        for index in self.low..(self.low + AHEAD).min(self.high) {
+            frame.prefetch(frame.sorted_at(self.order, index));
+        }
     }
 
     /// Brings the tail's records within the bounds into order.
     fn arrange_tail(&mut self, frame: FlatRef<'_>, from: &[u8], to: Option<&[u8]>) {
         let key = |unit: u16| frame.record(usize::from(unit)).flat_key();
         let tail = usize::from(self.order.tail_len).min(MAX_TAIL);
-        // The processor waits for all of them at once.
-        let links = (0..tail).fold(0, |links, index| {
-            links | frame.record(frame.tail_at(self.order, index)).link()
-        });
-        black_box(links);
         let (mut sample, mut shared) = (0, 0);
         if self.low < self.high {
             sample = frame.sorted_at(self.order, self.low) as u16;
@@ -162,7 +163,7 @@ impl FlatCursor {
             let late = self.late(index);
             within(late.head, usize::from(late.unit))
         });
-        self.stride = 2;
+        self.ask_ahead(frame);
     }
 
     #[inline(always)]
@@ -170,33 +171,18 @@ impl FlatCursor {
         self.late.get(index).copied().unwrap_or_default()
     }
 
-    /// Reads a word of each of the next records, so that the processor waits for all of them at once and not for one after
-    /// the other.
-    #[cold]
-    fn touch(&mut self, frame: FlatRef<'_>, places: std::ops::Range<usize>) {
-        let mut links = 0;
-        for index in places {
-            links |= frame.record(frame.sorted_at(self.order, index)).link();
-        }
-        black_box(links);
-        self.stride = (2 * self.stride).min(MAX_STRIDE);
-    }
-
     /// The next record's unit, deleted ones passed over.
     #[inline]
     pub(crate) fn next_unit(&mut self, frame: FlatRef<'_>) -> Option<usize> {
         loop {
-            let sorted = (self.low < self.high).then(|| {
-                if self.low >= self.touched_below {
-                    self.touched_below = (self.low + self.stride).min(self.high);
-                    self.touch(frame, self.low..self.touched_below);
-                }
-                frame.sorted_at(self.order, self.low)
-            });
+            let sorted = (self.low < self.high).then(|| frame.sorted_at(self.order, self.low));
             let late = (self.first < self.last).then(|| self.late(self.first));
             let unit = match (sorted, late) {
                 (None, None) => return None,
                 (Some(unit), late) if late.is_none_or(|late| !self.is_before(frame, late, unit)) => {
+                    if self.low + AHEAD < self.high {
+                        frame.prefetch(frame.sorted_at(self.order, self.low + AHEAD));
+                    }
                     self.low += 1;
                     unit
                 }
@@ -215,17 +201,14 @@ impl FlatCursor {
     #[inline]
     fn last_unit(&mut self, frame: FlatRef<'_>) -> Option<usize> {
         loop {
-            let sorted = (self.low < self.high).then(|| {
-                if self.high <= self.touched_from {
-                    self.touched_from = self.high.saturating_sub(self.stride).max(self.low);
-                    self.touch(frame, self.touched_from..self.high);
-                }
-                frame.sorted_at(self.order, self.high - 1)
-            });
+            let sorted = (self.low < self.high).then(|| frame.sorted_at(self.order, self.high - 1));
             let late = (self.first < self.last).then(|| self.late(self.last - 1));
             let unit = match (sorted, late) {
                 (None, None) => return None,
                 (Some(unit), late) if late.is_none_or(|late| self.is_before(frame, late, unit)) => {
+                    if self.low + AHEAD < self.high {
+                        frame.prefetch(frame.sorted_at(self.order, self.high - 1 - AHEAD));
+                    }
                     self.high -= 1;
                     unit
                 }
