@@ -46,7 +46,7 @@ impl Condition {
 }
 
 /// A key in the two pieces in which the tree holds it: a scan puts none together that nobody asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SplitKey<'a> {
     /// The first piece; what neighbouring keys share, as a rule.
     pub head: &'a [u8],
@@ -126,7 +126,7 @@ pub struct ListRequest<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListItem<'a> {
     /// A key that was not rolled up.
-    Key(&'a [u8], Record<'a>),
+    Key(SplitKey<'a>, Record<'a>),
     /// A rolled-up prefix, delimiter included.
     Prefix(&'a [u8]),
 }

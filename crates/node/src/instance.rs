@@ -34,6 +34,8 @@ pub(crate) struct Scratch {
     pub(crate) value: Vec<u8>,
     /// The keys of a page, end to end.
     pub(crate) page: Vec<u8>,
+    /// What a page says of each of them.
+    pub(crate) figures: Vec<u32>,
 }
 
 impl Scratch {
@@ -67,6 +69,7 @@ impl Instance {
                 resume: key_buffer(),
                 value: Vec::new(),
                 page: Vec::new(),
+                figures: Vec::new(),
             }),
             failure: RefCell::new(None),
         });

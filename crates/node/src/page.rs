@@ -11,7 +11,7 @@
 //! |---|---|
 //! | 0 | u32: entries in the page |
 //! | 4 | u32: 1 where there is more behind it, else 0 |
-//! | 8 | u32: bytes of the slab used, from the offset given |
+//! | 8 | u32: bytes of the slab used, from the offset given; no fewer than the entries take |
 //! | 12 | u32: bytes that the first entry needs, where the page is empty because it does not fit |
 //! | 16 | f64 × capacity: versions |
 //! | 16 + 8 × capacity | u32 × capacity: lengths of keys, in UTF-16 units (in bytes, for keys as bytes); bit 31: a rolled-up prefix |
@@ -72,7 +72,7 @@ impl Operation for Scan {
             flag::UPPER => Bound::Included(call.key(9, &mut scratch.upper)?),
             _ => Bound::Excluded(call.key(9, &mut scratch.upper)?),
         };
-        let mut page = Page::open(call, flags, &mut scratch.page)?;
+        let mut page = Page::open(call, flags, &mut scratch.page, &mut scratch.figures)?;
         let database = call.instance.reader(call.integer(0)?)?;
         let range = Range {
             prefix,
@@ -84,7 +84,7 @@ impl Operation for Scan {
             .push(key, Some(record))
         {
             Pushed::Taken => ControlFlow::Continue(()),
-            Pushed::Full | Pushed::NotText => ControlFlow::Break(()),
+            Pushed::Full => ControlFlow::Break(()),
         })?;
         page.finish(call, !exhausted)
     }
@@ -113,7 +113,7 @@ impl Operation for List {
             flag::RESUME_KEY => After::Key(call.key(10, &mut scratch.resume)?),
             _ => After::Prefix(call.key(10, &mut scratch.resume)?),
         };
-        let mut page = Page::open(call, flags, &mut scratch.page)?;
+        let mut page = Page::open(call, flags, &mut scratch.page, &mut scratch.figures)?;
         let request = ListRequest {
             prefix,
             delimiter,
@@ -124,12 +124,12 @@ impl Operation for List {
         let database = call.instance.reader(call.integer(0)?)?;
         let more = database.list(TreeId(call.integer(1)?), &request, &mut |item| {
             let pushed = match item {
-                ListItem::Key(key, record) => page.push(whole(key), Some(record)),
+                ListItem::Key(key, record) => page.push(key, Some(record)),
                 ListItem::Prefix(prefix) => page.push(whole(prefix), None),
             };
             match pushed {
                 Pushed::Taken => ControlFlow::Continue(()),
-                Pushed::Full | Pushed::NotText => ControlFlow::Break(()),
+                Pushed::Full => ControlFlow::Break(()),
             }
         })?;
         page.finish(call, more)
@@ -153,23 +153,25 @@ struct Page<'a> {
     keys_as_bytes: bool,
     /// All keys so far, end to end, where they go as a string.
     text: &'a mut Vec<u8>,
-    all_ascii: bool,
-    count: usize,
+    /// Of each entry, how many bytes its key has, and [`PREFIX_BIT`].
+    key_figures: &'a mut Vec<u32>,
     needed: usize,
-    /// A key that is no text and that the page cannot end before.
-    not_text: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pushed {
     Taken,
     Full,
-    NotText,
 }
 
 impl<'a> Page<'a> {
     /// Reads the arguments that both operations have in common: 3 limit, 4 figures, 5 slab, 6 offset.
-    fn open<'call: 'a>(call: &Call<'call>, flags: u32, text: &'a mut Vec<u8>) -> Result<Self, Failure> {
+    fn open<'call: 'a>(
+        call: &Call<'call>,
+        flags: u32,
+        text: &'a mut Vec<u8>,
+        key_figures: &'a mut Vec<u32>,
+    ) -> Result<Self, Failure> {
         let figures = call.target(4)?;
         let capacity = figures.len().saturating_sub(HEADER_BYTES) / ENTRY_BYTES;
         let limit = (call.integer(3)? as usize).min(capacity);
@@ -177,6 +179,7 @@ impl<'a> Page<'a> {
             return Err(Failure::internal("a page of no entries was asked for"));
         }
         text.clear();
+        key_figures.clear();
         let slab_start = call.integer(6)? as usize;
         Ok(Self {
             figures,
@@ -188,16 +191,16 @@ impl<'a> Page<'a> {
             with_values: flags & flag::VALUES != 0,
             keys_as_bytes: flags & flag::KEYS_AS_BYTES != 0,
             text,
-            all_ascii: true,
-            count: 0,
+            key_figures,
             needed: 0,
-            not_text: None,
         })
     }
 
     /// Adds a record, or a rolled-up prefix where there is none.
+    #[inline]
     fn push(&mut self, key: SplitKey<'_>, record: Option<Record<'_>>) -> Pushed {
-        if self.count == self.limit {
+        let count = self.key_figures.len();
+        if count == self.limit {
             return Pushed::Full;
         }
         let value = record
@@ -206,58 +209,71 @@ impl<'a> Page<'a> {
         let key_bytes = if self.keys_as_bytes { key.len() } else { 0 };
         let needed = key_bytes + value.len();
         if self.slab_offset + needed > self.slab.len() {
-            if self.count == 0 {
+            if count == 0 {
                 self.needed = needed;
             }
             return Pushed::Full;
         }
-        let length = if self.keys_as_bytes {
+        if self.keys_as_bytes {
             self.slab.write(self.slab_offset, key.head);
             self.slab.write(self.slab_offset + key.head.len(), key.tail);
-            key.len()
         } else {
-            let start = self.text.len();
             key.append_to(self.text);
-            let Some(units) = utf16_length(self.text.get(start..).unwrap_or_default()) else {
-                self.text.truncate(start);
-                // The entries in front of it are handed out first.
-                if self.count == 0 {
-                    self.not_text = Some(key.to_vec());
-                }
-                return Pushed::NotText;
-            };
-            self.all_ascii &= units == key.len();
-            units
-        };
+        }
         self.slab.write(self.slab_offset + key_bytes, value);
         self.slab_offset += needed;
+        // Of 48 bits, so the same number as a signed one, which the processor converts in one step.
+        let version = record.map_or(0.0, |record| record.version.cast_signed() as f64);
+        self.figures.write(HEADER_BYTES + 8 * count, &version.to_ne_bytes());
+        let value_lengths = HEADER_BYTES + 12 * self.capacity;
+        self.write_word(value_lengths + 4 * count, value.len() as u32);
         let kind = if record.is_some() { 0 } else { PREFIX_BIT };
-        let version = record.map_or(0.0, |record| record.version as f64);
-        let lengths = HEADER_BYTES + 8 * self.capacity;
-        self.figures
-            .write(HEADER_BYTES + 8 * self.count, &version.to_ne_bytes());
-        self.write_word(lengths + 4 * self.count, length as u32 | kind);
-        self.write_word(lengths + 4 * self.capacity + 4 * self.count, value.len() as u32);
-        self.count += 1;
+        self.key_figures.push(key.len() as u32 | kind);
         Pushed::Taken
     }
 
-    /// Writes the header and makes the string.
-    fn finish<'call>(self, call: &Call<'call>, more: bool) -> Result<Reply<'call>, Stop> {
-        if let Some(key) = &self.not_text {
-            return Err(Stop::Failed(not_text(key)));
+    /// Writes the header and the keys' lengths, and makes the string.
+    fn finish<'call>(mut self, call: &Call<'call>, mut more: bool) -> Result<Reply<'call>, Stop> {
+        // Asked once of all: of each key it would cost as much as copying it.
+        let all_ascii = self.keys_as_bytes || self.text.is_ascii();
+        if !all_ascii {
+            more |= self.count_units()?;
         }
-        self.write_word(0, self.count as u32);
+        let key_lengths = HEADER_BYTES + 8 * self.capacity;
+        for (index, figure) in self.key_figures.iter().enumerate() {
+            self.write_word(key_lengths + 4 * index, *figure);
+        }
+        self.write_word(0, self.key_figures.len() as u32);
         self.write_word(4, more.into());
         self.write_word(8, (self.slab_offset - self.slab_start) as u32);
         self.write_word(12, self.needed as u32);
-        // Not ASCII where a key has fewer UTF-16 units than bytes, which is true of all text but ASCII.
-        let text = if self.all_ascii {
+        let text = if all_ascii {
             call.ascii(self.text)?
         } else {
             call.utf8(self.text)?
         };
         Ok(Reply::Text(text))
+    }
+
+    /// Puts the length in UTF-16 units in place of each key's length in bytes. The page ends in front of the first key that
+    /// is no text; true where there is one. Fails where that is the page's first.
+    fn count_units(&mut self) -> Result<bool, Failure> {
+        let mut start = 0;
+        for (index, figure) in self.key_figures.iter_mut().enumerate() {
+            let end = start + (*figure & !PREFIX_BIT) as usize;
+            let key = self.text.get(start..end).unwrap_or_default();
+            let Some(units) = utf16_length(key) else {
+                if index == 0 {
+                    return Err(not_text(key));
+                }
+                self.text.truncate(start);
+                self.key_figures.truncate(index);
+                return Ok(true);
+            };
+            *figure = units as u32 | *figure & PREFIX_BIT;
+            start = end;
+        }
+        Ok(false)
     }
 
     fn write_word(&self, offset: usize, word: u32) {

@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{
     error::Error,
-    request::{After, ListRequest},
+    request::{After, ListRequest, SplitKey},
 };
 
 /// What a listing comes to; the key or prefix is without the tree's number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Listed<'a, 'k> {
-    Key(&'k [u8], super::Resolved<'a>),
+    Key(SplitKey<'k>, super::Resolved<'a>),
     Prefix(&'k [u8]),
 }
 
@@ -55,8 +55,22 @@ pub(crate) fn list(
         prefix_len: prefix.len(),
         delimiter: request.delimiter,
     };
-    let mut cursor = Cursor::new(forest, span, (!request.delimiter.is_empty()).then_some(rollup))?;
     let mut left = request.limit;
+    if request.delimiter.is_empty() {
+        let exhausted = Cursor::new(forest, span, None)?.for_each(tree.len(), &mut |key, stored| {
+            if left == 0 {
+                return Ok(ControlFlow::Break(()));
+            }
+            let full = || [tree, key.head, key.tail].concat();
+            let Some(record) = forest.resolve_at(full, stored)? else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            left -= 1;
+            Ok(visit(Listed::Key(key, record)))
+        })?;
+        return Ok(!exhausted);
+    }
+    let mut cursor = Cursor::new(forest, span, Some(rollup))?;
     while let Some(event) = cursor.next()? {
         if left == 0 {
             return Ok(true);
@@ -70,7 +84,7 @@ pub(crate) fn list(
                 let Some(record) = forest.resolve_at(|| cursor.key().to_vec(), stored)? else {
                     continue;
                 };
-                visit(Listed::Key(cursor.key().get(tree.len()..).unwrap_or(&[]), record))
+                visit(Listed::Key(cursor.split_key(tree.len()), record))
             }
             (len, _) => {
                 let end = len.unwrap_or(usize::MAX);
