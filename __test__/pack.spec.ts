@@ -50,6 +50,16 @@ test('the root package is small and holds no addon', async (t) => {
   t.false(packed.files.some((file) => file.path.endsWith('.node')))
 })
 
+test('no defect can be planted in the addon', async (t) => {
+  const modules = path.join(user, 'node_modules')
+  const [platform] = (await readdir(modules)).filter((name) => name.startsWith('coppice-'))
+  const folder = path.join(modules, platform ?? '')
+  const [addon] = (await readdir(folder)).filter((name) => name.endsWith('.node'))
+  const bytes = await readFile(path.join(folder, addon ?? ''))
+  t.true(bytes.includes('coppice'))
+  t.false(bytes.includes('coppice: defects can be planted'))
+})
+
 test('the licences of what is inside are inside', async (t) => {
   const modules = path.join(user, 'node_modules')
   const bundled = await readFile(path.join(modules, 'coppice/dist/THIRD-PARTY-NOTICES.txt'), 'utf8')

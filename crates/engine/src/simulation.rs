@@ -1,17 +1,21 @@
 //! Databases in a simulated world: over any disk, with chosen randomness and no thread of their own, so that one seed
 //! decides all that happens.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use coppice_disk::Disk;
 use coppice_journal::JournalOptions;
 use parking_lot::Mutex;
 
 use crate::{
-    core::Engine,
+    core::{Engine, NewDatabase},
     database::Database,
     error::{Error, ErrorCode},
     options::Options,
+    verify::OnProgress,
 };
 
 /// What a database reaches the world by.
@@ -23,6 +27,8 @@ pub struct World {
     pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// The size of the journal's segments, bytes.
     pub segment_bytes: u64,
+    /// The map's log is written anew when it has grown by so many bytes, and by twice what it began with.
+    pub map_log_bytes: u64,
 }
 
 impl std::fmt::Debug for World {
@@ -33,6 +39,20 @@ impl std::fmt::Debug for World {
     }
 }
 
+impl World {
+    /// What a database that is made in it has of its own.
+    fn new_database(&self) -> NewDatabase {
+        let random = Arc::clone(&self.random);
+        let mut journal_options = JournalOptions::new(move || random());
+        journal_options.segment_bytes = self.segment_bytes;
+        journal_options.keeper = false;
+        NewDatabase {
+            journal_options,
+            database_id: u128::from((self.random)()) << 64 | u128::from((self.random)()),
+        }
+    }
+}
+
 impl Database {
     /// Opens a database in a simulated world. It is shared with nobody, and nothing happens in it but what is asked for: no
     /// sync at intervals, no checkpoint by itself. Dropped without being closed, it leaves what a crash would leave.
@@ -40,18 +60,29 @@ impl Database {
     /// # Errors
     /// As [`Database::open`].
     pub fn open_in(world: &World, options: &Options) -> Result<Self, Error> {
-        let random = Arc::clone(&world.random);
-        let mut journal_options = JournalOptions::new(move || random());
-        journal_options.segment_bytes = world.segment_bytes;
-        journal_options.keeper = false;
-        let id = u128::from((world.random)()) << 64 | u128::from((world.random)());
-        let engine = Engine::open_with(Arc::clone(&world.disk), None, options, journal_options, id)?;
+        let NewDatabase {
+            journal_options,
+            database_id,
+        } = world.new_database();
+        let engine = Engine::open_with(Arc::clone(&world.disk), None, options, journal_options, database_id)?;
+        if let Some(durable) = engine.durable() {
+            durable.folder.store.rewrite_log_after(world.map_log_bytes);
+        }
         Ok(Self {
             engine: Arc::new(engine),
             place: None,
             background: Mutex::default(),
             closed: AtomicBool::new(false),
         })
+    }
+
+    /// Copies the state as of now to another world's disk, which is empty. What is there after an error is no database.
+    ///
+    /// # Errors
+    /// As [`Database::backup`].
+    pub fn backup_in(&self, world: &World) -> Result<(), Error> {
+        let on_progress: OnProgress<'_> = &mut |_, _| ControlFlow::Continue(());
+        self.engine()?.backup_to(&world.disk, world.new_database(), on_progress)
     }
 
     /// Does some of what the engine's thread does by itself in a real world: frees what deletions left behind. Whether there

@@ -21,6 +21,7 @@ use std::{
     },
 };
 
+use coppice_defect::{Defect, planted};
 use coppice_frame::{FlatRef, Frame, Invalid, Kind, TrieRef, validate};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -451,6 +452,9 @@ impl Table {
 
     /// After a change below a trie frame.
     pub(crate) fn mark_count_stale(&self, blob: u32) {
+        if planted(Defect::KeepsOldCounts) {
+            return;
+        }
         if let Some(slot) = self.slots.get(blob as usize)
             && slot.subtree_keys.load(std::sync::atomic::Ordering::SeqCst) != STALE
         {

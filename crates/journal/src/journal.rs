@@ -12,6 +12,7 @@ mod tests;
 
 use std::{cell::Cell, collections::VecDeque, fmt, io, sync::Arc, time::Duration};
 
+use coppice_defect::{Defect, planted};
 use coppice_disk::Disk;
 
 pub(crate) use self::shared::Shared;
@@ -472,7 +473,7 @@ fn recovered_segment(last: LiveSegment, end: u64, last_digest: u64, next_sequenc
         key: last.key,
         position: end,
         last_digest,
-        sealed: true,
+        sealed: !planted(Defect::AppendsBehindTornTail),
         wake_at: u64::MAX,
     }
 }

@@ -5,6 +5,7 @@ mod tests;
 
 use std::{io, sync::Arc};
 
+use coppice_defect::{Defect, planted};
 use coppice_disk::DiskFile;
 
 use crate::{
@@ -102,6 +103,9 @@ impl SegmentReader {
             return Ok(Step::Invalid("no record header"));
         };
         let bytes = header.record_bytes();
+        if planted(Defect::ReplayStopsEarly) && self.is_last(offset + bytes as u64)? {
+            return Ok(Step::Invalid("the last record"));
+        }
         let Some(record) = self.window.bytes(offset, bytes)? else {
             return Ok(Step::Invalid("the record is longer than the rest"));
         };
@@ -117,6 +121,12 @@ impl SegmentReader {
             payload,
             bytes: bytes as u64,
         })
+    }
+
+    /// Whether no record begins here.
+    fn is_last(&mut self, offset: u64) -> io::Result<bool> {
+        let header = self.window.header(offset)?;
+        Ok(header.is_none_or(|header| RecordHeader::parse(header, offset, self.key).is_none()))
     }
 
     /// Looks for records at the reader's position and behind it, where record `sequence` is missing. Records with

@@ -5,6 +5,7 @@
 
 use std::{io, sync::Arc};
 
+use coppice_defect::{Defect, planted};
 use coppice_disk::{Disk, DiskFile, is_no_space};
 
 use crate::{
@@ -288,8 +289,12 @@ fn make_file(
     let file = disk.create(&temporary).map_err(failed(false))?;
     file.allocate(capacity).map_err(failed(false))?;
     file.write_all_at(0, header).map_err(failed(false))?;
-    file.sync_data().map_err(failed(true))?;
+    if !planted(Defect::NamesSegmentUnsynced) {
+        file.sync_data().map_err(failed(true))?;
+    }
     disk.rename(&temporary, &file_name(number)).map_err(failed(false))?;
-    disk.sync().map_err(failed(true))?;
+    if !planted(Defect::LeavesSegmentNameUnsynced) {
+        disk.sync().map_err(failed(true))?;
+    }
     Ok(file)
 }

@@ -97,6 +97,7 @@ pub fn agree(mut choices: Choices<'_>, calls: u64) -> Checked<Agreed> {
         disk: Arc::new(MemoryDisk::new()),
         random: Arc::new(move || random.lock().u64(..)),
         segment_bytes: 1 << 20,
+        map_log_bytes: 64 << 10,
     };
     let options = Options {
         frame_bytes: [4096, 4096, 8192, 65536][choices.below(4)],

@@ -201,6 +201,7 @@ impl Base {
             disk: Arc::new(disk),
             random: Arc::new(|| 7),
             segment_bytes: 4096,
+            map_log_bytes: 64 << 10,
         };
         // With leave to create: nothing may be created over what is left of a database.
         let options = Options {

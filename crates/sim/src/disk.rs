@@ -68,6 +68,8 @@ struct Inner<N> {
     /// Calls that the lie could have struck.
     lie_chances: u64,
     mappings: Vec<Mapping>,
+    /// Whether files can be mapped.
+    maps: bool,
 }
 
 fn device_error() -> io::Error {
@@ -270,6 +272,7 @@ impl<N> SimDisk<N> {
             lie: None,
             lie_chances: 0,
             mappings: Vec::new(),
+            maps: true,
         })))
     }
 
@@ -330,6 +333,11 @@ impl<N> SimDisk<N> {
     /// Lies from now on.
     pub fn set_lie(&self, lie: Option<Lie>) {
         self.0.lock().lie = lie;
+    }
+
+    /// Whether files can be mapped from now on; they can before this is said.
+    pub fn set_maps(&self, maps: bool) {
+        self.0.lock().maps = maps;
     }
 
     /// Bounds what fits, bytes of whole pages.
@@ -480,6 +488,9 @@ impl<N: Send + std::fmt::Debug + 'static> DiskFile for SimFile<N> {
         let mut inner = self.disk.0.lock();
         if let Some(error) = inner.plain(Call::Map)? {
             return Err(error);
+        }
+        if !inner.maps {
+            return Ok(None);
         }
         let contents = inner.medium.contents(self.id);
         if len == 0 || !len.is_multiple_of(WORD_BYTES as u64) || len != contents.len() {

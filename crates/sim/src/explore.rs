@@ -18,7 +18,7 @@ use crate::{
 pub struct Effort {
     /// Power cuts at each boundary at which there is anything to lose.
     pub cuts: u32,
-    /// Of a hundred boundaries, how many are explored.
+    /// Of a hundred boundaries, how many are explored, beside those at which a name came or went.
     pub boundaries_percent: u32,
     /// Of a hundred boundaries, at how many the process is killed as well.
     pub kills_percent: u32,
@@ -52,6 +52,8 @@ pub struct Explored {
     pub images: u64,
     /// Images opened after one in a recovery.
     pub nested_images: u64,
+    /// Commits that these images had to have, since they were acknowledged; counted again in each.
+    pub acknowledged: u64,
     /// A digest of all that was done, the same whenever the same seeds are explored by the same version.
     pub trace: u64,
 }
@@ -63,6 +65,7 @@ impl Explored {
         self.boundaries += other.boundaries;
         self.images += other.images;
         self.nested_images += other.nested_images;
+        self.acknowledged += other.acknowledged;
         self.trace = self.trace.rotate_left(7) ^ other.trace;
     }
 }
@@ -122,7 +125,9 @@ impl Run<'_> {
                 }
                 Event::Io(change) => change,
             };
-            let chosen = rng.u32(..100) < effort.boundaries_percent;
+            // Files that come and go are few, and dangerous.
+            let names = matches!(change, Change::Create(_) | Change::Rename(..) | Change::Remove(_));
+            let chosen = rng.u32(..100) < effort.boundaries_percent || names;
             let kill = rng.u32(..100) < effort.kills_percent;
             let at = |what: &str, image: u32| format!("depth {}, event {index}, {what} {image}", self.depth);
             if chosen
@@ -178,6 +183,7 @@ impl Run<'_> {
             oldest: oldest - legal.after_power_cut,
             absent: legal.absent,
         };
+        explored.acknowledged += self.marks.get(oldest).map_or(0, |mark| mark.sequence);
         let seed = rng.u64(..);
         match self.depth {
             0 => explored.images += 1,

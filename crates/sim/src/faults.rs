@@ -78,8 +78,10 @@ fn one_fault(profile: Profile, seed: u64, fault: Fault, tried: &mut Tried) -> Ch
     {
         return violation!("creating fails with {:?}: {error}", error.code());
     }
+    // Now and then the process ends right behind the failure, before anything can make up for it.
+    let ends_there = fault.at % 4 == u64::from(fault.lasting);
     for number in 0..profile.steps {
-        if session.database().is_none() {
+        if session.database().is_none() || (ends_there && session.disk.has_failed()) {
             break;
         }
         let step = profile.draw(&session.model, &mut rng);
@@ -113,7 +115,7 @@ fn one_fault(profile: Profile, seed: u64, fault: Fault, tried: &mut Tried) -> Ch
     tried.faults += 1;
     tried.failed_syncs += u64::from(matches!(fault.failure, Failure::Sync(_) | Failure::LateSync));
     tried.full_disks += u64::from(fault.failure.is_no_space());
-    if fault.failure.is_no_space() {
+    if fault.failure.is_no_space() && !ends_there {
         room_returns(&mut session, &mut rng)?;
     }
     if let Some(database) = session.database() {

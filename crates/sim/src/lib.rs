@@ -16,6 +16,7 @@
 )]
 
 mod agree;
+mod backups;
 mod contents;
 mod cut;
 mod damage;
@@ -23,6 +24,7 @@ mod disk;
 mod explore;
 mod fault;
 mod faults;
+mod hunt;
 #[cfg(target_os = "linux")]
 mod loop_mount;
 mod medium;
@@ -33,6 +35,7 @@ mod suites;
 mod workload;
 
 pub use agree::{Agreed, Choices, agree, agreement_suite};
+pub use backups::{BackedUp, backup_matrix};
 pub use contents::Contents;
 pub use cut::CutStyle;
 pub use damage::{Damaged, damage_matrix};
@@ -40,11 +43,14 @@ pub use disk::{Event, SimDisk};
 pub use explore::{Effort, Explored, explore_seed, explore_session};
 pub use fault::{Call, Class, Effect, Failure, Fault, Lie};
 pub use faults::{Tried, fault_matrix};
+pub use hunt::{Hunted, defect_named, hunt, hunt_here};
 #[cfg(target_os = "linux")]
 pub use loop_mount::LoopMount;
 pub use medium::{AfterFailedSync, Change, FileId, Medium};
 pub use model::{Census, Commit, Edit, Mark, Model, OnRecord, Readable, Tree, Value};
 pub use session::{Checked, Left, Legal, Session, Violation};
 pub use soak::{Killed, Place, Soaked, Task, soak};
-pub use suites::{Figures, crash_suite, damage_suite, failed_sync_suite, fault_suite, line, run_seeds, test_seeds};
+pub use suites::{
+    Figures, backup_suite, crash_suite, damage_suite, failed_sync_suite, fault_suite, line, run_seeds, test_seeds,
+};
 pub use workload::{Handles, Part, Profile, Step};

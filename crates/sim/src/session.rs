@@ -21,6 +21,8 @@ use crate::{
     workload::{Handles, Profile, Step},
 };
 
+/// The map's log is written anew when it has grown by this much, so that short runs do that too.
+const MAP_LOG_BYTES: u64 = 2048;
 /// Frames as small as a database's can be, so that few records make many.
 const FRAME_BYTES: u32 = 4096;
 
@@ -97,17 +99,24 @@ fn random(seed: u64) -> Arc<dyn Fn() -> u64 + Send + Sync> {
     })
 }
 
+/// A world with this disk, whose numbers come from a seed.
+pub(crate) fn world_of<N: Send + fmt::Debug + 'static>(disk: &SimDisk<N>, profile: Profile, seed: u64) -> World {
+    World {
+        disk: Arc::new(disk.clone()),
+        random: random(seed),
+        segment_bytes: profile.segment_bytes,
+        map_log_bytes: MAP_LOG_BYTES,
+    }
+}
+
 impl Session {
     /// A session over a disk on which nothing has been opened yet; the disk's changes are recorded.
     pub fn new(medium: Medium, profile: Profile, seed: u64) -> Self {
         let disk = SimDisk::over(medium);
         disk.start_record();
+        disk.set_maps(profile.maps);
         let mut session = Self {
-            world: World {
-                disk: Arc::new(disk.clone()),
-                random: random(seed),
-                segment_bytes: profile.segment_bytes,
-            },
+            world: world_of(&disk, profile, seed),
             disk,
             profile,
             model: Model::default(),

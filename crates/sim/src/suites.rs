@@ -4,12 +4,14 @@
 use std::{
     ops::Range,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Instant,
 };
 
 use coppice_engine::Durability;
 use parking_lot::Mutex;
 
 use crate::{
+    backups::{BackedUp, backup_matrix},
     damage::{Damaged, damage_matrix},
     explore::{Effort, Explored, explore_seed},
     fault::Call,
@@ -38,6 +40,7 @@ impl Figures for Explored {
             ("boundaries", self.boundaries),
             ("images", self.images),
             ("images in recovery", self.nested_images),
+            ("acknowledged commits looked for", self.acknowledged),
             ("trace", self.trace),
         ]
     }
@@ -74,6 +77,21 @@ impl Figures for Damaged {
     }
 }
 
+impl Figures for BackedUp {
+    fn add(&mut self, other: &Self) {
+        Self::add(self, other);
+    }
+
+    fn list(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("backups", self.backups),
+            ("images", self.images),
+            ("faults", self.faults),
+            ("refused", self.refused),
+        ]
+    }
+}
+
 impl Figures for Soaked {
     fn add(&mut self, other: &Self) {
         Self::add(self, other);
@@ -88,20 +106,27 @@ impl Figures for Soaked {
     }
 }
 
-/// Power cuts and kills at every I/O boundary, in a recovery too. Of ten seeds, four are at 'process', four at 'disk', one
-/// is at 'none', and one makes so many checkpoints that the map's log is rewritten.
+/// Power cuts and kills at every I/O boundary, in a recovery too. Of ten seeds, four are at 'process' and four at 'disk', of
+/// these one each on a disk that maps no files; one is at 'none', and one makes so many checkpoints that the map's log is
+/// rewritten.
 ///
 /// # Errors
 /// See [`explore_seed`].
 pub fn crash_suite(seed: u64) -> Checked<Explored> {
     let usual = Effort::usual();
     match seed % 10 {
-        0..4 => explore_seed(Profile::usual(Durability::Process), &usual, seed),
-        4..8 => explore_seed(Profile::usual(Durability::Disk), &usual, seed),
+        at @ 0..8 => {
+            let durability = [Durability::Process, Durability::Disk][at as usize / 4];
+            let profile = Profile {
+                maps: at % 4 < 3,
+                ..Profile::usual(durability)
+            };
+            explore_seed(profile, &usual, seed)
+        }
         8 => explore_seed(Profile::usual(Durability::None), &usual, seed),
         _ => {
             let effort = Effort {
-                boundaries_percent: 12,
+                boundaries_percent: 40,
                 ..usual
             };
             explore_seed(Profile::checkpoints(Durability::Process), &effort, seed)
@@ -109,7 +134,8 @@ pub fn crash_suite(seed: u64) -> Checked<Explored> {
     }
 }
 
-/// Every call fails in every way that it can, once and from then on. Of five seeds, two are at 'process', two at 'disk'.
+/// Every call fails in every way that it can, once and from then on. Of five seeds, two are at 'process', two at 'disk', one
+/// each on a disk that maps no files.
 ///
 /// # Errors
 /// See [`fault_matrix`].
@@ -119,7 +145,11 @@ pub fn fault_suite(seed: u64) -> Checked<Tried> {
         2..4 => Durability::Disk,
         _ => Durability::None,
     };
-    fault_matrix(Profile::small(durability), seed, |_| true)
+    let profile = Profile {
+        maps: !matches!(seed % 5, 1 | 3),
+        ..Profile::small(durability)
+    };
+    fault_matrix(profile, seed, |_| true)
 }
 
 /// Every sync fails, in each of three ways that file systems have; longer runs than [`fault_suite`]'s.
@@ -148,16 +178,31 @@ pub fn damage_suite(seed: u64) -> Checked<Damaged> {
     damage_matrix(profile, seed, seed % 2 == 1)
 }
 
-/// Runs a suite over seeds, on several threads. After the first violation, no further seed is begun. The figures do not
-/// depend on the threads, but for a trace, which wants one alone.
+/// Backups of databases that are in use or were just opened, with power cuts and failures of either disk.
+///
+/// # Errors
+/// See [`backup_matrix`].
+pub fn backup_suite(seed: u64) -> Checked<BackedUp> {
+    let durability = [Durability::Process, Durability::Disk, Durability::None][seed as usize % 3];
+    let profile = Profile {
+        steps: 40,
+        ..Profile::small(durability)
+    };
+    backup_matrix(profile, seed)
+}
+
+/// Runs a suite over seeds, on several threads, until there are no more or it is `until`. After the first violation, no
+/// further seed is begun. The figures do not depend on the threads, but for a trace, which wants one alone. The seed that
+/// would have been next, and the figures.
 ///
 /// # Errors
 /// The violation, or the panic, and its seed.
 pub fn run_seeds<F: Figures>(
     seeds: Range<u64>,
     threads: usize,
+    until: Option<Instant>,
     suite: impl Fn(u64) -> Checked<F> + Sync + std::panic::RefUnwindSafe,
-) -> Checked<F> {
+) -> Checked<(u64, F)> {
     let next = AtomicU64::new(seeds.start);
     let stop = AtomicBool::new(false);
     let found: Mutex<Checked<()>> = Mutex::new(Ok(()));
@@ -165,7 +210,8 @@ pub fn run_seeds<F: Figures>(
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
+                let is_over = || until.is_some_and(|until| Instant::now() >= until);
+                while !stop.load(Ordering::Relaxed) && !is_over() {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         return;
@@ -186,7 +232,7 @@ pub fn run_seeds<F: Figures>(
         }
     });
     found.into_inner()?;
-    Ok(all.into_inner())
+    Ok((next.into_inner().min(seeds.end), all.into_inner()))
 }
 
 /// Runs a suite's seeds in a test: prints the figures, and panics with the violation.
@@ -194,8 +240,8 @@ pub fn test_seeds<F: Figures>(
     seeds: Range<u64>,
     suite: impl Fn(u64) -> Checked<F> + Sync + std::panic::RefUnwindSafe,
 ) -> F {
-    match run_seeds(seeds.clone(), 1, suite) {
-        Ok(figures) => {
+    match run_seeds(seeds.clone(), 1, None, suite) {
+        Ok((_, figures)) => {
             println!("seeds {seeds:?}: {}", line(&figures));
             figures
         }

@@ -317,6 +317,8 @@ pub struct Profile {
     pub records: usize,
     /// The size of the journal's segments, bytes.
     pub segment_bytes: u64,
+    /// Whether the disk maps files.
+    pub maps: bool,
 }
 
 impl Profile {
@@ -329,6 +331,7 @@ impl Profile {
             reopens: 20,
             records: 260,
             segment_bytes: 4096,
+            maps: true,
         }
     }
 
@@ -344,10 +347,10 @@ impl Profile {
         }
     }
 
-    /// So many checkpoints that the map's log is rewritten.
+    /// So many checkpoints that the map's log is rewritten again and again.
     pub fn checkpoints(durability: Durability) -> Self {
         Self {
-            steps: 600,
+            steps: 200,
             checkpoints: 500,
             reopens: 5,
             ..Self::usual(durability)
@@ -383,7 +386,7 @@ impl Profile {
                 .then(|| records.iter().nth(rng.usize(..records.len())))
                 .flatten()
         };
-        match rng.u32(..17) {
+        match rng.u32(..18) {
             13 => match draw_move(model, &tree, rng) {
                 Some((from, to)) => Step::MovePrefix(tree, from, to),
                 None => Step::Tidy,
@@ -392,7 +395,7 @@ impl Profile {
             14 => Step::DeletePrefix(tree.clone(), draw_prefix(model, &tree, rng)),
             15 if rng.u32(..4) == 0 => Step::Compact,
             15 => Step::Tidy,
-            16 => Step::Snapshot,
+            16..18 => Step::Snapshot,
             10 => match there(rng) {
                 Some((from, _)) => {
                     let to = if rng.u32(..4) == 0 {

@@ -1,9 +1,51 @@
-//! The harness must be able to fail: a disk that lies has the effect of a defect of the engine, and each lie must be caught.
+//! The harness must be able to fail: each defect that can be planted in the storage core must be caught by one of the suites,
+//! and so must a disk that lies, which has the effect of a defect.
 
-use std::panic::catch_unwind;
+use std::{panic::catch_unwind, path::Path};
 
+use coppice_defect::Defect;
 use coppice_engine::Durability;
-use coppice_sim::{Class, Effort, Lie, Profile, Session, explore_session};
+use coppice_sim::{Class, Effort, Hunted, Lie, Profile, Session, explore_session, hunt};
+
+/// Hunts every fourth defect, from the `first` on.
+fn assert_defects_caught(first: usize) {
+    let program = Path::new(env!("CARGO_BIN_EXE_coppice-sim"));
+    let mut missed = Vec::new();
+    for defect in Defect::ALL.iter().skip(first).step_by(4) {
+        match hunt(program, Some(*defect)) {
+            Ok(Hunted::Caught { suite, seed, .. }) => println!("{defect:?}: {suite}, seed {seed}"),
+            other => missed.push((defect, other)),
+        }
+    }
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+#[test]
+fn catches_the_first_quarter_of_planted_defects() {
+    assert_defects_caught(0);
+}
+
+#[test]
+fn catches_the_second_quarter_of_planted_defects() {
+    assert_defects_caught(1);
+}
+
+#[test]
+fn catches_the_third_quarter_of_planted_defects() {
+    assert_defects_caught(2);
+}
+
+#[test]
+fn catches_the_last_quarter_of_planted_defects() {
+    assert_defects_caught(3);
+}
+
+/// What is caught is the defect: without one the same suites find nothing.
+#[test]
+fn finds_nothing_where_nothing_is_planted() {
+    let program = Path::new(env!("CARGO_BIN_EXE_coppice-sim"));
+    assert_eq!(hunt(program, None).unwrap(), Hunted::Missed);
+}
 
 /// Whether one of the first seeds brings the lie to light.
 fn is_caught(lie: Lie) -> bool {

@@ -5,6 +5,7 @@
 
 use std::{io, sync::Arc};
 
+use coppice_defect::{Defect, planted};
 use coppice_disk::{Disk, DiskFile, is_no_space};
 
 /// What temporary names end in.
@@ -34,15 +35,19 @@ pub(crate) fn publish(disk: &dyn Disk, name: &str, contents: &[u8]) -> Result<Ar
             source,
         }
     })?;
-    file.sync_data().map_err(|source| {
-        let _ = disk.remove(&temporary);
-        fatal(source)
-    })?;
+    if !planted(Defect::PublishesUnsynced) {
+        file.sync_data().map_err(|source| {
+            let _ = disk.remove(&temporary);
+            fatal(source)
+        })?;
+    }
     disk.rename(&temporary, name).map_err(|source| PublishFailure {
         survivable: is_no_space(&source) && is_gone_for_good(disk, name, &temporary),
         source,
     })?;
-    disk.sync().map_err(fatal)?;
+    if !planted(Defect::LeavesNameUnsynced) {
+        disk.sync().map_err(fatal)?;
+    }
     Ok(file)
 }
 

@@ -24,6 +24,7 @@ mod tests;
 
 use std::{io, sync::Arc};
 
+use coppice_defect::{Defect, planted};
 use coppice_disk::{Disk, DiskFile, is_no_space};
 
 pub(crate) use recovery::Recovered;
@@ -41,7 +42,7 @@ use crate::{
 /// Bytes of a log in which nothing was ever committed.
 pub(crate) const EMPTY_LOG_BYTES: u64 = (HEADER_BYTES + SHORTEST_RECORD_BYTES) as u64;
 
-/// Deltas of fewer bytes never bring about a new generation.
+/// What [`SlotLog::min_delta_bytes`] is unless somebody says otherwise.
 const MIN_DELTA_BYTES: u64 = 64 << 10;
 
 /// What all records of a commit have in common.
@@ -76,6 +77,8 @@ pub(crate) struct SlotLog {
     snapshot_end: u64,
     /// No new generation before the tail is here: moved up when one did not fit the disk.
     rewrite_above: u64,
+    /// Deltas of fewer bytes never bring about a new generation.
+    min_delta_bytes: u64,
     scratch: Vec<u8>,
 }
 
@@ -175,7 +178,9 @@ impl SlotLog {
         if let Err(error) = self.file.write_all_at(self.tail, &self.scratch) {
             return Err(self.undo(error));
         }
-        self.file.sync_data().map_err(AppendFailure::Unknown)?;
+        if !planted(Defect::ReturnsBeforeMap) {
+            self.file.sync_data().map_err(AppendFailure::Unknown)?;
+        }
         let record_bytes = self.scratch.len() as u64;
         self.tail += record_bytes;
         self.chain = chain;
@@ -188,16 +193,25 @@ impl SlotLog {
         if !is_no_space(&error) {
             return AppendFailure::Unknown(error);
         }
+        if planted(Defect::KeepsRefusedMapRecord) {
+            return AppendFailure::NoSpace(error);
+        }
         match self.file.set_len(self.tail).and_then(|()| self.file.sync_data()) {
             Ok(()) => AppendFailure::NoSpace(error),
             Err(undo) => AppendFailure::Unknown(undo),
         }
     }
 
+    /// From here on deltas of so many bytes are enough for a new generation.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn rewrite_after(&mut self, bytes: u64) {
+        self.min_delta_bytes = bytes;
+    }
+
     /// Whether the deltas have outgrown the snapshot.
     pub(crate) fn is_due_for_rewrite(&self) -> bool {
         let deltas = self.tail.saturating_sub(self.snapshot_end);
-        let enough = MIN_DELTA_BYTES.max(self.snapshot_end.saturating_mul(2));
+        let enough = self.min_delta_bytes.max(self.snapshot_end.saturating_mul(2));
         deltas > enough && self.tail > self.rewrite_above
     }
 
@@ -213,17 +227,24 @@ impl SlotLog {
     /// Publishes the next generation and goes on there: two syncs. Returns the bytes written. After a failure that is
     /// not survivable the log must not be appended to again; after one that is, it goes on as it was.
     pub(crate) fn rewrite(&mut self, generation: Generation) -> Result<u64, PublishFailure> {
+        if planted(Defect::RemovesOldMapFirst) {
+            let _ = remove_if_there(self.disk.as_ref(), &self.name());
+        }
         let next = match generation.publish(Arc::clone(&self.disk)) {
             Ok(next) => next,
             Err(failure) => {
-                self.rewrite_above = self.tail.saturating_add(MIN_DELTA_BYTES);
+                self.rewrite_above = self.tail.saturating_add(self.min_delta_bytes);
                 return Err(failure);
             }
         };
         // The new generation is durable and counts from here on; an old one that cannot be removed now is passed over
         // and removed by the next open.
         let _ = remove_if_there(self.disk.as_ref(), &self.name());
-        *self = next;
+        let min_delta_bytes = self.min_delta_bytes;
+        *self = Self {
+            min_delta_bytes,
+            ..next
+        };
         Ok(self.tail)
     }
 }
@@ -267,6 +288,7 @@ impl Generation {
             chain: self.chain,
             snapshot_end: tail,
             rewrite_above: 0,
+            min_delta_bytes: MIN_DELTA_BYTES,
             scratch: Vec::new(),
         })
     }

@@ -17,6 +17,8 @@ mod tests;
 
 use std::collections::VecDeque;
 
+use coppice_defect::{Defect, planted};
+
 use crate::{BlobId, allocator::Allocator, extent::Extent, slot_map::SlotMap};
 
 /// Free pages at the file's end that are never given back by themselves: 16 MiB.
@@ -165,7 +167,11 @@ impl Space {
         self.retired_pages += pages_of(&extents);
         let mut unnamed = Vec::with_capacity(extents.len());
         for (blob, extent) in extents {
-            match self.images.iter_mut().rfind(|image| image.names(blob, extent)) {
+            match self
+                .images
+                .iter_mut()
+                .rfind(|image| image.names(blob, extent) && !planted(Defect::ReusesExtentsOfSnapshots))
+            {
                 Some(image) => image.kept.push((blob, extent)),
                 None => unnamed.push(extent),
             }

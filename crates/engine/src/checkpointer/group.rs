@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use coppice_defect::{Defect, planted};
 use coppice_store::{BlobWrite, Epoch as StoreEpoch};
 
 use super::{Epoch, Outcome, Target, failed_with, queue::GroupResult};
@@ -63,6 +64,9 @@ pub(super) fn commit_group(target: &dyn Target, epochs: &[Epoch]) -> GroupResult
         live: changed.words.1,
         bytes: changed.buffer.bytes().get(..changed.bytes as usize).unwrap_or_default(),
     });
+    if planted(Defect::TrimsBeforeCommit) {
+        let _ = target.trim_journal(newest.version);
+    }
     let committed = target.commit(&StoreEpoch {
         cut: newest.version,
         next_tree: newest.next_tree,

@@ -12,6 +12,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use coppice_defect::{Defect, planted};
 use coppice_disk::Disk;
 use coppice_frame::{FlatRef, Met, TrieRef, Value};
 use coppice_journal::Journal;
@@ -62,7 +63,8 @@ impl Engine {
             let shown = view.shown()?;
             (view.version(), shown.blobs, shown.table.len(), shown.next_tree)
         };
-        let journal = Journal::create_behind(Arc::clone(disk), new.journal_options, new.database_id, version)
+        let begins_behind = version + u64::from(planted(Defect::BacksUpOneTooHigh));
+        let journal = Journal::create_behind(Arc::clone(disk), new.journal_options, new.database_id, begins_behind)
             .map_err(|error| there(disk, &journal_error(&error, ErrorCode::Io)))?;
         journal.close();
         drop(journal);

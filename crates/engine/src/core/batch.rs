@@ -11,6 +11,7 @@
 #[cfg(test)]
 mod tests;
 
+use coppice_defect::{Defect, planted};
 use coppice_frame::{Stored, Value};
 use coppice_journal::{Batch, Op};
 
@@ -399,6 +400,9 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
                 if from == to {
                     self.set(tree, to, there, record.value(), false)?;
                 } else {
+                    if planted(Defect::FreesRenamedValues) {
+                        self.replaced.extend(record.blob());
+                    }
                     self.replaced.extend(there.as_ref().and_then(Kept::blob));
                     self.set(tree, to, there, record.value(), false)?;
                     self.unset(tree, from, record)?;
@@ -479,6 +483,9 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
 
     /// Takes everything back, also what failed in the middle: each record is made what it was.
     fn take_back(&mut self) -> Result<(), Error> {
+        if planted(Defect::KeepsRefusedBatch) && !self.undo.is_empty() {
+            self.undo.remove(0);
+        }
         while let Some(undo) = self.undo.pop() {
             match undo {
                 Undo::Record(before) => self.take_record_back(&before)?,

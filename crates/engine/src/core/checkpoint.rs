@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use coppice_defect::{Defect, planted};
 use coppice_store::StoreError;
 
 use super::{Durable, Engine, Ordering};
@@ -85,7 +86,9 @@ impl Engine {
             let started = Instant::now();
             let state = self.exclusive();
             for cut in &returned {
-                self.table.restore(cut);
+                if !planted(Defect::ForgetsFailedCuts) {
+                    self.table.restore(cut);
+                }
             }
             // A change half applied must not be made durable: only the journal knows what it should have been.
             if let Some(cause) = self.failure() {
@@ -93,7 +96,8 @@ impl Engine {
             }
             Ok(Epoch {
                 cut: self.table.cut(),
-                version: state.sequence,
+                version: state.sequence + u64::from(planted(Defect::CutsOneTooHigh))
+                    - u64::from(planted(Defect::CutsOneTooLow) && state.sequence > 0),
                 next_tree: state.next_tree,
                 started,
             })
@@ -104,6 +108,7 @@ impl Engine {
     pub(crate) fn flush(&self) -> Result<(), Error> {
         self.check_writable()?;
         match &self.durable {
+            Some(_) if planted(Defect::FlushesNothing) => Ok(()),
             None => Ok(()),
             Some(_) if self.options.durability == Durability::None => self.checkpoint().map(|_| ()),
             Some(durable) => self.sync_journal(durable),
@@ -139,6 +144,9 @@ impl Engine {
                     cause.message()
                 ),
             ));
+        }
+        if planted(Defect::ClosesWithoutCheckpoint) {
+            return Ok(());
         }
         match self.checkpoint_even_if_closed() {
             // A full disk: what the journal holds is made durable there.

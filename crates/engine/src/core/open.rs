@@ -11,6 +11,7 @@ use std::{
     time::Instant,
 };
 
+use coppice_defect::{Defect, planted};
 use coppice_disk::{Disk, FolderLock};
 use coppice_journal::{Journal, JournalOptions, Op, OpenError, Recovered};
 use coppice_store::{Store, StoreError};
@@ -319,6 +320,9 @@ fn replay<J>(
         OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
         OpenError::Apply { error, .. } => error,
     })?;
+    if planted(Defect::ForgetsVersions) {
+        state.sequence = cut;
+    }
     let (sequence, next_tree) = (state.sequence, state.next_tree);
     drop(state);
     let recovery = (recovered.records > 0).then(|| Recovery {

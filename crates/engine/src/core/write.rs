@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use coppice_defect::{Defect, planted};
 use coppice_journal::{Error as JournalError, Journal, Op, Room};
 
 use super::{CATALOG, Durable, Engine, Ordering, State, TREE_BYTES, read::FullKey, read::check_tree};
@@ -166,6 +167,7 @@ impl Engine {
     /// In `'disk'` mode, waits until all that was appended is on disk, unless the caller said that it will.
     pub(super) fn settle(&self) -> Result<(), Error> {
         match self.options.durability {
+            Durability::Disk if planted(Defect::ReturnsBeforeSync) => Ok(()),
             Durability::Disk if !is_unsettled() => self.settle_journal(),
             Durability::Disk | Durability::Process | Durability::None => Ok(()),
         }
@@ -182,6 +184,10 @@ impl Engine {
 
     fn settle_journal(&self) -> Result<(), Error> {
         match &self.durable {
+            Some(durable) if planted(Defect::ReportsUnknownAsDone) => {
+                let _ = durable.journal.sync();
+                Ok(())
+            }
             Some(durable) if self.options.durability != Durability::None => {
                 self.sync_journal(durable).map_err(|error| {
                     Error::new(
@@ -452,7 +458,13 @@ impl State<'_> {
                 Ok(())
             }
             Op::Batch(batch) => {
-                self.replay_together(sequence, batch.ops())?;
+                if planted(Defect::ReplaysBatchTwice) {
+                    self.replay_together(sequence, batch.ops())?;
+                }
+                match planted(Defect::ReplaysHalfBatch) {
+                    true => self.replay_together(sequence, batch.ops().take(batch.ops().count() / 2))?,
+                    false => self.replay_together(sequence, batch.ops())?,
+                }
                 self.sequence = sequence;
                 Ok(())
             }

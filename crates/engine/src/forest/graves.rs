@@ -4,6 +4,7 @@
 //! is part of the forest, of every cut and of what recovery finds, and nothing else has to remember it. No key grows when
 //! its subtree is laid to rest: what was deleted had a tree's number in front of it before.
 
+use coppice_defect::{Defect, planted};
 use coppice_frame::{FlatRef, Kind, Step, Stored, TrieRef, Under};
 
 use super::{Forest, Known, Level, MAX_FRAMES_ON_PATH, ROOT, Subtree, carve::records_under};
@@ -43,7 +44,7 @@ impl Forest<'_> {
     /// Frees what a detached subtree holds: at once if it leads to no frames, else it gets a grave. The commit's sequence
     /// number says where to look for an empty one.
     pub(crate) fn inter(&mut self, subtree: &Subtree, sequence: u64) -> Result<(), Error> {
-        if self.freed_at_once(subtree) {
+        if self.freed_at_once(subtree) || planted(Defect::DigsNoGrave) {
             return Ok(());
         }
         let grave = self.empty_grave(sequence)?;

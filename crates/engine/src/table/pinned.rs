@@ -6,6 +6,7 @@ use std::sync::atomic::{
     fence,
 };
 
+use coppice_defect::{Defect, planted};
 use coppice_frame::{FlatLookup, FlatMut, FlatRef, Frame, FrameMut, TrieRef, UNIT_BYTES};
 use crossbeam_epoch::Guard;
 use parking_lot::MutexGuard;
@@ -199,9 +200,11 @@ impl<'t> Pinned<'t> {
 
     /// The latched entry's frame, to be written by who holds the latch: copied first where a cut holds it too.
     fn writable(&self, blob: u32, entry: &mut Entry) -> Result<(), Error> {
-        self.table.note_change(blob, entry);
+        if !planted(Defect::ForgetsChangedFrames) {
+            self.table.note_change(blob, entry);
+        }
         let buffer = entry.memory.as_mut().ok_or_else(|| vanished(blob))?;
-        if buffer.is_shared() {
+        if buffer.is_shared() && !planted(Defect::WritesIntoHeldFrames) {
             let old = std::mem::replace(buffer, buffer.copy());
             if let Some(word) = self.table.words.get(blob as usize) {
                 word.publish(entry.kind, buffer);
@@ -274,6 +277,9 @@ impl<'t> Pinned<'t> {
             Some(old) => self.retire(old),
             None => {
                 self.table.absent.fetch_sub(1, Relaxed);
+                if planted(Defect::ForgetsNewFrames) {
+                    return;
+                }
             }
         }
         self.table.note_change(blob, entry);
@@ -311,7 +317,9 @@ impl<'t> Pinned<'t> {
         drop(latch);
         let mut numbers = self.table.numbers.lock();
         numbers.free.push(blob);
-        numbers.freed.push(blob);
+        if !planted(Defect::ForgetsFreedBlobs) {
+            numbers.freed.push(blob);
+        }
     }
 }
 

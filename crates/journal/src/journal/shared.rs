@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use coppice_defect::{Defect, planted};
 use coppice_disk::{Disk, is_no_space};
 
 use super::JournalOptions;
@@ -131,7 +132,9 @@ impl Shared {
     /// records say that all before them are durable, which may be so by the cut alone.
     fn rotate(&self, writer: &mut Writer, bytes: u64) -> Result<(), Error> {
         let old = &writer.active;
-        self.make_opening_durable(&old.segment)?;
+        if !planted(Defect::RotatesBeforeOpening) {
+            self.make_opening_durable(&old.segment)?;
+        }
         let was_sealed = old.sealed;
         let spare = self
             .spares
@@ -155,7 +158,7 @@ impl Shared {
         };
         self.unsynced.lock().push(Arc::clone(&active.segment));
         writer.follow(active);
-        match was_sealed {
+        match was_sealed && !planted(Defect::RotatesBeforeOpening) {
             true => self.make_opening_durable(&writer.active.segment),
             false => Ok(()),
         }
@@ -177,6 +180,11 @@ impl Shared {
             return self.poison(context, error);
         }
         active.sealed = true;
+        if planted(Defect::KeepsRefusedAppend) {
+            active.sealed = false;
+            let source = Arc::new(error);
+            return Error::NoSpace { context, source };
+        }
         match active.segment.file.cut_off(active.position) {
             Ok(()) => Error::NoSpace {
                 context,
@@ -194,7 +202,7 @@ impl Shared {
     }
 
     pub(super) fn sync(&self) -> Result<(), Error> {
-        let wanted = self.appended_upto.load(Ordering::Acquire);
+        let wanted = self.appended_upto.load(Ordering::Acquire) - u64::from(planted(Defect::SyncsAllButLast));
         self.commit_until(|| self.synced_upto() >= wanted)
     }
 
@@ -222,7 +230,10 @@ impl Shared {
     fn sync_everything(&self) -> Result<(), Error> {
         // In this order: what has a number up to this one is in the segments that are looked at afterwards.
         let appended_upto = self.appended_upto.load(Ordering::Acquire);
-        let segments = self.unsynced.lock().clone();
+        let mut segments = self.unsynced.lock().clone();
+        if planted(Defect::SyncsNewestSegmentOnly) {
+            segments.drain(..segments.len().saturating_sub(1));
+        }
         for segment in &segments {
             let (from, to) = (
                 segment.synced.load(Ordering::Acquire),
@@ -230,9 +241,18 @@ impl Shared {
             );
             if from < to {
                 self.syncs.fetch_add(1, Ordering::Relaxed);
-                segment
-                    .file
-                    .sync(from..to)
+                let synced = match planted(Defect::SyncsHalf) {
+                    true => segment.file.sync(from..from + (to - from) / 2),
+                    false => segment.file.sync(from..to),
+                };
+                synced
+                    .or_else(|error| {
+                        if planted(Defect::IgnoresFailedSync) {
+                            Ok(())
+                        } else {
+                            Err(error)
+                        }
+                    })
                     .map_err(|error| self.poison(format!("syncing {}", file_name(segment.number)), error))?;
                 segment.synced.store(to, Ordering::Release);
             }
@@ -277,7 +297,9 @@ impl Shared {
         if covered.is_none() && dead.is_empty() {
             return Ok(false);
         }
-        self.make_opening_durable(&active)?;
+        if !planted(Defect::TrimsBeforeOpening) {
+            self.make_opening_durable(&active)?;
+        }
         for number in dead {
             self.remove(number)?;
             self.writer.lock().dead.retain(|other| *other != number);
@@ -342,6 +364,7 @@ impl Shared {
 
     pub(super) fn check_failure(&self) -> Result<(), Error> {
         match self.failure.get() {
+            Some(_) if planted(Defect::ForgetsFailure) => Ok(()),
             None => Ok(()),
             Some(failure) => Err(Error::Poisoned {
                 context: failure.context.clone(),

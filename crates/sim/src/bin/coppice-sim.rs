@@ -1,23 +1,52 @@
 //! Runs the suites at any length: what a release wants, where the tests have time for a sample only.
 //!
-//! `coppice-sim SUITE FIRST_SEED COUNT [THREADS]` prints one line of figures, or fails with what was found. With the suites
-//! `kill` and `power`, COUNT is how often a writer is ended.
+//! `coppice-sim SUITE FIRST_SEED COUNT [THREADS]` prints one line: how many seeds, and figures; or fails with what was found.
+//! COUNT may be a time instead, such as `60s`: then no seed is begun after that. With the suites `kill` and `power`, COUNT
+//! is how often a writer is ended, half of it at 'process' and half at 'disk'.
+//!
+//! `coppice-sim defects [NAME...]` plants defects, and prints which suite catches each.
 
-use std::{env, process::ExitCode};
+use std::{
+    env,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
+use coppice_defect::Defect;
 use coppice_engine::Durability;
 use coppice_sim::{
-    Checked, Figures, Killed, LoopMount, Soaked, Task, agreement_suite, crash_suite, damage_suite, failed_sync_suite,
-    fault_suite, line, run_seeds, soak,
+    Checked, Figures, Hunted, Killed, LoopMount, Soaked, Task, agreement_suite, backup_suite, crash_suite,
+    damage_suite, defect_named, failed_sync_suite, fault_suite, hunt, hunt_here, line, run_seeds, soak,
 };
+
+/// How much to do.
+#[derive(Clone, Copy)]
+enum Amount {
+    Count(u64),
+    Seconds(u64),
+}
+
+impl Amount {
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix('s') {
+            Some(seconds) => seconds.parse().ok().map(Self::Seconds),
+            None => text.parse().ok().map(Self::Count),
+        }
+    }
+}
 
 fn seeds<F: Figures>(
     first: u64,
-    count: u64,
+    amount: Amount,
     threads: usize,
     suite: impl Fn(u64) -> Checked<F> + Sync + std::panic::RefUnwindSafe,
 ) -> Checked<String> {
-    run_seeds(first..first + count, threads, suite).map(|figures| line(&figures))
+    let (end, until) = match amount {
+        Amount::Count(count) => (first + count, None),
+        Amount::Seconds(seconds) => (u64::MAX, Some(Instant::now() + Duration::from_secs(seconds))),
+    };
+    let (end, figures) = run_seeds(first..end, threads, until, suite)?;
+    Ok(format!("{} seeds, {}", end - first, line(&figures)))
 }
 
 fn ended(place: &str, seed: u64, rounds: u64) -> Result<String, String> {
@@ -39,24 +68,59 @@ fn ended(place: &str, seed: u64, rounds: u64) -> Result<String, String> {
     Ok(line(&all))
 }
 
+/// Hunts the defects of these names, or all of them, and lists what became of each.
+fn defects(names: &[String]) -> Result<String, String> {
+    let program = env::current_exe().map_err(|error| error.to_string())?;
+    let named = |defect: &Defect| names.is_empty() || names.contains(&format!("{defect:?}"));
+    let mut missed = Vec::new();
+    let mut caught = 0;
+    for defect in Defect::ALL.iter().filter(|defect| named(defect)) {
+        match hunt(&program, Some(*defect)).map_err(|violation| violation.to_string())? {
+            Hunted::Caught { suite, seed, how } => {
+                caught += 1;
+                println!("{defect:?}\t{suite}\t{seed}\t{}\t{how}", defect.what().trim());
+            }
+            Hunted::Missed => missed.push(format!("{defect:?}")),
+        }
+    }
+    match missed[..] {
+        [] => Ok(format!("{caught} defects caught")),
+        _ => Err(format!("{caught} defects caught, not caught: {}", missed.join(", "))),
+    }
+}
+
 fn run(args: &[String]) -> Result<String, String> {
-    let usage =
-        || "usage: coppice-sim agree|crash|faults|syncs|damage|kill|power FIRST_SEED COUNT [THREADS]".to_owned();
+    let usage = || {
+        "usage: coppice-sim agree|crash|faults|syncs|damage|backups|kill|power FIRST_SEED COUNT [THREADS]\n       coppice-sim defects [NAME...]".to_owned()
+    };
     let (suite, rest) = args.split_first().ok_or_else(usage)?;
     if suite == "write" {
         let task = Task::from_args(rest).ok_or_else(usage)?;
         return task.write().map(|()| String::new()).map_err(|error| error.to_string());
     }
+    if suite == "hunt" {
+        let [name] = rest else { return Err(usage()) };
+        hunt_here(defect_named(name));
+        return Ok(String::new());
+    }
+    if suite == "defects" {
+        return defects(rest);
+    }
     let number = |index: usize| rest.get(index).and_then(|text| text.parse::<u64>().ok());
-    let (first, count) = number(0).zip(number(1)).ok_or_else(usage)?;
+    let amount = rest.get(1).and_then(|text| Amount::parse(text));
+    let (first, amount) = number(0).zip(amount).ok_or_else(usage)?;
     let threads = number(2).unwrap_or(1) as usize;
     let figures = match suite.as_str() {
-        "agree" => seeds(first, count, threads, agreement_suite),
-        "crash" => seeds(first, count, threads, crash_suite),
-        "faults" => seeds(first, count, threads, fault_suite),
-        "syncs" => seeds(first, count, threads, failed_sync_suite),
-        "damage" => seeds(first, count, threads, damage_suite),
-        "kill" | "power" => return ended(suite, first, count),
+        "agree" => seeds(first, amount, threads, agreement_suite),
+        "crash" => seeds(first, amount, threads, crash_suite),
+        "faults" => seeds(first, amount, threads, fault_suite),
+        "syncs" => seeds(first, amount, threads, failed_sync_suite),
+        "backups" => seeds(first, amount, threads, backup_suite),
+        "damage" => seeds(first, amount, threads, damage_suite),
+        "kill" | "power" => match amount {
+            Amount::Count(count) => return ended(suite, first, count),
+            Amount::Seconds(_) => return Err(usage()),
+        },
         _ => return Err(usage()),
     };
     figures.map_err(|violation| violation.to_string())

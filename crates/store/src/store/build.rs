@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use coppice_defect::{Defect, planted};
 use coppice_disk::Disk;
 
 use super::{
@@ -113,7 +114,9 @@ impl Builder {
     /// # Errors
     /// `NoSpace`, `Io`. Whether the folder holds a database then is not known.
     pub fn finish(self, cut: u64, next_tree: u32) -> Result<(), StoreError> {
-        self.blobs.sync().context(|| format!("syncing {BLOBS_NAME}"))?;
+        if !planted(Defect::BacksUpBeforeData) {
+            self.blobs.sync().context(|| format!("syncing {BLOBS_NAME}"))?;
+        }
         SlotLog::create(Arc::clone(&self.disk), self.header, &self.map, Point { cut, next_tree })?;
         superblock::write(self.disk.as_ref(), self.header)
     }

@@ -16,6 +16,7 @@
 
 use std::{sync::atomic::Ordering, thread};
 
+use coppice_defect::{Defect, planted};
 use parking_lot::Mutex;
 
 use super::{BLOBS_NAME, Store};
@@ -112,6 +113,13 @@ impl Store {
             return Ok(CommitReport::default());
         }
 
+        if planted(Defect::ReusesPlacesEarly) {
+            let state = self.state.read();
+            let place = |write: &BlobWrite<'_>| Some((write.id, state.map.get(write.id)?.extent()));
+            self.space
+                .lock()
+                .retire(epoch.writes.iter().filter_map(place).collect());
+        }
         let (end, extents) = self.reserve(&epoch.writes)?;
         let batch: Vec<_> = (extents.iter().copied())
             .zip(epoch.writes.iter().map(|write| write.bytes))
@@ -146,7 +154,9 @@ impl Store {
 
     /// After a failure: gives back what was reserved when the file had `end` pages.
     pub(super) fn give_up(&self, failure: Failure, reserved: &[Extent], end: u32) -> StoreError {
-        self.space.lock().give_back(reserved, end);
+        if !planted(Defect::LeaksReservations) {
+            self.space.lock().give_back(reserved, end);
+        }
         if failure.poisons {
             self.poison(&failure.error);
         } else {
@@ -207,7 +217,9 @@ impl Store {
         if end == before {
             return Ok(0);
         }
-        let shrunk = self.blobs.set_len_pages(end);
+        let shrunk = self
+            .blobs
+            .set_len_pages(end - u32::from(planted(Defect::CutsFileTooLow)));
         shrunk.map_err(|source| self.shrinking_failed(source))?;
         Ok(u64::from(before - end) * u64::from(PAGE_BYTES))
     }
@@ -315,6 +327,9 @@ impl Store {
             let poisons = !matches!(error, StoreError::NoSpace { .. });
             Failure { error, poisons }
         })?;
+        if planted(Defect::CommitsBeforeData) {
+            return Ok(report);
+        }
         self.blobs
             .sync()
             .map_err(|source| fatal(format!("syncing {BLOBS_NAME}"), source))?;
@@ -354,7 +369,9 @@ impl Store {
         state.point = plan.point;
         let mut space = self.space.lock();
         space.set_aside(dropped);
-        space.retire(replaced);
+        if !planted(Defect::ReusesPlacesEarly) {
+            space.retire(replaced);
+        }
     }
 
     /// The commit is durable by now, so a failure here does not concern it; it may concern the next.
