@@ -1,0 +1,109 @@
+// Runs the reliability suites for longer than the tests have time for, each from the seed behind the last one that the ledger
+// has, and adds a line to docs/reliability-ledger.md for each: what was tried, and what came of it. Ends with the first
+// failure, which it notes as well.
+//
+//   node scripts/reliability.mjs SECONDS [SUITE...]     suites by seed, each for so long, one after the other
+//   node scripts/reliability.mjs rounds COUNT SUITE...  kill, power: how often a writer is ended; power wants root and ext4
+//   node scripts/reliability.mjs defects                plants every defect; one line each
+//
+// The build is that of the tests: optimised, with assertions and overflow checks.
+
+import { readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { root, run } from './lib/process.mjs'
+
+const LEDGER = path.join(root, 'docs/reliability-ledger.md')
+/** Its parts: defects, then runs, to which lines are added at the end. */
+const [DEFECTS, RUNS] = ['## Planted defects', '## Runs']
+const BY_SEED = ['crash', 'faults', 'syncs', 'damage', 'backups', 'agree']
+const BY_ROUND = ['kill', 'power']
+
+/** Below these the tests run. */
+const FIRST_SEEDS = { crash: 72, faults: 64, syncs: 10, damage: 48, backups: 30, agree: 1000, kill: 3, power: 3 }
+
+const usage = () => {
+  console.error(
+    `usage: node scripts/reliability.mjs SECONDS [SUITE...] | rounds COUNT SUITE... | defects   suites: ${BY_SEED.join(', ')}; ${BY_ROUND.join(', ')}`,
+  )
+  process.exit(2)
+}
+
+const [first, ...rest] = process.argv.slice(2)
+const isDefects = first === 'defects'
+const isRounds = first === 'rounds'
+const amount = Number(isRounds ? rest.shift() : first)
+const suites = isDefects ? ['defects'] : rest.length > 0 || isRounds ? rest : BY_SEED
+const known = isDefects ? ['defects'] : isRounds ? BY_ROUND : BY_SEED
+if (suites.length === 0 || suites.some((suite) => !known.includes(suite)) || !(isDefects || amount > 0)) usage()
+
+const quietly = { quiet: true }
+const commit = (await run('git', ['rev-parse', '--short=10', 'HEAD'], quietly)).trim()
+// What the program is built from; the ledger itself changes as it is written.
+const changes = await run('git', ['status', '--porcelain', '--', 'crates', 'Cargo.toml', 'Cargo.lock'], quietly)
+const version = changes === '' ? commit : `${commit} and changes`
+
+await run('cargo', ['build', '--locked', '-p', 'coppice-sim'])
+const metadata = await run('cargo', ['metadata', '--no-deps', '--format-version', '1'], quietly)
+const program = path.join(JSON.parse(metadata).target_directory, 'debug/coppice-sim')
+
+/** The ledger's lines of one suite: date, commit, suite, seeds, what was tried, result. */
+async function linesOf(suite) {
+  const lines = (await readFile(LEDGER, 'utf8')).split('\n').filter((line) => line.startsWith('| 2'))
+  const cells = lines.map((line) => line.split('|').map((cell) => cell.trim()))
+  return cells.filter((cell) => cell[3] === suite)
+}
+
+/** The seed behind the last one that the ledger has. */
+async function nextSeed(suite) {
+  const ends = (await linesOf(suite)).map((cell) => Number(cell[4].split('–').at(-1)) + 1)
+  return Math.max(FIRST_SEEDS[suite], ...ends)
+}
+
+/** Adds a line to the ledger. */
+async function note(suite, seeds, figures, result) {
+  const date = new Date().toISOString().slice(0, 16).replace('T', ' ')
+  const line = `| ${[date, version, suite, seeds, figures, result].join(' | ')} |`
+  const ledger = await readFile(LEDGER, 'utf8')
+  await writeFile(LEDGER, `${ledger.trimEnd()}\n${line}\n`)
+}
+
+/** What a program that failed has said: its first line, fit for a table. */
+const firstLine = (error) => error.message.split('\n').slice(1).join(' ').replaceAll('|', '\\|').slice(0, 300)
+
+async function runSuite(suite) {
+  const seed = await nextSeed(suite)
+  const args = [suite, String(seed), isRounds ? String(amount) : `${amount}s`]
+  try {
+    const output = (await run(program, args, quietly)).trim()
+    const count = /^(\d+) seeds, /.exec(output)
+    const seeds = count === null ? `${seed}` : `${seed}–${seed + Number(count[1]) - 1}`
+    await note(suite, seeds, output.replace(/^\d+ seeds, /, ''), 'nothing lost')
+    console.log(`${suite} ${seeds}: ${output}`)
+  } catch (error) {
+    await note(suite, `${seed}–`, 'until the failure', `FAILED: ${firstLine(error)}`)
+    throw error
+  }
+}
+
+/** Puts the table of this run's defects in the place of the last one's. */
+async function plantDefects() {
+  const output = await run(program, ['defects'], quietly)
+  const table = output.split('\n').flatMap((row) => {
+    const [name, suite, seed, what] = row.split('\t')
+    return what === undefined ? [] : [`| \`${name}\` | ${what} | ${suite}, ${seed} |`]
+  })
+  const ledger = await readFile(LEDGER, 'utf8')
+  const before = ledger.slice(0, ledger.indexOf(DEFECTS) + DEFECTS.length)
+  const after = ledger.slice(ledger.indexOf(RUNS))
+  const head = [
+    `${table.length} at commit ${version}.`,
+    '',
+    '| defect | what is wrong | caught by, with seed |',
+    '|---|---|---|',
+  ]
+  await writeFile(LEDGER, `${before}\n\n${[...head, ...table].join('\n')}\n\n${after}`)
+  console.log(output.trim().split('\n').at(-1))
+}
+
+if (isDefects) await plantDefects()
+else for (const suite of suites) await runSuite(suite)
