@@ -14,7 +14,7 @@ use std::{
     fmt,
     sync::atomic::{
         AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+        Ordering::{Acquire, Release},
     },
 };
 
@@ -145,12 +145,14 @@ impl<'a> FrameMut<'a> {
         self.frame.len()
     }
 
-    /// Zeroes all units from one on, as many as said.
+    /// Zeroes all units from one on, as many as said. Nothing refers to them.
+    #[allow(unsafe_code)]
     pub(crate) fn clear(self, unit: usize, units: usize) {
         let words = unit.checked_add(units).and_then(|end| self.frame.words.get(unit..end));
         debug_assert!(words.is_some(), "{units} units from {unit} on leave the frame");
-        for word in words.unwrap_or_default() {
-            word.store(0, Relaxed);
+        if let Some(words) = words {
+            // SAFETY: the words are the frame's; nothing refers to them, so no reader looks at them (docs/unsafe.md).
+            unsafe { std::ptr::write_bytes(words.as_ptr().cast_mut(), 0, words.len()) }
         }
     }
 
@@ -227,31 +229,19 @@ pub(crate) fn u64_at<'a>(frame: impl Into<Frame<'a>>, at: usize) -> u64 {
     frame.into().word(at)
 }
 
-/// Writes text, whole words where it covers them.
-pub(crate) fn write(frame: FrameMut<'_>, at: usize, bytes: &[u8]) {
-    let end = at.checked_add(bytes.len());
+/// Writes text into units that nothing refers to yet.
+#[allow(unsafe_code)]
+pub(crate) fn write(frame: FrameMut<'_>, at: usize, text: &[u8]) {
+    let end = at.checked_add(text.len());
     let fits = end.is_some_and(|end| end <= frame.len());
-    debug_assert!(fits, "write of {} bytes at {at} leaves the frame", bytes.len());
-    if !fits {
-        return;
-    }
-    let head_len = bytes.len().min(at.next_multiple_of(UNIT_BYTES) - at);
-    let (head, rest) = bytes.split_at(head_len);
-    put_part(frame, at, head);
-    let (words, tail) = rest.as_chunks::<UNIT_BYTES>();
-    let from = (at + head_len) / UNIT_BYTES;
-    for (slot, word) in frame.frame.words.get(from..).unwrap_or_default().iter().zip(words) {
-        slot.store(u64::from_le_bytes(*word).to_le(), Relaxed);
-    }
-    put_part(frame, at + head_len + words.len() * UNIT_BYTES, tail);
-}
-
-/// Writes fewer bytes than a word has, inside one word.
-fn put_part(frame: FrameMut<'_>, at: usize, bytes: &[u8]) {
-    let mut word = [0; UNIT_BYTES];
-    if let Some(part) = word.get_mut(..bytes.len()).filter(|part| !part.is_empty()) {
-        part.copy_from_slice(bytes);
-        frame.put(at, bytes.len(), u64::from_le_bytes(word));
+    debug_assert!(fits, "write of {} bytes at {at} leaves the frame", text.len());
+    if fits {
+        // SAFETY: the bytes lie inside the frame, whose words may be written to through a shared reference; no reader looks
+        // at text before the reference to it is stored with release, which comes after this (docs/unsafe.md).
+        unsafe {
+            let target = frame.frame.words.as_ptr().cast_mut().cast::<u8>().add(at);
+            std::ptr::copy(text.as_ptr(), target, text.len());
+        }
     }
 }
 
@@ -267,8 +257,28 @@ pub(crate) fn put_u32(frame: FrameMut<'_>, at: usize, value: u32) {
     frame.put(at, 4, u64::from(value));
 }
 
+/// Stores the unit at a multiple of eight.
+#[inline(always)]
 pub(crate) fn put_u64(frame: FrameMut<'_>, at: usize, value: u64) {
-    frame.put(at, 8, value);
+    let word = frame.frame.words.get(at / UNIT_BYTES);
+    debug_assert!(
+        word.is_some() && at.is_multiple_of(UNIT_BYTES),
+        "write of a unit at {at}"
+    );
+    if let Some(word) = word {
+        word.store(value.to_le(), Release);
+    }
+}
+
+/// Stores numbers one behind the other, from a unit on that nothing refers to yet.
+pub(crate) fn write_u16s(frame: FrameMut<'_>, unit: usize, numbers: &[u16]) {
+    for (index, four) in numbers.chunks(UNIT_BYTES / 2).enumerate() {
+        let word = four
+            .iter()
+            .rev()
+            .fold(0, |word, number| word << 16 | u64::from(*number));
+        put_u64(frame, (unit + index) * UNIT_BYTES, word);
+    }
 }
 
 /// Narrows a length or offset that the frame's size bounds.

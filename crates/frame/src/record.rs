@@ -13,7 +13,7 @@
 
 use crate::{
     UNIT_BYTES,
-    bytes::{Frame, FrameMut, narrow, put_u16, put_u32, put_u64, u64_at, units_for, write},
+    bytes::{Frame, FrameMut, narrow, put_u16, put_u64, u64_at, units_for, write},
 };
 
 pub(crate) const HEADER_BYTES: usize = 12;
@@ -133,6 +133,23 @@ impl<'a> RecordRef<'a> {
         }
     }
 
+    /// A flat frame's record at once: its key, and what is stored under it.
+    #[inline(always)]
+    pub(crate) fn flat_parts(self) -> (&'a [u8], Stored<'a>) {
+        let head = u64_at(self.frame, self.at);
+        let key_len = usize::from(head as u16);
+        let text_at = self.at + HEADER_BYTES;
+        let stored = if (head >> 16) as u16 & EXTENT_FLAG == 0 {
+            Stored {
+                version: head >> 48 | (u64_at(self.frame, self.at + 8) << 32) >> 16,
+                value: Value::Inline(self.frame.text(text_at + key_len, usize::from((head >> 16) as u16))),
+            }
+        } else {
+            self.stored_at(key_len)
+        };
+        (self.frame.text(text_at, key_len), stored)
+    }
+
     fn stored_at(self, key_bytes: usize) -> Stored<'a> {
         let at = self.at + HEADER_BYTES + key_bytes;
         let value = if self.is_extent() {
@@ -182,7 +199,7 @@ pub(crate) fn write_record(frame: FrameMut<'_>, at: usize, key_len: usize, link:
     };
     let head = u64::from(narrow(key_len)) | u64::from(value_field) << 16 | u64::from(link) << 32;
     put_u64(frame, at, head | stored.version << 48);
-    put_u32(frame, at + 8, (stored.version >> 16) as u32);
+    put_u64(frame, at + 8, stored.version >> 16);
     write(frame, at + HEADER_BYTES, key);
     match stored.value {
         Value::Inline(bytes) => write(frame, value_at, bytes),

@@ -1,13 +1,13 @@
 //! Flat frames built from records in key order, and the choice of where to split one.
 
 use super::{
-    FlatCursor, FlatMut, FlatRef, HASH_AT, HASH_BITS_AT, HEAD_AT, MAX_HASH_SLOTS, MIN_HASH_SLOTS, TAIL_AT, hash_of,
-    most_hashed, tail_capacity,
+    COUNT_AT, EXTENTS_AT, FlatCursor, FlatMut, FlatRef, HASH_AT, HASH_BITS_AT, HASH_USED_AT, HEAD_AT, LONGEST_AT,
+    MAX_HASH_SLOTS, MIN_HASH_SLOTS, TAIL_AT, hash_of, most_hashed, tail_capacity,
 };
 use crate::{
-    Kind, LAYOUT_VERSION, NoRoom, Stored, UNIT_BYTES,
-    bytes::{FrameMut, common_prefix, narrow, put_u8, put_u16, units_for},
-    record::record_units,
+    Kind, LAYOUT_VERSION, NoRoom, Stored, UNIT_BYTES, Value,
+    bytes::{FrameMut, common_prefix, narrow, put_u8, put_u16, put_u64, units_for, write_u16s},
+    record::{record_units, write_record},
 };
 
 /// A record to be put into a frame.
@@ -74,35 +74,54 @@ pub fn build_flat<'f>(frame: impl Into<FrameMut<'f>>, items: &[Item<'_>], strip:
     if fixed_bytes(len, items.len(), bits) + units * UNIT_BYTES > len || items.len() > most_hashed(1 << bits) {
         return Err(NoRoom { units });
     }
-    frame.clear(0, len / UNIT_BYTES);
+    let end = len / UNIT_BYTES;
+    frame.clear(0, end - units);
     put_u8(frame, 0, Kind::Flat as u8);
     put_u8(frame, 1, LAYOUT_VERSION);
     put_u16(frame, HASH_BITS_AT, narrow(bits as usize));
     put_u16(frame, HEAD_AT, narrow(units_for(HASH_AT + (2usize << bits))));
-    put_u16(frame, TAIL_AT, narrow(len / UNIT_BYTES));
-    let mut flat = FlatMut::new(frame);
+    let mut hashed = vec![0u16; 1 << bits];
     let mut order = Vec::with_capacity(items.len());
+    let (mut unit, mut longest, mut extents) = (end, 0, 0);
     for item in items {
         let key = item.key.get(strip..).unwrap_or(&[]);
-        let unit = flat.write(key, &item.stored);
-        if !flat.enter(hash_of(key), unit) {
-            return Err(NoRoom { units });
-        }
-        order.push(unit);
+        let taken = record_units(key.len(), item.stored.value.stored_len());
+        unit = unit.saturating_sub(taken);
+        // The text may fill the last unit in part only.
+        put_u64(frame, (unit + taken - 1) * UNIT_BYTES, 0);
+        write_record(frame, unit * UNIT_BYTES, key.len(), 0, key, &item.stored);
+        longest = longest.max(key.len());
+        extents |= u16::from(matches!(item.stored.value, Value::Extent { .. }));
+        enter(&mut hashed, bits, hash_of(key), unit);
+        order.push(narrow(unit));
     }
-    flat.write_order(&order);
+    write_u16s(frame, HASH_AT / UNIT_BYTES, &hashed);
+    put_u16(frame, HASH_USED_AT, narrow(items.len()));
+    put_u16(frame, COUNT_AT, narrow(items.len()));
+    put_u16(frame, TAIL_AT, narrow(unit));
+    put_u16(frame, LONGEST_AT, narrow(longest));
+    put_u16(frame, EXTENTS_AT, extents);
+    FlatMut::new(frame).write_order(&order);
     Ok(())
+}
+
+/// Enters a record into a hash table that has a free slot.
+fn enter(hashed: &mut [u16], bits: u32, hash: u64, unit: usize) {
+    let (before, behind) = hashed.split_at_mut((hash >> (64 - bits)) as usize);
+    if let Some(slot) = behind.iter_mut().chain(before).find(|slot| **slot == 0) {
+        *slot = narrow(unit << 3) | (hash & 7) as u16;
+    }
 }
 
 impl<'a> FlatRef<'a> {
     /// Every record, in key order.
     pub fn items(self) -> Vec<Item<'a>> {
-        let mut cursor = FlatCursor::seek(self, &[]);
-        let mut items = Vec::with_capacity(self.records());
-        while let Some((key, stored)) = cursor.next(self) {
-            items.push(Item { key, stored });
-        }
-        items
+        let units = FlatCursor::seek(self, &[]).into_units(self);
+        let item = |unit: u16| {
+            let (key, stored) = self.record(usize::from(unit)).flat_parts();
+            Item { key, stored }
+        };
+        units.into_iter().map(item).collect()
     }
 }
 

@@ -197,6 +197,25 @@ impl FlatCursor {
         }
     }
 
+    /// The units of all records that are left, forwards, deleted ones passed over. Whole runs of the sorted array are taken
+    /// at once.
+    pub(crate) fn into_units(self, frame: FlatRef<'_>) -> Vec<u16> {
+        let late = self.late.get(self.first..self.last).unwrap_or_default();
+        let mut units = Vec::with_capacity(self.high - self.low + late.len());
+        let mut take = |unit: usize| units.extend(frame.newest(unit).map(|unit| unit as u16));
+        let mut low = self.low;
+        for late in late {
+            let end = gallop(low, self.high, |index| {
+                !self.is_before(frame, *late, frame.sorted_at(self.order, index))
+            });
+            (low..end).for_each(|index| take(frame.sorted_at(self.order, index)));
+            take(usize::from(late.unit));
+            low = end;
+        }
+        (low..self.high).for_each(|index| take(frame.sorted_at(self.order, index)));
+        units
+    }
+
     /// The last record's unit, deleted ones passed over.
     #[inline]
     fn last_unit(&mut self, frame: FlatRef<'_>) -> Option<usize> {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     NoRoom, Stored, UNIT_BYTES, Value,
-    bytes::{FrameMut, narrow, put_u16, put_u64, u16_at, units_for},
+    bytes::{FrameMut, narrow, put_u16, put_u64, u16_at, units_for, write_u16s},
     record::{DEAD, record_units, set_link, write_record},
 };
 
@@ -62,7 +62,7 @@ impl<'a> FlatMut<'a> {
     }
 
     /// Writes a record into room that was asked for; returns its unit.
-    pub(super) fn write(&mut self, key: &[u8], stored: &Stored<'_>) -> usize {
+    fn write(&mut self, key: &[u8], stored: &Stored<'_>) -> usize {
         let unit = self
             .as_ref()
             .tail()
@@ -88,15 +88,14 @@ impl<'a> FlatMut<'a> {
             .find(|slot| matches!(u16_at(self.frame, *slot), 0 | TOMBSTONE))
     }
 
-    /// Enters a record that was written for a key that is not in the table. False when the table is too full.
-    pub(super) fn enter(&mut self, hash: u64, unit: usize) -> bool {
-        let Some(slot) = self.free_slot(hash) else { return false };
+    /// Enters a record that was written for a key that is not in the table, which has room.
+    fn enter(&mut self, hash: u64, unit: usize) {
+        let Some(slot) = self.free_slot(hash) else { return };
         if u16_at(self.frame, slot) == 0 {
             self.add(HASH_USED_AT, 1);
         }
         put_u16(self.frame, slot, narrow(unit << 3) | (hash & 7) as u16);
         self.add(COUNT_AT, 1);
-        true
     }
 
     fn hash_is_full(&self) -> bool {
@@ -184,11 +183,7 @@ impl<'a> FlatMut<'a> {
     /// Writes new order arrays into room that was asked for: the sorted one with the tail's records in it, the tail empty.
     fn merge_tail(&mut self, order: Order) {
         let frame = self.as_ref();
-        let mut cursor = FlatCursor::seek(frame, &[]);
-        let mut units = Vec::with_capacity(usize::from(order.sorted_len) + usize::from(order.tail_len));
-        while let Some(unit) = cursor.next_unit(frame) {
-            units.push(unit);
-        }
+        let units = FlatCursor::seek(frame, &[]).into_units(frame);
         let old = units_for(2 * usize::from(order.sorted_len)) + units_for(2 * tail_capacity(frame.frame.len()));
         self.write_order(&units);
         put_u16(self.frame, DEAD_AT, 0);
@@ -196,12 +191,10 @@ impl<'a> FlatMut<'a> {
     }
 
     /// Writes the sorted array and an empty tail at the head, and makes them the order.
-    pub(super) fn write_order(&mut self, units: &[usize]) {
+    pub(super) fn write_order(&mut self, units: &[u16]) {
         let sorted_unit = self.as_ref().head();
         let tail_unit = sorted_unit + units_for(2 * units.len());
-        for (index, unit) in units.iter().enumerate() {
-            put_u16(self.frame, sorted_unit * UNIT_BYTES + 2 * index, narrow(*unit));
-        }
+        write_u16s(self.frame, sorted_unit, units);
         put_u16(
             self.frame,
             HEAD_AT,

@@ -91,9 +91,7 @@ impl Layout {
         let mut next = 0;
         for (at, top) in region.tops.iter().enumerate() {
             let first = next;
-            while items.get(next).is_some_and(|item| item.key.starts_with(&top.path)) {
-                next += 1;
-            }
+            next += run_of(items.get(first..)?, |key| key.starts_with(&top.path));
             let mut pending = vec![(Place::Top(at), first, next, top.depth)];
             while let Some((place, first, end, depth)) = pending.pop() {
                 if first == end {
@@ -162,9 +160,7 @@ impl Layout {
         while at < end {
             let byte = *items.get(at)?.key.get(depth)?;
             let from = at;
-            while at < end && items.get(at)?.key.get(depth) == Some(&byte) {
-                at += 1;
-            }
+            at += run_of(items.get(at..end)?, |key| key.get(depth) == Some(&byte));
             pending.push((Place::Entry(number, entries.len()), from, at, depth));
             entries.push((byte, Goes::Nowhere));
         }
@@ -190,17 +186,16 @@ impl Layout {
     ) -> Option<()> {
         let (low, high) = (items.get(range.start)?, items.get(range.end - 1)?);
         let depth = common_prefix(low.key, high.key);
-        let mut bytes: Vec<u8> = Vec::new();
-        for item in items.get(range.clone())? {
-            if let Some(byte) = item.key.get(depth)
-                && bytes.last() != Some(byte)
-            {
-                bytes.push(*byte);
-            }
-        }
         let gain = (depth - above) * (range.end - range.start);
-        let cost = (node_units(bytes.len(), depth - above) + 2) * crate::UNIT_BYTES;
-        if bytes.is_empty() || gain < 2 * cost {
+        let mut entries = 0;
+        let mut at = range.start + usize::from(low.key.len() == depth);
+        while at < range.end {
+            let byte = items.get(at)?.key.get(depth);
+            at += run_of(items.get(at..range.end)?, |key| key.get(depth) == byte);
+            entries += 1;
+        }
+        let cost = (node_units(entries, depth - above) + 2) * crate::UNIT_BYTES;
+        if entries == 0 || gain < 2 * cost {
             return Some(());
         }
         let mut pending = Vec::new();
@@ -255,6 +250,14 @@ impl Layout {
             .map(|group| parts_of(group.iter().filter_map(|at| self.tops.get(*at)).copied()))
             .sum();
         nodes + crossings + guest
+    }
+}
+
+/// How many items at the start of these have keys that `belongs` says yes of, and which are neighbours.
+fn run_of(items: &[Item<'_>], belongs: impl Fn(&[u8]) -> bool) -> usize {
+    match items.first() {
+        Some(first) if belongs(first.key) => items.partition_point(|item| belongs(item.key)),
+        _ => 0,
     }
 }
 

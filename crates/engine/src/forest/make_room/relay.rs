@@ -121,31 +121,38 @@ impl Forest<'_> {
         for (child, path) in contents.flats {
             held.push((child, path, self.table.buffer(child, BlobKind::Flat)?));
         }
-        // All keys, relative to the trie frame, one behind the other.
-        let mut keys = Vec::new();
-        let mut spans = Vec::new();
+        let mut bare = Vec::new();
         for (_, path, buffer) in &held {
-            for item in FlatRef::new(buffer.frame()).items() {
-                let from = keys.len();
+            bare.push((&path[..], FlatRef::new(buffer.frame()).items()));
+        }
+        // All keys, relative to the trie frame, one behind the other.
+        let mut keys = Vec::with_capacity(keys_bytes(&bare));
+        for (path, items) in &bare {
+            for item in items {
                 keys.extend_from_slice(path);
                 keys.extend_from_slice(item.key);
-                spans.push((from..keys.len(), item.stored));
             }
         }
-        for (key, stored) in &contents.records {
-            let from = keys.len();
-            keys.extend_from_slice(key);
-            spans.push((from..keys.len(), *stored));
+        let mut items =
+            Vec::with_capacity(bare.iter().map(|bare| bare.1.len()).sum::<usize>() + contents.records.len());
+        let mut rest = &keys[..];
+        for (path, bare) in &bare {
+            for item in bare {
+                let (key, behind) = rest.split_at(path.len() + item.key.len());
+                rest = behind;
+                let stored = item.stored;
+                items.push(Item { key, stored });
+            }
         }
-        let mut items: Vec<Item<'_>> = spans
-            .into_iter()
-            .map(|(range, stored)| Item {
-                key: keys.get(range).unwrap_or(&[]),
-                stored,
-            })
-            .collect();
+        items.extend(
+            contents
+                .records
+                .iter()
+                .map(|(key, stored)| Item { key, stored: *stored }),
+        );
         if !contents.records.is_empty() {
-            items.sort_unstable_by_key(|item| item.key);
+            // Stable, as that is quick where two runs are to be merged.
+            items.sort_by_key(|item| item.key);
         }
         let children: Vec<u32> = held.iter().map(|held| held.0).collect();
         let mut upper = old.clone();
@@ -368,6 +375,13 @@ impl Forest<'_> {
         let mut buffer = self.table.frame_buffer();
         build_flat(buffer.frame_mut(), items, strip).ok().map(|()| buffer)
     }
+}
+
+/// Bytes of all keys together, each behind its path.
+fn keys_bytes(bare: &[(&[u8], Vec<Item<'_>>)]) -> usize {
+    let of_one =
+        |(path, items): &(&[u8], Vec<Item<'_>>)| items.iter().map(|item| path.len() + item.key.len()).sum::<usize>();
+    bare.iter().map(of_one).sum()
 }
 
 /// Flat frames taken apart where a part of a trie frame goes elsewhere.
