@@ -307,6 +307,28 @@ impl<'a> FlatRef<'a> {
         low
     }
 
+    /// The smallest key that a record has, or had; empty in an empty frame.
+    pub fn first_key(self) -> &'a [u8] {
+        let order = self.order();
+        let sorted = (order.sorted_len > 0).then(|| self.sorted_at(order, 0));
+        let late = (0..usize::from(order.tail_len)).map(|index| self.tail_at(order, index));
+        let keys = sorted.into_iter().chain(late).map(|unit| self.record(unit).flat_key());
+        keys.min().unwrap_or(&[])
+    }
+
+    /// Whether the record that was written last has the largest key, as where keys ascend.
+    pub fn ends_with_newest(self) -> bool {
+        let newest = self.record(self.tail()).flat_key();
+        let order = self.order();
+        let sorted = usize::from(order.sorted_len).checked_sub(1);
+        let sorted = sorted.map(|last| self.sorted_at(order, last));
+        let late = (0..usize::from(order.tail_len)).map(|index| self.tail_at(order, index));
+        sorted
+            .into_iter()
+            .chain(late)
+            .all(|unit| self.record(unit).flat_key() <= newest)
+    }
+
     /// Whether some record's key starts with `prefix`.
     pub fn has_prefix(self, prefix: &[u8]) -> bool {
         let mut cursor = FlatCursor::seek(self, prefix);

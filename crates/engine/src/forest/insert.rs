@@ -85,6 +85,7 @@ impl Forest<'_> {
                         });
                         kind = crossing.kind;
                     } else {
+                        self.reopen_before(blob, rest)?;
                         match TrieMut::new(self.table.frame_mut(blob, BlobKind::Trie)?).place(rest, stored) {
                             Ok(Placed::Here { existed }) => return Ok(Ok(existed)),
                             Ok(Placed::Below { crossing, depth }) => {

@@ -72,19 +72,29 @@ pub struct Layout {
     owned: Vec<usize>,
     /// The item that becomes a record, though it is no node's own.
     guest: Option<usize>,
+    /// The base of the last part lies no deeper.
+    reach: usize,
 }
 
 impl Layout {
     /// Plans a region for these records, which are all that it holds, keys relative to the trie frame, ascending. Part
     /// `p` gets the items from the end of the part before it, or 0, to `ends[p]`; the part of `guest` is that item alone,
-    /// which becomes a record of the trie frame. None where a record does not belong.
-    pub fn plan(region: &Region<'_>, items: &[Item<'_>], ends: &[usize], guest: Option<usize>) -> Option<Self> {
+    /// which becomes a record of the trie frame. The base of the last part lies no deeper than `reach` bytes, so that keys
+    /// behind those, which share that much with them, can join its frame. None where a record does not belong.
+    pub fn plan(
+        region: &Region<'_>,
+        items: &[Item<'_>],
+        ends: &[usize],
+        guest: Option<usize>,
+        reach: usize,
+    ) -> Option<Self> {
         let mut layout = Self {
             nodes: Vec::new(),
             tops: vec![Goes::Nowhere; region.tops.len()],
             bases: vec![None; ends.len()],
             owned: Vec::new(),
             guest,
+            reach,
         };
         let mut slots: Vec<PartSlots> = vec![PartSlots::default(); ends.len()];
         let part_of = |item: usize| ends.partition_point(|end| *end <= item);
@@ -115,14 +125,22 @@ impl Layout {
             let (Some(range), Some(place)) = (slots.items, slots.last) else {
                 continue;
             };
-            let (low, high) = (items.get(range.start)?, items.get(range.end - 1)?);
-            *layout.bases.get_mut(part)? = Some(slots.depth.min(common_prefix(low.key, high.key)));
+            let shared = layout.shared(items, part, &range)?;
+            *layout.bases.get_mut(part)? = Some(slots.depth.min(shared));
             if slots.count == 1 {
                 layout.deepen(items, part, place, range, slots.depth)?;
             }
         }
         layout.owned.sort_unstable();
         Some(layout)
+    }
+
+    /// How many bytes a part's keys share, and those that are to join it.
+    fn shared(&self, items: &[Item<'_>], part: usize, range: &std::ops::Range<usize>) -> Option<usize> {
+        let (low, high) = (items.get(range.start)?, items.get(range.end - 1)?);
+        let shared = common_prefix(low.key, high.key);
+        let is_last = part + 1 == self.bases.len();
+        Some(if is_last { shared.min(self.reach) } else { shared })
     }
 
     fn lead(&mut self, place: Place, goes: Goes) {
@@ -184,8 +202,11 @@ impl Layout {
         range: std::ops::Range<usize>,
         above: usize,
     ) -> Option<()> {
-        let (low, high) = (items.get(range.start)?, items.get(range.end - 1)?);
-        let depth = common_prefix(low.key, high.key);
+        let low = items.get(range.start)?;
+        let depth = common_prefix(low.key, items.get(range.end - 1)?.key);
+        if self.shared(items, part, &range)? < depth {
+            return Some(());
+        }
         let gain = (depth - above) * (range.end - range.start);
         let mut entries = 0;
         let mut at = range.start + usize::from(low.key.len() == depth);

@@ -168,6 +168,50 @@ impl<'a> TrieRef<'a> {
         contents.records
     }
 
+    /// The flat frame that the slot right before the place of a key leads to. None where it leads to something else.
+    pub fn flat_before(self, key: &[u8]) -> Option<FlatRun> {
+        let cursor = SlotCursor::at_or_before(self, key)?;
+        let child = flat_child(cursor.slot())?;
+        let (run, _) = Self::run_at(&cursor, child);
+        Some(FlatRun { child, run })
+    }
+
+    /// All records between the place of a key and the slot before it that leads across, where none come behind the key: what
+    /// ascending keys leave. None where there are none.
+    pub fn gap_before(self, key: &[u8]) -> Option<Gap> {
+        let mut cursor = SlotCursor::at_or_before(self, key)?;
+        let mut behind = cursor.clone();
+        if behind.step(true) && behind.slot() == Slot::Record {
+            return None;
+        }
+        let last = cursor.clone();
+        let (mut first, mut size_bytes) = (None, 0);
+        while cursor.slot() == Slot::Record {
+            size_bytes += self.size_in_flat(cursor.reference());
+            first = Some(cursor.clone());
+            if !cursor.step(false) {
+                break;
+            }
+        }
+        let first = first?;
+        Some(Gap {
+            run: Run {
+                first: first.path.clone(),
+                last: last.path.clone(),
+            },
+            size_bytes,
+            before: Self::flat_beside(first, false),
+            behind: Self::flat_beside(last, true),
+        })
+    }
+
+    /// Roughly what a record takes in a flat frame.
+    fn size_in_flat(self, record: Ref) -> usize {
+        self.record(record).map_or(0, |record| {
+            HEADER_BYTES + record.key_len() + record.value_len() + FLAT_OVERHEAD_BYTES
+        })
+    }
+
     /// The largest run of records, of those that take no more than `limit_bytes` of a flat frame.
     pub fn largest_gap(self, limit_bytes: usize) -> Option<Gap> {
         let mut cursor = SlotCursor::at_end(self, false)?;
@@ -175,9 +219,7 @@ impl<'a> TrieRef<'a> {
         let mut open: Option<(Run, usize)> = None;
         loop {
             let size = match cursor.slot() {
-                Slot::Record => self.record(cursor.reference()).map_or(0, |record| {
-                    HEADER_BYTES + record.key_len() + record.value_len() + FLAT_OVERHEAD_BYTES
-                }),
+                Slot::Record => self.size_in_flat(cursor.reference()),
                 Slot::Across(..) => limit_bytes + 1,
             };
             let joins = open.as_ref().is_some_and(|open| open.1 + size <= limit_bytes);

@@ -51,6 +51,33 @@ impl<'a> SlotCursor<'a> {
         (!reference.is_none()).then_some(cursor)
     }
 
+    /// At the slot that a key leads to, or else at the last one before it; None where there is none, and for a key that ends
+    /// at a node or in its prefix.
+    pub(super) fn at_or_before(trie: TrieRef<'a>, key: &[u8]) -> Option<Self> {
+        let mut cursor = Self {
+            trie,
+            passed: Vec::new(),
+            path: Vec::with_capacity(key.len()),
+        };
+        let mut reference = trie.root_ref();
+        while let Some(node) = trie.node(reference) {
+            let rest = key.get(cursor.path.len()..).unwrap_or(&[]);
+            match rest.strip_prefix(node.prefix()).and_then(<[u8]>::split_first) {
+                Some((byte, _)) => {
+                    cursor.pass(node, reference, *byte);
+                    reference = node.find(*byte);
+                }
+                None if node.prefix().starts_with(rest) => return None,
+                None if rest > node.prefix() => {
+                    cursor.descend(reference, true);
+                    return Some(cursor);
+                }
+                None => return cursor.step(false).then_some(cursor),
+            }
+        }
+        (!reference.is_none() || cursor.step(false)).then_some(cursor)
+    }
+
     /// At the first or the last slot of the frame; None where it has none.
     pub(super) fn at_end(trie: TrieRef<'a>, last: bool) -> Option<Self> {
         let mut cursor = Self {

@@ -128,7 +128,7 @@ fn use_trie(frame: &[u8], random: &mut Random) {
                 .is_none_or(|behind| held.flats.iter().all(|flat| flat.0 != behind.child))
         {
             let ends = part_evenly(&items, 2, 64);
-            let layout = Layout::plan(&region, &items, &ends, None).unwrap();
+            let layout = Layout::plan(&region, &items, &ends, None, usize::MAX).unwrap();
             changed_trie(frame, |trie| {
                 let _full = trie.lay(&region, &layout, &items, &[1 << 30, 1 << 31]);
             });
@@ -192,7 +192,7 @@ fn use_trie(frame: &[u8], random: &mut Random) {
                 } else if let Some((_, own, _)) = TrieRef::new(&emptied.clone()).flat_runs(path) {
                     let before = emptied.clone();
                     let region = TrieRef::new(&before).region_of(&own).unwrap();
-                    let layout = Layout::plan(&region, &[], &[], None).unwrap();
+                    let layout = Layout::plan(&region, &[], &[], None, usize::MAX).unwrap();
                     TrieMut::new(&mut emptied).lay(&region, &layout, &[], &[]).unwrap();
                 }
             }

@@ -4,7 +4,9 @@
 //! frame first evens out with a neighbour that has room, and where neither has any, it and its neighbours become one frame
 //! more together: the B*-tree of Knuth, "The Art of Computer Programming", volume 3, section 6.2.4, with both neighbours.
 
-use coppice_frame::{FlatRef, FlatRun, Item, TrieRef, UNIT_BYTES, flat_bytes_needed, part_evenly, part_widely};
+use coppice_frame::{
+    FlatRef, FlatRun, Item, TrieRef, UNIT_BYTES, common_prefix, flat_bytes_needed, part_evenly, part_widely,
+};
 
 use super::{Demand, Hand, Relaid, Tried, stuck};
 use crate::{
@@ -46,13 +48,52 @@ impl Forest<'_> {
             .as_ref()
             .is_some_and(|run| self.table.live_bytes(run.child) <= frame_bytes / 4 * 3);
         if items.last().is_some_and(|last| rest >= last.key) && !room_behind {
-            return self.split_off_last(parent.blob, &own);
+            let shared = items.first().map_or(0, |first| common_prefix(first.key, rest));
+            let reach = level.base - parent.base + shared;
+            if shared * items.len() >= frame_bytes / 16 && self.lay_alone(parent.blob, &own, reach)? == Relaid::Done {
+                return Ok(None);
+            }
+            return match self.split_off_last(parent.blob, &own, reach)? {
+                Relaid::Done => Ok(None),
+                _ => self.split_alone(parent.blob, &own),
+            };
         }
         let done = self.share_out(parent.blob, before.as_ref(), &own, behind.as_ref(), tried)?;
         if done == Relaid::Done {
             return Ok(None);
         }
         self.split_alone(parent.blob, &own)
+    }
+
+    /// Where keys ascend, the last flat frame's base may be too deep for a key that comes behind all in it: then the frame is
+    /// given one that suits, or if it is full, a frame behind it. Else such keys would gather in the trie frame, and be
+    /// copied again whenever that has no room. Done only where the newest record of the frame is its last.
+    pub(in crate::forest) fn reopen_before(&mut self, parent: u32, key: &[u8]) -> Result<(), Error> {
+        let frame_bytes = self.frame_bytes();
+        let trie = self.table.trie(parent)?;
+        if trie.seek_place(key).is_some() {
+            return Ok(());
+        }
+        let Some(own) = trie.flat_before(key).filter(|own| self.table.is_resident(own.child)) else {
+            return Ok(());
+        };
+        let flat = self.table.flat(own.child)?;
+        let region = trie.region_of(&own).map(|region| region.contents());
+        let Some((_, mut path)) = region.and_then(|contents| contents.flats.into_iter().next()) else {
+            return Ok(());
+        };
+        if !flat.ends_with_newest() {
+            return Ok(());
+        }
+        path.extend_from_slice(flat.first_key());
+        let reach = common_prefix(&path, key);
+        let has_room = flat.live_bytes() <= frame_bytes / 16 * 15;
+        self.as_one_move(|forest| {
+            if !has_room || forest.lay_alone(parent, &own, reach)? != Relaid::Done {
+                forest.split_off_last(parent, &own, reach)?;
+            }
+            Ok(())
+        })
     }
 
     /// A frame of its records alone, if a worthwhile part of it is free then beside what is needed.
@@ -62,13 +103,24 @@ impl Forest<'_> {
         fits.then(|| self.built(items, 0)).flatten()
     }
 
-    /// Ascending keys leave full frames behind: only the last record goes to a new one.
-    fn split_off_last(&mut self, parent: u32, own: &FlatRun) -> Result<Option<usize>, Error> {
+    /// Lays a flat frame out anew, with its base as deep as its keys allow, and no deeper than `reach` bytes.
+    fn lay_alone(&mut self, parent: u32, own: &FlatRun, reach: usize) -> Result<Relaid, Error> {
+        let demand = Demand {
+            reach,
+            ..Demand::none(self.frame_bytes())
+        };
+        self.relay_if(parent, Hand::Flat(own), demand, &|items| vec![items.len()])
+    }
+
+    /// Ascending keys leave full frames behind: only the last record goes to a new one, whose base is no deeper than `reach`
+    /// bytes, so that keys that share as much can join it.
+    fn split_off_last(&mut self, parent: u32, own: &FlatRun, reach: usize) -> Result<Relaid, Error> {
+        let demand = Demand {
+            reach,
+            ..Demand::none(self.frame_bytes())
+        };
         let part = |items: &[Item<'_>]| vec![items.len().saturating_sub(1).max(1), items.len()];
-        match self.relay(parent, Hand::Flat(own), &part)? {
-            Relaid::Done => Ok(None),
-            _ => self.split_alone(parent, own),
-        }
+        self.relay_if(parent, Hand::Flat(own), demand, &part)
     }
 
     /// Evens a full frame out with the neighbour that has more room, or makes one frame more of it and its neighbours.
@@ -107,8 +159,8 @@ impl Forest<'_> {
         let run = before.unwrap_or(own).run.up_to(&behind.unwrap_or(own).run);
         let parts = 2 + usize::from(before.is_some()) + usize::from(behind.is_some());
         let demand = Demand {
-            live_bytes: frame_bytes,
             flats: parts,
+            ..Demand::none(frame_bytes)
         };
         let part = |items: &[Item<'_>]| part_evenly(items, parts, slack);
         self.relay_if(parent, Hand::Run(&run), demand, &part)

@@ -39,11 +39,24 @@ pub(in crate::forest) enum Relaid {
 /// What must come of keys that are dealt out, or else they stay as they are.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::forest) struct Demand {
+    /// How many bytes, relative to the trie frame, lead to the base of the last part's frame at most.
+    pub(in crate::forest) reach: usize,
     /// The most that may be live of the trie frame.
     pub(in crate::forest) live_bytes: usize,
     /// The fewest flat frames. Keys that begin others are records of the trie frame's nodes, however they are laid out, so a
     /// part may need none.
     pub(in crate::forest) flats: usize,
+}
+
+impl Demand {
+    /// Whatever comes of it will do.
+    pub(in crate::forest) fn none(frame_bytes: usize) -> Self {
+        Self {
+            reach: usize::MAX,
+            live_bytes: frame_bytes,
+            flats: 0,
+        }
+    }
 }
 
 /// A region of a trie frame laid out anew in a copy of that frame, which nobody reads yet.
@@ -68,11 +81,7 @@ impl Forest<'_> {
         hand: Hand<'_>,
         part: &dyn Fn(&[Item<'_>]) -> Vec<usize>,
     ) -> Result<Relaid, Error> {
-        let anything = Demand {
-            live_bytes: self.frame_bytes(),
-            flats: 0,
-        };
-        self.relay_if(parent, hand, anything, part)
+        self.relay_if(parent, hand, Demand::none(self.frame_bytes()), part)
     }
 
     /// The same, if what comes of it is as demanded.
@@ -156,7 +165,13 @@ impl Forest<'_> {
         }
         let children: Vec<u32> = held.iter().map(|held| held.0).collect();
         let mut upper = old.clone();
-        match self.deal(&mut upper, &region, (&items, None), &part(&items), &children)? {
+        match self.deal(
+            &mut upper,
+            &region,
+            (&items, None),
+            (&part(&items), demand.reach),
+            &children,
+        )? {
             Ok(dealt)
                 if TrieRef::new(upper.frame()).live_bytes() > demand.live_bytes
                     || dealt.kept.len() + dealt.added.len() < demand.flats =>
@@ -174,17 +189,17 @@ impl Forest<'_> {
     }
 
     /// Lays a region out anew in `upper`, a copy of the frame that it was found in. `guest` is the item, with an end of its
-    /// own, that becomes a record of the trie frame; `used` are the flat frames that the items were in. Nothing else is
+    /// own, that becomes a record of the trie frame; `reach` is as in [`Demand`]; `used` are the flat frames that the items were in. Nothing else is
     /// changed but for new frames; [`Forest::commit_dealt`] or [`Forest::abandon_dealt`] must follow.
     fn deal(
         &mut self,
         upper: &mut Buffer,
         region: &Region<'_>,
         (items, guest): (&[Item<'_>], Option<usize>),
-        ends: &[usize],
+        (ends, reach): (&[usize], usize),
         used: &[u32],
     ) -> Result<Result<Dealt, Relaid>, Error> {
-        let Some(layout) = Layout::plan(region, items, ends, guest) else {
+        let Some(layout) = Layout::plan(region, items, ends, guest, reach) else {
             return Ok(Err(Relaid::Refused));
         };
         let Some(frames) = self.build_parts(&layout, items, ends) else {
@@ -283,7 +298,7 @@ impl Forest<'_> {
         let before = at.checked_sub(1).and_then(|last| items.get(last));
         let sides = [before, behind].map(|item| item.map(|item| item.key.to_vec()));
         let guest = guest.map(|_| at);
-        let dealt = self.deal(upper, &region, (&items, guest), &ends, &[flat.child])?;
+        let dealt = self.deal(upper, &region, (&items, guest), (&ends, usize::MAX), &[flat.child])?;
         Ok(dealt.map(|dealt| (dealt, sides)))
     }
 
@@ -298,7 +313,7 @@ impl Forest<'_> {
             return Ok(());
         };
         let mut without = old.clone();
-        let Ok(dealt) = self.deal(&mut without, &region, (&[], None), &[], &[flat.child])? else {
+        let Ok(dealt) = self.deal(&mut without, &region, (&[], None), (&[], usize::MAX), &[flat.child])? else {
             return Ok(());
         };
         let mut upper = self.table.frame_buffer();
@@ -329,7 +344,7 @@ impl Forest<'_> {
         let Some(region) = trie.region_of(&own) else {
             return Ok(());
         };
-        if let Ok(dealt) = self.deal(&mut upper, &region, (&[], None), &[], &[own.child])? {
+        if let Ok(dealt) = self.deal(&mut upper, &region, (&[], None), (&[], usize::MAX), &[own.child])? {
             self.table.replace(parent.blob, upper);
             self.commit_dealt(dealt);
         }

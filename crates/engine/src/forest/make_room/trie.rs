@@ -33,14 +33,15 @@ impl Forest<'_> {
                 return Ok(None);
             }
         }
+        if let Some(gap) = trie.gap_before(key.get(level.base..).unwrap_or(&[]))
+            && gap.size_bytes >= frame_bytes / 8
+            && self.evict_ascending(level.blob, trie.live_bytes(), &gap)?
+        {
+            return Ok(None);
+        }
         if let Some(gap) = trie.largest_gap(frame_bytes / 32 * 29)
             && gap.size_bytes >= frame_bytes / 8
-            && self.evict(
-                key.get(level.base..).unwrap_or(&[]),
-                level.blob,
-                trie.live_bytes(),
-                &gap,
-            )?
+            && self.evict(level.blob, trie.live_bytes(), &gap)?
         {
             return Ok(None);
         }
@@ -58,17 +59,35 @@ impl Forest<'_> {
         self.split_trie_into(key, level, parent, trie)
     }
 
-    /// Moves neighbouring records into flat frames: into one beside them that has room, else into one of their own, if they
-    /// are enough for one, else they are shared out with the emptier one beside them. Where ascending keys made them, the
-    /// frame before them is filled first. False when that cannot be done here, or would leave most of them where they are:
-    /// keys that begin others are the nodes' own records, however they are laid out.
-    fn evict(&mut self, key: &[u8], blob: u32, live_bytes: usize, gap: &Gap) -> Result<bool, Error> {
+    /// Moves records that ascending keys left into flat frames: into the one before them first, each as full as can be. The
+    /// last one's base is that of the trie frame, so that the keys to come can join it, whatever they share. False when that
+    /// cannot be done here, or would leave most of them where they are.
+    fn evict_ascending(&mut self, blob: u32, live_bytes: usize, gap: &Gap) -> Result<bool, Error> {
         let frame_bytes = self.frame_bytes();
+        let child = |run: &Option<FlatRun>| run.as_ref().map(|run| run.child);
+        if gap.before.is_some() && child(&gap.before) == child(&gap.behind) {
+            return Ok(false);
+        }
+        let before = gap.before.as_ref().filter(|run| self.table.is_resident(run.child));
+        let run = before.map_or_else(|| gap.run.clone(), |before| before.run.up_to(&gap.run));
         let demand = Demand {
+            reach: 0,
             live_bytes: live_bytes.saturating_sub(gap.size_bytes / 2),
             flats: 0,
         };
-        let dense = frame_bytes / 64 * 61;
+        let part = |items: &[Item<'_>]| part_densely(items, frame_bytes / 64 * 61);
+        Ok(self.relay_if(blob, Hand::Run(&run), demand, &part)? == Relaid::Done)
+    }
+
+    /// Moves neighbouring records into flat frames: into one beside them that has room, else into one of their own, if they
+    /// are enough for one, else they are shared out with the emptier one beside them. False when that cannot be done here, or
+    /// would leave most of them where they are: keys that begin others are the nodes' own records, however they are laid out.
+    fn evict(&mut self, blob: u32, live_bytes: usize, gap: &Gap) -> Result<bool, Error> {
+        let frame_bytes = self.frame_bytes();
+        let demand = Demand {
+            live_bytes: live_bytes.saturating_sub(gap.size_bytes / 2),
+            ..Demand::none(frame_bytes)
+        };
         let resident = |run: &&FlatRun| self.table.is_resident(run.child);
         let live = |run: &FlatRun| self.table.live_bytes(run.child);
         let amid = match (&gap.before, &gap.behind) {
@@ -79,13 +98,6 @@ impl Forest<'_> {
         let before = before.map(|run| (live(run), run.run.up_to(&gap.run)));
         let behind = gap.behind.as_ref().filter(resident);
         let behind = behind.map(|run| (live(run), gap.run.up_to(&run.run)));
-        if key >= gap.run.last.as_slice()
-            && let Some((_, run)) = &before
-            && amid.is_none()
-            && self.relay_if(blob, Hand::Run(run), demand, &|items| part_densely(items, dense))? == Relaid::Done
-        {
-            return Ok(true);
-        }
         // Records amid a flat frame's keys can go nowhere else.
         let in_any_case = amid.is_some();
         let emptier = amid.or_else(|| before.into_iter().chain(behind).min_by_key(|candidate| candidate.0));
