@@ -48,8 +48,8 @@ pub use error::StoreError;
 pub use extent::{Extent, MAX_PAGES, PAGE_BYTES};
 pub use file_store::FileStore;
 pub use memory_store::MemoryStore;
-pub use store::{BlobWrite, Builder, CommitReport, Epoch, Image, Relocation, Store, StoreStats, is_leftover};
-pub use superblock::SUPERBLOCK_NAME;
+pub use store::{BlobWrite, Builder, CommitReport, Epoch, Image, Relocation, Remains, Store, StoreStats, is_leftover};
+pub use superblock::{SUPERBLOCK_IN_THE_MAKING, SUPERBLOCK_NAME};
 #[cfg(target_os = "linux")]
 pub use uring::UringStore;
 

@@ -19,6 +19,7 @@
 //! shows the gap to the engine.
 
 mod recovery;
+mod salvage;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use coppice_defect::{Defect, planted};
 use coppice_disk::{Disk, DiskFile, is_no_space};
 
 pub(crate) use recovery::Recovered;
+pub(crate) use salvage::{LogRemains, Witness, salvage};
 
 use crate::{
     BlobId,

@@ -11,6 +11,7 @@ mod commit;
 mod image;
 mod lifecycle;
 mod relocate;
+mod salvage;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub use commit::{BlobWrite, CommitReport, Epoch};
 pub use image::Image;
 pub use lifecycle::is_leftover;
 pub use relocate::Relocation;
+pub use salvage::Remains;
 
 use crate::{
     BlobId, BlobInfo,

@@ -16,6 +16,9 @@ use crate::{
 /// The superblock's file name.
 pub const SUPERBLOCK_NAME: &str = "coppice.super";
 
+/// The name that it has while it is written.
+pub const SUPERBLOCK_IN_THE_MAKING: &str = "coppice.super.tmp";
+
 /// Whether frames may have that size: whole pages, up to the longest blob.
 pub(crate) fn is_frame_size(frame_bytes: u32) -> bool {
     frame_bytes != 0 && frame_bytes.is_multiple_of(PAGE_BYTES) && frame_bytes <= MAX_BLOB_BYTES

@@ -48,17 +48,12 @@ pub(super) fn open(
     // What is read must be what a power cut would leave, not what only the cache holds after an earlier failure.
     file.sync_data().context(|| format!("syncing {name}"))?;
     let len = file.len().context(|| format!("reading the length of {name}"))?;
-    let mut reader = Reader {
-        file: file.as_ref(),
-        name: &name,
-        len,
-        header: Header {
-            database_id,
-            frame_bytes,
-            generation,
-        },
-        piece: vec![0; PIECE_BYTES],
+    let header = Header {
+        database_id,
+        frame_bytes,
+        generation,
     };
+    let mut reader = Reader::new(file.as_ref(), &name, len, header);
     let chain = reader.check_file_header()?;
     let log = reader.replay(chain)?;
 
@@ -89,13 +84,7 @@ pub(super) fn open(
 /// See [`SlotLog::check`].
 pub(super) fn check(log: &SlotLog) -> Result<(), StoreError> {
     let name = log.name();
-    let mut reader = Reader {
-        file: log.file.as_ref(),
-        name: &name,
-        len: log.tail,
-        header: log.header,
-        piece: vec![0; PIECE_BYTES],
-    };
+    let mut reader = Reader::new(log.file.as_ref(), &name, log.tail, log.header);
     let chain = reader.check_file_header()?;
     let replay = reader.replay(chain)?;
     if replay.tail != log.tail || replay.chain != log.chain {
@@ -119,7 +108,7 @@ struct Replay {
     snapshot_end: u64,
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     file: &'a dyn DiskFile,
     name: &'a str,
     len: u64,
@@ -127,9 +116,20 @@ struct Reader<'a> {
     piece: Vec<u8>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// A reader of the first `len` bytes of a log that should have this header.
+    pub(super) fn new(file: &'a dyn DiskFile, name: &'a str, len: u64, header: Header) -> Self {
+        Self {
+            file,
+            name,
+            len,
+            header,
+            piece: vec![0; PIECE_BYTES],
+        }
+    }
+
     /// Checks that the file is what its name and the superblock say, and returns its header's digest.
-    fn check_file_header(&self) -> Result<u64, StoreError> {
+    pub(super) fn check_file_header(&self) -> Result<u64, StoreError> {
         if self.len < HEADER_BYTES as u64 {
             return Err(self.corrupt(0, "it ends within its header"));
         }
@@ -197,7 +197,7 @@ impl Reader<'_> {
     }
 
     /// The header of the record at `offset` if header and payload pass their digests, or else what is wrong.
-    fn intact_record(&mut self, offset: u64) -> Result<Result<RecordHeader, &'static str>, StoreError> {
+    pub(super) fn intact_record(&mut self, offset: u64) -> Result<Result<RecordHeader, &'static str>, StoreError> {
         let Some(header) = self.record_header_at(offset)? else {
             return Ok(Err("fails its header's digest"));
         };
@@ -216,7 +216,7 @@ impl Reader<'_> {
         Ok(Ok(header))
     }
 
-    fn record_header_at(&self, offset: u64) -> Result<Option<RecordHeader>, StoreError> {
+    pub(super) fn record_header_at(&self, offset: u64) -> Result<Option<RecordHeader>, StoreError> {
         if self.len.saturating_sub(offset) < RECORD_HEADER_BYTES as u64 {
             return Ok(None);
         }
@@ -224,7 +224,7 @@ impl Reader<'_> {
     }
 
     /// Where, behind a bad record, there is a record's header that passes its digest. Records are at multiples of 8.
-    fn record_header_behind(&mut self, bad: u64) -> Result<Option<u64>, StoreError> {
+    pub(super) fn record_header_behind(&mut self, bad: u64) -> Result<Option<u64>, StoreError> {
         let start = bad.saturating_add(8);
         let mut position = start;
         let mut candidates = Vec::new();
@@ -300,7 +300,7 @@ impl Reader<'_> {
     }
 
     /// Reads `bytes` bytes from `offset`, which the file has, and hands them on in pieces.
-    fn for_each_piece(
+    pub(super) fn for_each_piece(
         &mut self,
         offset: u64,
         bytes: u64,
@@ -319,7 +319,15 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn bytes_at<const N: usize>(&self, offset: u64) -> Result<[u8; N], StoreError> {
+    /// Reads `bytes` bytes from `offset`, which the file has.
+    pub(super) fn read_into(&self, offset: u64, bytes: usize, into: &mut Vec<u8>) -> Result<(), StoreError> {
+        into.resize(bytes, 0);
+        self.file
+            .read_exact_at(offset, into)
+            .context(|| format!("reading {} at {offset}", self.name))
+    }
+
+    pub(super) fn bytes_at<const N: usize>(&self, offset: u64) -> Result<[u8; N], StoreError> {
         let mut bytes = [0; N];
         self.file
             .read_exact_at(offset, &mut bytes)
@@ -331,7 +339,7 @@ impl Reader<'_> {
         record_seed(self.header.database_id, self.header.generation, offset)
     }
 
-    fn corrupt(&self, offset: u64, what: impl Into<String>) -> StoreError {
+    pub(super) fn corrupt(&self, offset: u64, what: impl Into<String>) -> StoreError {
         StoreError::corrupt(self.name, offset, what)
     }
 }

@@ -9,6 +9,7 @@ mod lifecycle;
 mod model;
 mod readers;
 mod relocation;
+mod salvage;
 
 use std::{collections::BTreeMap, sync::Arc};
 
