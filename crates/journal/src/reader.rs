@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{io, sync::Arc};
+use std::{io, ops::RangeInclusive, sync::Arc};
 
 use coppice_defect::{Defect, planted};
 use coppice_disk::DiskFile;
@@ -127,6 +127,20 @@ impl SegmentReader {
     fn is_last(&mut self, offset: u64) -> io::Result<bool> {
         let header = self.window.header(offset)?;
         Ok(header.is_none_or(|header| RecordHeader::parse(header, offset, self.key).is_none()))
+    }
+
+    /// Goes on to the next header, behind the reader's position, of a record with such a number; false where there is none.
+    pub(crate) fn resync(&mut self, sequences: RangeInclusive<u64>) -> io::Result<bool> {
+        let mut offset = self.position + ALIGNMENT as u64;
+        while let Some(header) = self.window.header(offset)? {
+            let header = RecordHeader::parse(header, offset, self.key);
+            if header.is_some_and(|header| sequences.contains(&header.sequence)) {
+                self.position = offset;
+                return Ok(true);
+            }
+            offset += ALIGNMENT as u64;
+        }
+        Ok(false)
     }
 
     /// Looks for records at the reader's position and behind it, where record `sequence` is missing. Records with

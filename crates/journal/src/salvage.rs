@@ -1,0 +1,290 @@
+//! What a damaged journal still says: read, never written.
+//!
+//! Owns no rule of its own about what counts as long as nothing is missing: then records are handed out as recovery does, and
+//! end where it ends. A record that is missing although something behind it says that it was on disk is a *gap*: what is sound
+//! behind that is handed out too, marked as such, since what came in between is not known.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use coppice_disk::{Disk, DiskFile};
+
+use crate::{
+    Error, Op, OpenError,
+    header::{Header, OPENING_BYTES, OPENING_OFFSET, Opening, RECORDS_OFFSET, SegmentKey},
+    reader::{SegmentReader, Step},
+    record::RECORD_HEADER_BYTES,
+    recovery::{decode, reading},
+    segment::{self, corrupt, file_name},
+};
+
+/// A journal that is damaged in more places than that is read no further: so reading one ends soon, whatever it holds.
+const MAX_DAMAGES: usize = 256;
+
+const UNREADABLE_OPENING: &str = "the opening fails its check";
+
+/// Stands for the predecessor in an opening that cannot be read.
+const UNKNOWN: u64 = u64::MAX;
+
+/// Whether all records before one are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It follows from the one before it, or from the cut.
+    Next,
+    /// Records are missing before it.
+    BehindGap,
+}
+
+/// What was read of a journal that may be damaged.
+#[derive(Debug, Default)]
+pub struct Salvaged {
+    /// Records that were handed out.
+    pub records: u64,
+    /// The last of them in front of the first gap, or the cut.
+    pub last_sequence: u64,
+    /// What is wrong.
+    pub problems: Vec<Error>,
+}
+
+struct Found {
+    number: u64,
+    key: SegmentKey,
+    opening: Opening,
+    file: Arc<dyn DiskFile>,
+    file_bytes: u64,
+}
+
+/// Whether the journal holds every record behind `cut`, as far as its segments' headers tell.
+pub fn goes_on_behind(disk: &dyn Disk, database_id: u128, cut: u64) -> bool {
+    let Ok(found) = find(disk, database_id, &mut Vec::new()) else {
+        return false;
+    };
+    let wanted = cut.saturating_add(1);
+    let mut chain = found.iter().rev().peekable();
+    while let Some(segment) = chain.next() {
+        if segment.opening.first_sequence <= wanted {
+            return true;
+        }
+        if chain
+            .peek()
+            .is_none_or(|older| older.number != segment.opening.predecessor)
+        {
+            return false;
+        }
+    }
+    false
+}
+
+/// Hands out every record behind `cut` that passes its check, in order.
+///
+/// # Errors
+/// What `apply` returns; those of the disk where the folder cannot be listed.
+pub fn salvage<E>(
+    disk: &dyn Disk,
+    database_id: u128,
+    cut: u64,
+    apply: &mut dyn FnMut(u64, Standing, Op<'_>) -> Result<(), E>,
+) -> Result<Salvaged, OpenError<E>> {
+    let mut walk = Walk {
+        salvaged: Salvaged {
+            last_sequence: cut,
+            ..Salvaged::default()
+        },
+        last: cut,
+        standing: Standing::Next,
+        damages: 0,
+    };
+    let found = find(disk, database_id, &mut walk.salvaged.problems)?;
+    if found.is_empty() {
+        let what = "there is no journal that can be read: what was written since the last checkpoint is lost";
+        let problem = Error::Corrupt {
+            file: disk.label(),
+            offset: 0,
+            sequence: Some(cut.saturating_add(1)),
+            what: what.to_owned(),
+        };
+        walk.salvaged.problems.push(problem);
+    }
+    for (index, segment) in found.iter().enumerate() {
+        if !walk.segment(segment, found.get(index + 1), cut, apply)? {
+            break;
+        }
+    }
+    Ok(walk.salvaged)
+}
+
+/// How far reading has got.
+struct Walk {
+    salvaged: Salvaged,
+    /// The last record, or the cut.
+    last: u64,
+    standing: Standing,
+    damages: usize,
+}
+
+impl Walk {
+    /// Reads a segment; false where nothing behind it counts.
+    fn segment<E>(
+        &mut self,
+        segment: &Found,
+        successor: Option<&Found>,
+        cut: u64,
+        apply: &mut dyn FnMut(u64, Standing, Op<'_>) -> Result<(), E>,
+    ) -> Result<bool, OpenError<E>> {
+        let number = segment.number;
+        // Behind where its successor goes on is what an earlier recovery gave up.
+        let end = successor
+            .filter(|next| next.opening.predecessor == number)
+            .map_or(segment.file_bytes, |next| {
+                next.opening.predecessor_end.min(segment.file_bytes)
+            });
+        let first = segment.opening.first_sequence;
+        let farthest = first.saturating_add(segment.file_bytes / RECORD_HEADER_BYTES as u64);
+        self.expect(segment, RECORDS_OFFSET as u64, first);
+        let mut reader = SegmentReader::new(Arc::clone(&segment.file), segment.key, end);
+        loop {
+            let position = reader.position();
+            let step = match reader.next() {
+                Ok(step) => step,
+                Err(error) => {
+                    self.salvaged.problems.push(reading(number, error));
+                    return Ok(true);
+                }
+            };
+            match step {
+                Step::End => return Ok(true),
+                Step::Record { sequence, .. } if sequence <= self.last => {}
+                Step::Record {
+                    offset,
+                    sequence,
+                    kind,
+                    payload,
+                    ..
+                } => {
+                    self.expect(segment, offset, sequence);
+                    self.last = sequence;
+                    match decode(number, offset, sequence, kind, payload) {
+                        Ok(op) if sequence > cut => {
+                            apply(sequence, self.standing, op).map_err(|error| OpenError::Apply { sequence, error })?;
+                            self.salvaged.records += 1;
+                        }
+                        Ok(_) => {}
+                        Err(error) => {
+                            self.salvaged.problems.push(error);
+                            self.standing = Standing::BehindGap;
+                        }
+                    }
+                    if self.standing == Standing::Next {
+                        self.salvaged.last_sequence = sequence;
+                    }
+                }
+                Step::Invalid(what) => {
+                    let missing = self.last.saturating_add(1);
+                    let is_end = successor.is_none()
+                        && reader
+                            .look_behind(missing, farthest)
+                            .is_ok_and(|behind| behind.witness.is_none());
+                    if is_end {
+                        return Ok(false);
+                    }
+                    self.damages += 1;
+                    let problem = corrupt(number, position, Some(missing), what);
+                    self.salvaged.problems.push(problem);
+                    if self.damages == MAX_DAMAGES {
+                        return Ok(false);
+                    }
+                    if !reader.resync(first..=farthest).unwrap_or(false) {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes a gap where the next record is not the one behind the last.
+    fn expect(&mut self, segment: &Found, offset: u64, sequence: u64) {
+        let missing = self.last.saturating_add(1);
+        if sequence <= missing {
+            return;
+        }
+        let what = format!("the records from {missing} to {} are missing", sequence - 1);
+        let problem = corrupt(segment.number, offset, Some(missing), what);
+        self.salvaged.problems.push(problem);
+        // The next one that is missing is behind these.
+        self.last = sequence - 1;
+        self.standing = Standing::BehindGap;
+    }
+}
+
+/// The segments that follow from one another, oldest first; where the chain is broken, from the next older one on that fits.
+fn find(disk: &dyn Disk, database_id: u128, problems: &mut Vec<Error>) -> Result<Vec<Found>, Error> {
+    let mut found: Vec<Found> = Vec::new();
+    for number in segment::list(disk)?.into_iter().rev() {
+        let is_named = |newer: &Found| newer.opening.predecessor == number;
+        match open(disk, database_id, number) {
+            Ok(Some(segment)) => {
+                let fits = found.last().is_none_or(|newer| {
+                    let lost = newer.opening.predecessor > number;
+                    is_named(newer) || (lost && segment.opening.first_sequence < newer.opening.first_sequence)
+                });
+                if fits {
+                    if segment.opening.predecessor == UNKNOWN {
+                        problems.push(corrupt(number, OPENING_OFFSET as u64, None, UNREADABLE_OPENING));
+                    }
+                    found.push(segment);
+                }
+            }
+            // Made ahead, and never put to use.
+            Ok(None) if !found.last().is_some_and(is_named) => {}
+            Ok(None) => problems.push(corrupt(number, OPENING_OFFSET as u64, None, UNREADABLE_OPENING)),
+            Err(error) => problems.push(error),
+        }
+    }
+    found.reverse();
+    Ok(found)
+}
+
+fn open(disk: &dyn Disk, database_id: u128, number: u64) -> Result<Option<Found>, Error> {
+    let failed = |error| Error::io(format!("reading {}", file_name(number)), error);
+    let file = disk.open(&file_name(number)).map_err(failed)?;
+    let file_bytes = file.len().map_err(failed)?;
+    let mut bytes = [0; RECORDS_OFFSET];
+    let short = || corrupt(number, 0, None, "the file ends inside its header");
+    file.read_exact_at(0, &mut bytes).map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => short(),
+        _ => failed(error),
+    })?;
+    let (header, opening) = bytes.split_first_chunk().ok_or_else(short)?;
+    let (_, key) = Header::decode(header, number, database_id)?;
+    let opening: &[u8; OPENING_BYTES] = opening.first_chunk().ok_or_else(short)?;
+    if let Some(opening) = Opening::decode(opening, key, number) {
+        return Ok(Some(Found {
+            number,
+            key,
+            opening,
+            file,
+            file_bytes,
+        }));
+    }
+    // Where there is a record all the same, the opening is damaged, and all that is known is which one.
+    let mut reader = SegmentReader::new(Arc::clone(&file), key, file_bytes);
+    let Step::Record { sequence, .. } = reader.next().map_err(failed)? else {
+        return Ok(None);
+    };
+    let opening = Opening {
+        first_sequence: sequence,
+        predecessor: UNKNOWN,
+        predecessor_end: 0,
+        predecessor_digest: 0,
+        durable_upto: 0,
+    };
+    Ok(Some(Found {
+        number,
+        key,
+        opening,
+        file,
+        file_bytes,
+    }))
+}
