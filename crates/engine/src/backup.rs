@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A folder to be filled.
-struct Destination {
+pub(crate) struct Destination {
     path: PathBuf,
     disk: Arc<FolderDisk>,
     lock: FolderLock,
@@ -30,7 +30,7 @@ pub(crate) fn back_up(
     on_progress: OnProgress<'_>,
 ) -> Result<(), Error> {
     let destination = Destination::prepare(source, path)?;
-    let disk: Arc<dyn Disk> = Arc::<FolderDisk>::clone(&destination.disk);
+    let disk = destination.disk();
     let copied = NewDatabase::random().and_then(|new| engine.backup_to(&disk, new, on_progress));
     drop(disk);
     if copied.is_err() {
@@ -47,7 +47,8 @@ fn refused(path: &Path, what: &str) -> Error {
 }
 
 impl Destination {
-    fn prepare(source: Option<&Place>, path: &Path) -> Result<Self, Error> {
+    /// `source` is the folder of the database that it is filled from.
+    pub(crate) fn prepare(source: Option<&Place>, path: &Path) -> Result<Self, Error> {
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -91,8 +92,13 @@ impl Destination {
         })
     }
 
+    /// The folder.
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        Arc::<FolderDisk>::clone(&self.disk)
+    }
+
     /// Removes what was written. What cannot be removed now is no database at any rate: its superblock goes first.
-    fn clear(self) {
+    pub(crate) fn clear(self) {
         let disk = self.disk.as_ref();
         let _ = disk.remove(SUPERBLOCK_NAME);
         for name in disk.list().unwrap_or_default() {

@@ -29,6 +29,7 @@ pub(crate) use checkpoint::store_error;
 pub(crate) use open::NewDatabase;
 pub(crate) use snapshot::View;
 use snapshot::{Shown, Snapshots};
+pub(crate) use verify::{journal_problem, problem_of};
 pub(crate) use write::journal_error;
 
 use std::{

@@ -19,6 +19,7 @@ mod pool;
 mod process;
 mod registry;
 mod request;
+mod salvage;
 #[cfg(feature = "simulation")]
 mod simulation;
 mod snapshot;
@@ -40,6 +41,7 @@ pub use options::{
     Options, ReplayProgress,
 };
 pub use request::{After, Condition, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
+pub use salvage::{LostKeys, SalvageReport, salvage};
 #[cfg(feature = "simulation")]
 pub use simulation::World;
 pub use snapshot::Snapshot;

@@ -90,7 +90,7 @@ const STALE_LENGTH: u32 = u32::MAX;
 /// What the slot map keeps of a flat frame in its two words for the engine: records in the lower half of the first, the
 /// longest key in the upper; live bytes in the second, and in its highest bit whether there may be extents.
 const LONGEST_SHIFT: u32 = 16;
-const RECORDS_MASK: u32 = (1 << LONGEST_SHIFT) - 1;
+pub(crate) const RECORDS_MASK: u32 = (1 << LONGEST_SHIFT) - 1;
 const EXTENTS_BIT: u32 = 1 << 31;
 
 /// What is known of a blob beside where its memory is.

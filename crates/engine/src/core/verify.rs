@@ -133,7 +133,7 @@ fn in_memory(blob: BlobId, at: usize, what: &str) -> Problem {
     }
 }
 
-fn journal_problem(error: &JournalError) -> Problem {
+pub(crate) fn journal_problem(error: &JournalError) -> Problem {
     let what = error.to_string();
     let (file, offset) = match error {
         JournalError::Corrupt { file, offset, .. } | JournalError::Incompatible { file, offset, .. } => {
@@ -144,7 +144,7 @@ fn journal_problem(error: &JournalError) -> Problem {
     Problem { file, offset, what }
 }
 
-fn problem_of(error: &StoreError) -> Problem {
+pub(crate) fn problem_of(error: &StoreError) -> Problem {
     let what = error.to_string();
     match error {
         StoreError::Corrupt { file, offset, .. } => Problem {

@@ -1,0 +1,246 @@
+//! A new database from what is left of a damaged one, which is only read.
+//!
+//! What the slot map still says is walked from the topmost frame down; each frame counts that passes its digest and its
+//! validation. Its records are put into a new database, under the names that the catalog still has; then the journal's records
+//! are done again behind them. So the trees of the new database have what those of the damaged one had as of one commit, less
+//! what was lost, and nothing else.
+//!
+//! What is sound too, but not known to be in its place or to be the newest, goes to a tree of its own: what lies below lost
+//! frames, what a damaged slot map leaves in doubt, and what the journal has behind a gap. Versions are new.
+//!
+//! Owns no format: the store, the journal and the frames say themselves what of theirs is sound. Memory: what the new database
+//! may have, a few bytes for each blob, one frame and one value.
+
+mod frames;
+mod target;
+#[cfg(test)]
+mod tests;
+mod unfinished;
+
+use std::{path::Path, sync::Arc};
+
+use coppice_disk::{Disk, FolderDisk, FolderLock, LOCK_FILE_NAME, LockError};
+use coppice_journal::{Op, OpenError, Standing, goes_on_behind, salvage as salvage_journal};
+use coppice_store::Remains;
+
+use self::{frames::Frames, target::Target, unfinished::Unfinished};
+use crate::{
+    backup::Destination,
+    core::{Engine, journal_error, journal_problem, problem_of, store_error},
+    error::{Error, ErrorCode},
+    options::{Durability, Options},
+    registry::{folder_error, lock_error},
+    verify::{OnProgress, Problem},
+};
+
+/// Problems and ranges of lost keys that a report lists; more are only counted.
+const LISTED: usize = 10_000;
+
+/// Keys whose records were lost: those of a tree that begin with `first`, with `last`, or with what lies between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostKeys {
+    /// The tree's name; none where several trees are concerned, or it is not known which.
+    pub tree: Option<String>,
+    /// What the first of them begin with. The whole key, and `last` too, where it is one record's value that was lost.
+    pub first: Vec<u8>,
+    /// What the last of them begin with.
+    pub last: Vec<u8>,
+    /// How many they were, as far as that is known: without those in frames below.
+    pub records: u64,
+}
+
+/// What a salvage kept and lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SalvageReport {
+    /// The last commit that the trees show all of, less what was lost.
+    pub version: u64,
+    /// Trees of the new database, but for the one of what has no place.
+    pub trees: u64,
+    /// Records in them.
+    pub keys: u64,
+    /// The name of the tree of what has no place; none where there is nothing of the kind.
+    pub lost_and_found: Option<String>,
+    /// Records in it.
+    pub unplaced: u64,
+    /// Frames that could not be read.
+    pub lost_frames: u64,
+    /// Large values that could not be read.
+    pub lost_values: u64,
+    /// What was lost, as far as its place is known; 10,000 at most.
+    pub lost: Vec<LostKeys>,
+    /// Everything that is wrong with the damaged database; 10,000 at most, and one that says how many more.
+    pub problems: Vec<Problem>,
+}
+
+/// What is gathered for the report on the way.
+#[derive(Default)]
+struct Findings {
+    lost_frames: u64,
+    lost_values: u64,
+    lost: Vec<LostKeys>,
+    problems: Vec<Problem>,
+    more_problems: u64,
+}
+
+impl Findings {
+    fn problem(&mut self, problem: Problem) {
+        match self.problems.len() < LISTED {
+            true => self.problems.push(problem),
+            false => self.more_problems += 1,
+        }
+    }
+
+    fn lose(&mut self, keys: LostKeys) {
+        if self.lost.len() < LISTED {
+            self.lost.push(keys);
+        }
+    }
+
+    /// All problems, with one that says how many are not listed.
+    fn into_problems(mut self) -> Vec<Problem> {
+        if self.more_problems > 0 {
+            self.problems.push(Problem {
+                file: String::new(),
+                offset: 0,
+                what: format!("{} more problems are not listed", self.more_problems),
+            });
+        }
+        self.problems
+    }
+}
+
+/// Makes a new database in `destination` of what still checks of the one in `source`, of which no byte is changed. The
+/// destination is a folder that is new or empty, and no database before all of it is there; it is removed again on a failure.
+///
+/// # Errors
+/// `NotFound` where there is nothing of a database in `source`; `Corrupt` where no file there says which one it was; `Locked`
+/// while somebody writes to it; `IncompatibleFormat`. Of the destination `InvalidArgument` where it is not empty or lies inside
+/// the source, `NoSpace`, `Io`. `Aborted` where `on_progress`, told of blobs, breaks.
+pub fn salvage(source: &Path, destination: &Path, on_progress: OnProgress<'_>) -> Result<SalvageReport, Error> {
+    let disk = FolderDisk::open_read_only(source).map_err(|error| folder_error(source, error))?;
+    let mut findings = Findings::default();
+    let _lock = lock(&disk, &mut findings)?;
+    let place = disk.identity().map_err(|error| folder_error(source, error))?;
+    let remains = find(&disk, &mut findings)?;
+    let destination = Destination::prepare(Some(&place), destination)?;
+    let made = salvage_to(&disk, &remains, findings, destination.disk(), on_progress);
+    if made.is_err() {
+        destination.clear();
+    }
+    made
+}
+
+/// Keeps writers out, if there can be any: nothing is created for that.
+fn lock(disk: &FolderDisk, findings: &mut Findings) -> Result<Option<FolderLock>, Error> {
+    let names = disk.list().map_err(|error| folder_error(disk.path(), error))?;
+    if !names.iter().any(|name| name == LOCK_FILE_NAME) {
+        return Ok(None);
+    }
+    match FolderLock::acquire_shared(disk) {
+        Ok(lock) => Ok(lock),
+        Err(LockError::Io { source, .. }) => {
+            findings.problem(Problem {
+                file: LOCK_FILE_NAME.to_owned(),
+                offset: 0,
+                what: format!("it cannot be locked: {source}"),
+            });
+            Ok(None)
+        }
+        Err(error) => Err(lock_error(error)),
+    }
+}
+
+/// Looks for what is left of the store.
+fn find(disk: &dyn Disk, findings: &mut Findings) -> Result<Remains, Error> {
+    let (remains, problems) =
+        Remains::find(disk, &|database_id, cut| goes_on_behind(disk, database_id, cut)).map_err(store_error)?;
+    if remains.frame_bytes() as usize > coppice_frame::MAX_FRAME_BYTES {
+        let message = format!(
+            "frames of {} bytes are not known to this version",
+            remains.frame_bytes()
+        );
+        return Err(Error::new(ErrorCode::IncompatibleFormat, message));
+    }
+    for problem in &problems {
+        findings.problem(problem_of(problem));
+    }
+    Ok(remains)
+}
+
+/// Fills a folder that is empty.
+fn salvage_to(
+    disk: &dyn Disk,
+    remains: &Remains,
+    findings: Findings,
+    destination: Arc<dyn Disk>,
+    on_progress: OnProgress<'_>,
+) -> Result<SalvageReport, Error> {
+    let unfinished = Arc::new(Unfinished::new(destination));
+    let options = Options {
+        durability: Durability::None,
+        frame_bytes: remains.frame_bytes(),
+        ..Options::default()
+    };
+    let engine = Engine::open(Arc::<Unfinished>::clone(&unfinished), None, &options)?;
+    let filled = fill(&engine, disk, remains, findings, on_progress);
+    match filled {
+        Ok(report) => {
+            engine.shut_down()?;
+            drop(engine);
+            unfinished.finish()?;
+            Ok(report)
+        }
+        Err(error) => {
+            engine.abandon();
+            Err(error)
+        }
+    }
+}
+
+fn fill(
+    engine: &Engine,
+    disk: &dyn Disk,
+    remains: &Remains,
+    findings: Findings,
+    on_progress: OnProgress<'_>,
+) -> Result<SalvageReport, Error> {
+    let mut frames = Frames::new(remains, Target::new(engine, findings), on_progress);
+    frames.put_all()?;
+    // A map whose last records are lost does not say what it is the state of; what was written does, as far as it goes.
+    let cut = remains.cut().max(frames.newest_version());
+    let mut target = frames.into_target();
+    let mut in_doubt = None;
+    let replayed = salvage_journal(disk, remains.database_id(), cut, &mut |sequence, standing, op| {
+        // Puts and deletes come to the same when they are done again in order; what is done to prefixes does not.
+        if remains.is_cut_lost() && in_doubt.is_none() && is_of_prefixes(&op) {
+            in_doubt = Some(sequence);
+        }
+        let standing = in_doubt.map_or(standing, |_| Standing::BehindGap);
+        target.apply(standing, &op)
+    });
+    let replayed = replayed.map_err(|error| match error {
+        OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
+        OpenError::Apply { error, .. } => error,
+    })?;
+    for error in &replayed.problems {
+        target.findings.problem(journal_problem(error));
+    }
+    let mut version = replayed.last_sequence;
+    if let Some(sequence) = in_doubt {
+        version = version.min(sequence - 1);
+        target.findings.problem(Problem {
+            file: String::new(),
+            offset: 0,
+            what: format!("commit {sequence} may or may not be part of the frames: it was not done again in the trees, nor what follows"),
+        });
+    }
+    target.report(version)
+}
+
+fn is_of_prefixes(op: &Op<'_>) -> bool {
+    match op {
+        Op::Put { .. } | Op::Delete { .. } | Op::CreateTree { .. } => false,
+        Op::MovePrefix { .. } | Op::DeletePrefix { .. } | Op::DropTree { .. } => true,
+        Op::Batch(batch) => batch.ops().any(|op| is_of_prefixes(&op)),
+    }
+}
