@@ -359,12 +359,12 @@ test('wrong arguments exit with 2', async (t) => {
 
 test('--help names every command, the exit codes and an example', async (t) => {
   const help = await succeed(t, '--help')
-  for (const word of ['index', 'ls', 'get', 'count', 'du', 'stats', 'verify', 'Exit codes:', 'Examples:']) {
+  for (const word of ['index', 'ls', 'get', 'count', 'du', 'stats', 'verify', 'salvage', 'Exit codes:', 'Examples:']) {
     t.true(help.includes(word), word)
   }
 })
 
-for (const command of ['index', 'ls', 'get', 'count', 'du', 'stats', 'verify']) {
+for (const command of ['index', 'ls', 'get', 'count', 'du', 'stats', 'verify', 'salvage']) {
   test(`${command} --help has an example`, async (t) => {
     t.regex(await succeed(t, command, '--help'), new RegExp(`Examples:\\n +\\$ coppice ${command} `))
   })

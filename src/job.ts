@@ -21,7 +21,7 @@ export interface JobOptions {
   onProgress?: (progress: Progress) => void
 }
 
-const JOB_OPTIONS = ['signal', 'onProgress'] as const
+export const JOB_OPTIONS = ['signal', 'onProgress'] as const
 const MILLISECONDS_BETWEEN_REPORTS = 100
 
 /** Throws where one of these cannot be what it must be. */
@@ -71,6 +71,34 @@ export class Reports {
   }
 }
 
+/** Runs a job to its end, until `signal` or what `onProgress` throws calls it off; `what` it is, for messages. */
+export async function runControlled<T>(
+  what: string,
+  unit: Progress['unit'],
+  { signal, onProgress }: JobOptions,
+  control: JobControl,
+  start: (control: JobControl) => Promise<T | FailureData>,
+): Promise<T | FailureData> {
+  if (signal?.aborted) throw aborted(what, signal)
+  const cancel = (): void => control.cancel()
+  let thrown: { error: unknown } | undefined
+  const reports = new Reports(control, unit, onProgress, (error) => {
+    thrown = { error }
+    cancel()
+  })
+  signal?.addEventListener('abort', cancel)
+  try {
+    const answer = await start(control)
+    if (signal?.aborted && isAborted(answer)) throw aborted(what, signal)
+    if (!isAborted(answer)) reports.report()
+    if (thrown !== undefined) throw (thrown as { error: unknown }).error
+    return answer
+  } finally {
+    signal?.removeEventListener('abort', cancel)
+    reports.stop()
+  }
+}
+
 /** Runs a job on an open database to its end. A close of the database calls it off. */
 export async function runJob<T>(
   connection: Connection,
@@ -82,31 +110,15 @@ export async function runJob<T>(
   connection.requireOpen()
   const checked = checkOptions(`${name} options`, options, JOB_OPTIONS)
   checkJobOptions(checked)
-  const { signal, onProgress } = checked
-  const what = `${name} of the database '${connection.path}'`
-  if (signal?.aborted) throw aborted(what, signal)
-
   const control = new native.JobControl()
-  const cancel = (): void => control.cancel()
-  let thrown: { error: unknown } | undefined
-  const reports = new Reports(control, unit, onProgress, (error) => {
-    thrown = { error }
-    cancel()
-  })
-  signal?.addEventListener('abort', cancel)
   connection.jobs.add(control)
   try {
-    const answer = await start(control)
-    if (signal?.aborted && isAborted(answer)) throw aborted(what, signal)
-    // Called off, but not by the signal: by a close, unless it was by what `onProgress` threw.
-    if (thrown === undefined && isAborted(answer)) connection.requireOpen()
-    reports.report()
-    if (thrown !== undefined) throw (thrown as { error: unknown }).error
+    const answer = await runControlled(`${name} of the database '${connection.path}'`, unit, checked, control, start)
+    // Called off, and by none of the two: by a close.
+    if (isAborted(answer)) connection.requireOpen()
     return connection.resultOf(answer)
   } finally {
     connection.jobs.delete(control)
-    signal?.removeEventListener('abort', cancel)
-    reports.stop()
   }
 }
 

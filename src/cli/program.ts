@@ -9,6 +9,7 @@ import { EXIT } from './failure.js'
 const indexing = () => import('./index-command.js')
 const reading = () => import('./read-commands.js')
 const verifying = () => import('./verify-command.js')
+const salvaging = () => import('./salvage-command.js')
 const copying = () => import('./backup-command.js')
 
 /** Put in by the build. */
@@ -28,6 +29,10 @@ COPPICE_DEBUG=1 shows the stack trace and the cause of a failure.`
 
 const PREFIX_NOTE = `
 A prefix is text, not a folder: lib covers lib64/ too. End it with / to mean the folder.`
+
+const SALVAGE_NOTE = `
+Exits with 0 where nothing is wrong with the damaged database, and with 1 where something is: what could be kept is at the
+destination, and what was lost is listed.`
 
 function examples(...lines: string[]): string {
   return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`
@@ -130,6 +135,16 @@ export function buildProgram(): Command {
     .option(...json)
     .addHelpText('after', examples('coppice backup usr.db backups/usr.db', 'coppice backup --json usr.db copy.db'))
     .action(async (path, destination, options) => (await copying()).backupCommand(path, destination, options))
+
+  program
+    .command('salvage')
+    .description('rebuild a damaged database in a new folder from what still checks; the damaged one is only read')
+    .argument('<damaged>', 'the folder of the damaged database, which nobody may have open to write')
+    .argument('<destination>', 'the folder of the new database: new, or empty')
+    .option(...json)
+    .addHelpText('after', SALVAGE_NOTE)
+    .addHelpText('after', examples('coppice salvage usr.db rescued.db', 'coppice salvage --json usr.db rescued.db'))
+    .action(async (path, destination, options) => (await salvaging()).salvageCommand(path, destination, options))
 
   program
     .command('checkpoint')

@@ -77,6 +77,18 @@ export interface VerifyData {
   problems: { file: string; offset: number; what: string }[]
 }
 
+export interface SalvageData {
+  version: number
+  trees: number
+  keys: number
+  lostAndFound?: string
+  unplaced: number
+  lostFrames: number
+  lostValues: number
+  lost: { tree?: string; first: Buffer; last: Buffer; records: number }[]
+  problems: { file: string; offset: number; what: string }[]
+}
+
 export interface SnapshotData {
   handle: number
   version: number
@@ -136,6 +148,7 @@ interface Binding extends Writes {
   openAsync(folder: string, options: OpenData, progress: ProgressSource): Promise<number | FailureData>
   /** Of an opening, in bytes of journal. */
   OpenProgress: new () => ProgressSource
+  salvage(source: string, destination: string, control: JobControl): Promise<SalvageData | FailureData>
   openInMemory(): number | FailureData
   tree(database: number, name: string): number | FailureData
   dropTree(database: number, name: string): boolean | FailureData

@@ -31,14 +31,15 @@ pub struct JobControl {
 }
 
 #[derive(Default)]
-struct JobState {
+pub(crate) struct JobState {
     cancelled: AtomicBool,
     done: AtomicU64,
     total: AtomicU64,
 }
 
 impl JobState {
-    fn step(&self, done: u64, total: u64) -> ControlFlow<()> {
+    /// Notes how far a job is; breaks where it was called off.
+    pub(crate) fn step(&self, done: u64, total: u64) -> ControlFlow<()> {
         self.total.store(total, Relaxed);
         self.done.store(done, Relaxed);
         if self.cancelled.load(Relaxed) {
@@ -72,6 +73,13 @@ impl JobControl {
     #[napi]
     pub fn total(&self) -> f64 {
         self.state.total.load(Relaxed) as f64
+    }
+}
+
+impl JobControl {
+    /// For a job that is started by hand.
+    pub(crate) fn state(&self) -> Arc<JobState> {
+        Arc::clone(&self.state)
     }
 }
 

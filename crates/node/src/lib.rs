@@ -31,6 +31,7 @@ pub mod opening;
 mod page;
 mod point;
 mod raw;
+pub mod salvage;
 pub mod snapshot;
 mod subtree;
 mod unsettled;

@@ -1,6 +1,6 @@
 //! The check of a whole database, as a job.
 
-use coppice_engine::{Database, Error, OnProgress, VerifyReport};
+use coppice_engine::{Database, Error, OnProgress, Problem, VerifyReport};
 use napi::{Env, bindgen_prelude::AsyncTask};
 use napi_derive::napi;
 
@@ -51,18 +51,21 @@ impl Work for Verification {
     }
 }
 
-fn report_data(report: VerifyReport) -> VerifyData {
-    let problems = report.problems.into_iter().map(|problem| ProblemData {
+pub(crate) fn problem_data(problem: Problem) -> ProblemData {
+    ProblemData {
         file: problem.file,
         offset: problem.offset as f64,
         what: problem.what,
-    });
+    }
+}
+
+fn report_data(report: VerifyReport) -> VerifyData {
     VerifyData {
         version: report.version as f64,
         trees: report.trees as f64,
         keys: report.keys as f64,
         blobs: report.blobs as f64,
         bytes: report.bytes as f64,
-        problems: problems.collect(),
+        problems: report.problems.into_iter().map(problem_data).collect(),
     }
 }
