@@ -7,6 +7,10 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -135,15 +139,15 @@ impl Task {
         Ok(())
     }
 
-    /// The states that a database may be in that was in this one, when `acknowledged` steps were: any of them, for a power
-    /// cut at 'process'; and the first that may be left where what was acknowledged is.
-    fn states(&self, mut model: Model, acknowledged: usize) -> (Vec<Mark>, usize) {
+    /// The states that a database may be in that was in this one: any of them, for a power cut at 'process'; and the first
+    /// that may be left where what was acknowledged is.
+    fn states(&self, mut model: Model, acknowledged: Acknowledged) -> (Vec<Mark>, usize) {
         model.sequence = self.sequence;
         let mut rng = Rng::with_seed(self.seed);
         let mut marks = vec![model.mark()];
         let mut oldest = 0;
-        for step in 0..=acknowledged {
-            if step == acknowledged {
+        for step in 0..=acknowledged.in_all {
+            if step == acknowledged.before_the_end {
                 oldest = marks.len() - 1;
             }
             for commit in profile(self.durability).draw(&model, &mut rng).commits(&model) {
@@ -204,6 +208,14 @@ pub fn soak(program: &Path, place: &mut dyn Place, durability: Durability, seed:
         };
         let acknowledged = end_a_writer(program, place, &task, &mut rng)
             .map_err(|error| broken!("seed {seed}, round {round}: {error}"))?;
+        let counts = match place.loses_power() {
+            true => acknowledged.before_the_end,
+            false => acknowledged.in_all,
+        };
+        let acknowledged = Acknowledged {
+            before_the_end: counts,
+            ..acknowledged
+        };
         let (marks, oldest) = task.states(before, acknowledged);
         let oldest = if place.loses_power() && durability != Durability::Disk {
             0
@@ -212,18 +224,28 @@ pub fn soak(program: &Path, place: &mut dyn Place, durability: Durability, seed:
         };
         let (model, found) =
             open_and_find(&task.folder, durability, &marks, oldest, rng.bool()).map_err(|violation| {
-                broken!("seed {seed}, round {round}, {durability:?}, {acknowledged} steps acknowledged: {violation}")
+                broken!("seed {seed}, round {round}, {durability:?}, {counts} steps acknowledged: {violation}")
             })?;
         before = model;
         soaked.ends += 1;
-        soaked.acknowledged += acknowledged as u64;
+        soaked.acknowledged += counts as u64;
         soaked.beyond += found.saturating_sub(oldest) as u64;
     }
     Ok(soaked)
 }
 
-/// Starts a writer, ends it, and returns how many steps it had acknowledged.
-fn end_a_writer(program: &Path, place: &mut dyn Place, task: &Task, rng: &mut Rng) -> std::io::Result<usize> {
+/// Steps that a writer has acknowledged.
+#[derive(Clone, Copy)]
+struct Acknowledged {
+    /// Before anything was done to end it. A file system that is being shut down, other than a disk without power, still has
+    /// processes to answer: ext4 then reports some syncs as done whose data it has dropped.
+    before_the_end: usize,
+    /// Also while it was ended.
+    in_all: usize,
+}
+
+/// Starts a writer, and ends it.
+fn end_a_writer(program: &Path, place: &mut dyn Place, task: &Task, rng: &mut Rng) -> std::io::Result<Acknowledged> {
     let mut writer = Command::new(program)
         .args(task.to_args())
         .stdout(Stdio::piped())
@@ -231,22 +253,38 @@ fn end_a_writer(program: &Path, place: &mut dyn Place, task: &Task, rng: &mut Rn
     let Some(lines) = writer.stdout.take() else {
         return Err(std::io::Error::other("the writer has no output"));
     };
-    let mut lines = BufReader::new(lines).lines();
-    let mut acknowledged = 0;
     // Not before the database is there: its creation is cut short elsewhere.
-    for _ in 0..rng.usize(1..120) {
-        match lines.next() {
-            Some(line) => line?,
-            None => break,
-        };
-        acknowledged += 1;
-    }
-    thread::sleep(Duration::from_micros(rng.u64(..3000)));
-    place.end(&mut writer)?;
-    // What it had said before it was ended is still in the pipe.
-    acknowledged += lines.map_while(Result::ok).count();
-    writer.wait()?;
-    Ok(acknowledged)
+    let wanted = rng.usize(1..120);
+    let pause = Duration::from_micros(rng.u64(..3000));
+    let read = &AtomicUsize::new(0);
+    let (enough, is_enough) = mpsc::channel();
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            for _ in BufReader::new(lines).lines().map_while(Result::ok) {
+                if read.fetch_add(1, Ordering::Release) + 1 == wanted {
+                    // It is waited for, once.
+                    let _ = enough.send(());
+                }
+            }
+        });
+        // Also at the end of a writer that is done before.
+        let _ = is_enough.recv();
+        thread::sleep(pause);
+        let before_the_end = read.load(Ordering::Acquire);
+        let ended = place.end(&mut writer);
+        if ended.is_err() {
+            // Else its output would not end.
+            let _ = writer.kill();
+        }
+        writer.wait()?;
+        // What it had said before it was ended is still in the pipe.
+        let _ = reader.join();
+        ended?;
+        Ok(Acknowledged {
+            before_the_end,
+            in_all: read.load(Ordering::Acquire),
+        })
+    })
 }
 
 /// Opens what is left, which must be one of the states from `oldest` on. Its contents, and which it was.
