@@ -8,7 +8,8 @@
 //
 // The build is that of the tests: optimised, with assertions and overflow checks.
 
-import { readFile, writeFile } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { root, run } from './lib/process.mjs'
 
@@ -44,7 +45,11 @@ const version = changes === '' ? commit : `${commit} and changes`
 
 await run('cargo', ['build', '--locked', '-p', 'coppice-sim'])
 const metadata = await run('cargo', ['metadata', '--no-deps', '--format-version', '1'], quietly)
-const program = path.join(JSON.parse(metadata).target_directory, 'debug/coppice-sim')
+const target = JSON.parse(metadata).target_directory
+// A copy of its own: whoever builds meanwhile does not change what is run.
+const program = path.join(target, `coppice-sim-${process.pid}`)
+await copyFile(path.join(target, 'debug/coppice-sim'), program)
+process.on('exit', () => rmSync(program))
 
 /** The ledger's lines of one suite: date, commit, suite, seeds, what was tried, result. */
 async function linesOf(suite) {
