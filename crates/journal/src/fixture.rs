@@ -321,7 +321,12 @@ impl DiskFile for TestFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         state.enter(Call::SetLen).map_err(|(error, _)| error)?;
-        state.files[self.id].written.resize(len as usize, 0);
+        let file = &mut state.files[self.id];
+        file.written = file.current();
+        if let Some(words) = file.mapped.take() {
+            assert_eq!(Arc::strong_count(&words), 1, "a file that is mapped keeps its length");
+        }
+        file.written.resize(len as usize, 0);
         Ok(())
     }
 

@@ -380,8 +380,10 @@ impl Journal {
     }
 
     /// Leaves the folder alone from here on, as its next owner may expect of whoever gave up the lock on it: ends the
-    /// journal's thread and takes no more appends. Syncs nothing. Dropping a journal closes it.
+    /// journal's thread, takes no more appends, and gives the room for them back to the disk. Syncs nothing. Dropping a
+    /// journal closes it.
     pub fn close(&self) {
+        let is_sound = self.shared.check_failure().is_ok();
         self.shared.poison(
             "the journal was closed".to_owned(),
             io::Error::from(io::ErrorKind::NotConnected),
@@ -391,6 +393,9 @@ impl Journal {
             keeper.stop();
         }
         self.shared.spares.discard(&*self.shared.disk);
+        if is_sound {
+            self.shared.give_room_back();
+        }
     }
 
     /// A place behind record `after`, to read what was appended from there on.

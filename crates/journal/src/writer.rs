@@ -4,6 +4,8 @@
 
 use std::{collections::VecDeque, io, sync::Arc};
 
+use coppice_disk::DiskFile;
+
 use crate::{
     header::{RECORDS_OFFSET, SegmentKey},
     record::{self, Place},
@@ -65,6 +67,19 @@ impl Segment {
             self.ready.store(to, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// The same in a file of `capacity` bytes that is not mapped.
+    pub(crate) fn closed(&self, file: Arc<dyn DiskFile>, capacity: u64) -> Self {
+        let same = |number: &AtomicU64| AtomicU64::new(number.load(Ordering::Acquire));
+        Self {
+            number: self.number,
+            capacity,
+            file: SegmentFile::Positional(file),
+            end: same(&self.end),
+            synced: same(&self.synced),
+            ready: AtomicU64::new(capacity),
+        }
     }
 
     /// Whether the opening is known to be on disk.

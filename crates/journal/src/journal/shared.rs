@@ -21,6 +21,9 @@ use crate::{
     writer::{ActiveSegment, Segment, Writer},
 };
 
+/// A closed journal's last segment takes a multiple of this.
+const KEPT_ROOM_BYTES: u64 = 64 << 10;
+
 /// What the callers' threads and the keeper's share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -325,6 +328,28 @@ impl Shared {
             },
         )?;
         Ok(refused)
+    }
+
+    /// Cuts off the zeros behind the last record, once nothing is appended any more: so the next opening need not look through
+    /// them for what a power cut may have left. What was there when the journal was opened stays as it was found.
+    pub(super) fn give_room_back(&self) {
+        let mut writer = self.writer.lock();
+        let active = &mut writer.active;
+        let (number, end) = (active.segment.number, active.position.next_multiple_of(KEPT_ROOM_BYTES));
+        if active.sealed || end >= active.segment.capacity {
+            return;
+        }
+        // Only tidiness, whatever goes wrong: a longer file means the same.
+        let Ok(file) = self.disk.open(&file_name(number)) else {
+            return;
+        };
+        let closed = Arc::new(active.segment.closed(Arc::clone(&file), end));
+        let open = std::mem::replace(&mut active.segment, closed);
+        self.unsynced.lock().clear();
+        // A file keeps its length while it is mapped: somebody may be in the middle of a sync.
+        if Arc::into_inner(open).is_some() {
+            let _ = file.set_len(end);
+        }
     }
 
     fn remove(&self, number: u64) -> Result<(), Error> {

@@ -185,3 +185,36 @@ fn nobody_waits_for_the_room_of_a_journal_that_takes_no_more() {
         assert!(matches!(waiting.join().unwrap(), Err(Error::Poisoned { .. })));
     });
 }
+
+#[test]
+fn a_closed_journal_gives_back_the_room_that_it_did_not_use() {
+    on_both(|disk| {
+        let journal = fixture::create(&disk, 1 << 20);
+        append_each(&journal, &["one", "two"]);
+        let name = "journal-0000000000000001.log";
+        assert_eq!(disk.open(name).unwrap().len().unwrap(), 1 << 20);
+        journal.close();
+        assert_eq!(disk.open(name).unwrap().len().unwrap(), 64 << 10);
+        let (journal, recovered, found) = open(&disk, 0).unwrap();
+        assert_eq!((sequences(&found), recovered.torn_tail), (vec![1, 2], None));
+        append_each(&journal, &["three"]);
+        journal.sync().unwrap();
+        drop(journal);
+        assert_eq!(sequences(&open(&disk, 0).unwrap().2), [1, 2, 3]);
+    });
+}
+
+#[test]
+fn what_a_torn_journal_holds_behind_its_end_stays() {
+    let disk = TestDisk::default();
+    let journal = fixture::create(&disk, 1 << 20);
+    append_each(&journal, &["one"]);
+    drop(journal);
+    let file = disk.open("journal-0000000000000001.log").unwrap();
+    file.write_all_at(100_000, b"something").unwrap();
+    for _ in 0..2 {
+        let (journal, recovered, _) = open(&disk, 0).unwrap();
+        assert!(recovered.torn_tail.is_some());
+        journal.close();
+    }
+}
