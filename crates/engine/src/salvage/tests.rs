@@ -165,6 +165,8 @@ fn killed() -> &'static Original {
         writing.note();
         writing.put("objects", "dir3/file00003", b"newer".to_vec());
         writing.note();
+        writing.tree("late");
+        writing.note();
         writing.put("late", "k", vec![7; 3000]);
         writing.note();
         writing.delete_prefix("objects", "dir5/");
