@@ -636,13 +636,26 @@ export interface DatabaseStats {
   }
   /** Bytes in use over all bytes of frames, 0 to 1. */
   fill: number
+  /** Bytes, and counts since the database was opened. */
   memory: {
+    /** The option `memory`: what frames and values may take. 0 for `':memory:'`, which has no bound. */
+    budget: number
+    /** What they take: those in memory, those on their way to disk, and those given up that may still have readers. */
+    used: number
     /** Of blobs in memory. */
     resident: number
     /** Of these, changed since the last checkpoint. */
     dirty: number
+    /**
+     * Uses of blobs that were in memory. Of the uses of one blob only the first is counted until eviction comes by, since
+     * readers write nothing down where that is noted already: so this says how much of memory is in use, not how many reads
+     * there were.
+     */
+    hits: number
     /** How many blobs had to be read from disk. */
     misses: number
+    /** How many blobs had to make way for others. */
+    evictions: number
   }
   journal: {
     /** What a recovery would have to read. */
@@ -652,7 +665,10 @@ export interface DatabaseStats {
     syncs: number
     /** Records appended for each sync, on average; the number of records where there was no sync. */
     groupSize: number
-    /** How often a write waited, because the journal was past twice `checkpoint.journalBytes`. */
+    /**
+     * How often a write waited for a checkpoint: because the journal was past twice `checkpoint.journalBytes`, or because too
+     * much of `memory` had changed since the last one.
+     */
     stalls: number
   }
   checkpoint: {
@@ -975,6 +991,17 @@ export interface OpenOptions {
   durability?: 'process' | 'disk' | 'none'
   /** Milliseconds between background syncs in `'process'` mode: a whole number, 1 to 3,600,000. Default 100. */
   syncInterval?: number
+  /**
+   * A bound on what the engine caches: bytes, a whole number, or text with a unit such as `'1GiB'` (B, KiB, MiB, GiB or
+   * TiB). At least 4 MiB; default 256 MiB. Frames and large values count, in memory, on their way to disk, or held by
+   * snapshots; what is not in use and on disk is evicted for others. Beside it the engine keeps about 200 bytes for each
+   * blob, the journal's mapped segments, and what one operation works with.
+   *
+   * A value over a quarter of it is ERR_COPPICE_VALUE_TOO_LARGE, a batch that changes more than it can hold
+   * ERR_COPPICE_BATCH_TOO_LARGE. A write waits while too much has changed since the last checkpoint. `':memory:'` has no
+   * bound, as there is no disk to evict to, nor has a database opened with `readOnly`. Of handles in one process on one database, the first to open it decides.
+   */
+  memory?: number | string
   /** When checkpoints happen by themselves. */
   checkpoint?: {
     /**

@@ -40,7 +40,10 @@ test('metrics has the figures of stats', async (t) => {
     blobs: stats.blobs,
     depth_max: stats.depth.max,
     fill_ratio: stats.fill,
+    memory_budget_bytes: 256 * 1024 * 1024,
     memory_resident_bytes: stats.memory.resident,
+    memory_misses_total: stats.memory.misses,
+    memory_evictions_total: 0,
     journal_appended_bytes_total: stats.journal.appended,
     journal_stalls_total: stats.journal.stalls,
     checkpoint_rounds_total: stats.checkpoint.rounds,
@@ -54,7 +57,7 @@ test('metrics has the figures of stats', async (t) => {
   }
   for (const [name, figure] of Object.entries(figures)) t.is(metrics.get(`coppice_${name}`)?.value, figure, name)
   t.true((metrics.get('coppice_journal_syncs_total')?.value ?? 0) >= 1)
-  t.is(metrics.size, 24)
+  t.is(metrics.size, 28)
   for (const { value } of metrics.values()) t.true(Number.isFinite(value))
 })
 

@@ -80,6 +80,8 @@ test('options are taken', async (t) => {
     { durability: 'disk' },
     { durability: 'none' },
     { durability: 'process', syncInterval: 1 },
+    { memory: '4MiB' },
+    { memory: 2 ** 32 },
     { checkpoint: {} },
     { checkpoint: { journalBytes: 65_536 } },
     { checkpoint: { journalBytes: '1MiB' } },
@@ -87,7 +89,7 @@ test('options are taken', async (t) => {
     { checkpoint: { queueDepth: 1, coalesce: {}, ioUring: 'auto' } },
     { checkpoint: { queueDepth: 1024, coalesce: { epochs: 1, windowMicros: 0 }, ioUring: false } },
     { checkpoint: { coalesce: { epochs: 1024, windowMicros: 1_000_000 } } },
-    { create: undefined, durability: undefined, syncInterval: undefined, checkpoint: undefined },
+    { create: undefined, durability: undefined, syncInterval: undefined, memory: undefined, checkpoint: undefined },
   ]
   for (const [index, options] of variants.entries()) {
     using db = open(path.join(folder, String(index)), options as object)
@@ -98,7 +100,9 @@ test('options are taken', async (t) => {
 
 const impossible: [unknown, RegExp][] = [
   [{ creat: true }, /'creat'.*create, readOnly, durability/],
-  [{ memory: '1GiB' }, /'memory'/],
+  [{ memory: 0 }, /memory.*4194304/],
+  [{ memory: 4_194_303 }, /memory.*4194304/],
+  [{ memory: '1GB' }, /memory.*"1GB"/],
   [{ create: 1 }, /create.*1/],
   [{ create: null }, /create.*null/],
   [{ durability: 'full' }, /durability.*'process', 'disk', 'none'.*"full"/],

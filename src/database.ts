@@ -53,13 +53,26 @@ export interface DatabaseStats {
   depth: { max: number; mean: number }
   /** Bytes in use over all bytes of frames, 0 to 1. */
   fill: number
+  /** Bytes, and counts since the database was opened. */
   memory: {
+    /** The option `memory`: what frames and values may take. 0 for `':memory:'`, which has no bound. */
+    budget: number
+    /** What they take: those in memory, those on their way to disk, and those given up that may still have readers. */
+    used: number
     /** Of blobs in memory. */
     resident: number
     /** Of these, changed since the last checkpoint. */
     dirty: number
+    /**
+     * Uses of blobs that were in memory. Of the uses of one blob only the first is counted until eviction comes by, since
+     * readers write nothing down where that is noted already: so this says how much of memory is in use, not how many reads
+     * there were.
+     */
+    hits: number
     /** How many blobs had to be read from disk. */
     misses: number
+    /** How many blobs had to make way for others. */
+    evictions: number
   }
   journal: {
     /** What a recovery would have to read. */
@@ -69,7 +82,10 @@ export interface DatabaseStats {
     syncs: number
     /** Records appended for each sync, on average; the number of records where there was no sync. */
     groupSize: number
-    /** How often a write waited, because the journal was past twice `checkpoint.journalBytes`. */
+    /**
+     * How often a write waited for a checkpoint: because the journal was past twice `checkpoint.journalBytes`, or because too
+     * much of `memory` had changed since the last one.
+     */
     stalls: number
   }
   checkpoint: {
@@ -377,9 +393,13 @@ export class OpenDatabase implements Database {
       depth: { max: data.depthMax, mean: data.depthMean },
       fill: data.fill,
       memory: {
+        budget: data.memoryBudget,
+        used: data.memoryUsed,
         resident: data.memoryResident,
         dirty: data.memoryDirty,
+        hits: data.memoryHits,
         misses: data.memoryMisses,
+        evictions: data.memoryEvictions,
       },
       journal: {
         bytes: data.journalBytes,

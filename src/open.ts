@@ -34,6 +34,17 @@ export interface OpenOptions {
   durability?: 'process' | 'disk' | 'none'
   /** Milliseconds between background syncs in `'process'` mode: a whole number, 1 to 3,600,000. Default 100. */
   syncInterval?: number
+  /**
+   * A bound on what the engine caches: bytes, a whole number, or text with a unit such as `'1GiB'` (B, KiB, MiB, GiB or
+   * TiB). At least 4 MiB; default 256 MiB. Frames and large values count, in memory, on their way to disk, or held by
+   * snapshots; what is not in use and on disk is evicted for others. Beside it the engine keeps about 200 bytes for each
+   * blob, the journal's mapped segments, and what one operation works with.
+   *
+   * A value over a quarter of it is ERR_COPPICE_VALUE_TOO_LARGE, a batch that changes more than it can hold
+   * ERR_COPPICE_BATCH_TOO_LARGE. A write waits while too much has changed since the last checkpoint. `':memory:'` has no
+   * bound, as there is no disk to evict to, nor has a database opened with `readOnly`. Of handles in one process on one database, the first to open it decides.
+   */
+  memory?: number | string
   /** When checkpoints happen by themselves. */
   checkpoint?: {
     /**
@@ -68,13 +79,15 @@ export interface OpenOptions {
   }
 }
 
-const OPEN_OPTIONS = ['create', 'readOnly', 'durability', 'syncInterval', 'checkpoint'] as const
+const OPEN_OPTIONS = ['create', 'readOnly', 'durability', 'syncInterval', 'memory', 'checkpoint'] as const
 const OPEN_ASYNC_OPTIONS = [...OPEN_OPTIONS, 'signal', 'onProgress'] as const
 const CHECKPOINT_OPTIONS = ['journalBytes', 'queueDepth', 'coalesce', 'ioUring'] as const
 const COALESCE_OPTIONS = ['epochs', 'windowMicros'] as const
 const DURABILITIES = ['process', 'disk', 'none'] as const
 const DEFAULT_SYNC_INTERVAL = 100
 const MAX_SYNC_INTERVAL = 3_600_000
+const MIN_MEMORY_BYTES = 4 * 1024 * 1024
+const DEFAULT_MEMORY_BYTES = 256 * 1024 * 1024
 const MIN_JOURNAL_BYTES = 64 * 1024
 const DEFAULT_JOURNAL_BYTES = 256 * 1024 * 1024
 const MAX_EPOCHS = 1024
@@ -195,7 +208,7 @@ function unlessGivenUp(
 }
 
 function checkOpenOptions(options: OpenOptions): OpenData {
-  const { create, readOnly, durability, syncInterval, checkpoint } = options
+  const { create, readOnly, durability, syncInterval, memory, checkpoint } = options
   const { journalBytes, queueDepth, coalesce, ioUring } = checkOptions('checkpoint', checkpoint, CHECKPOINT_OPTIONS)
   const { epochs, windowMicros } = checkOptions('checkpoint.coalesce', coalesce, COALESCE_OPTIONS)
   return {
@@ -203,6 +216,7 @@ function checkOpenOptions(options: OpenOptions): OpenData {
     readOnly: checkBoolean('readOnly', readOnly, false),
     durability: checkOneOf('durability', durability, DURABILITIES, 'process'),
     syncInterval: checkInteger('syncInterval', syncInterval, 1, MAX_SYNC_INTERVAL, DEFAULT_SYNC_INTERVAL),
+    memoryBytes: checkBytes('memory', memory, MIN_MEMORY_BYTES, DEFAULT_MEMORY_BYTES),
     journalBytes: checkBytes('checkpoint.journalBytes', journalBytes, MIN_JOURNAL_BYTES, DEFAULT_JOURNAL_BYTES),
     queueDepth: checkInteger('checkpoint.queueDepth', queueDepth, 1, MAX_EPOCHS, DEFAULT_QUEUE_DEPTH),
     coalesceEpochs: checkInteger('checkpoint.coalesce.epochs', epochs, 1, MAX_EPOCHS, DEFAULT_COALESCED_EPOCHS),

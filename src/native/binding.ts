@@ -21,6 +21,7 @@ export interface OpenData {
   readOnly: boolean
   durability: 'none' | 'process' | 'disk'
   syncInterval: number
+  memoryBytes: number
   journalBytes: number
   queueDepth: number
   coalesceEpochs: number
@@ -47,9 +48,13 @@ export interface StatsData {
   depthMax: number
   depthMean: number
   fill: number
+  memoryBudget: number
+  memoryUsed: number
   memoryResident: number
   memoryDirty: number
+  memoryHits: number
   memoryMisses: number
+  memoryEvictions: number
   journalBytes: number
   journalAppended: number
   journalSyncs: number

@@ -1,5 +1,6 @@
-//! The engine's own thread: syncs the journal at intervals, plans a checkpoint when the journal has grown enough, or the
-//! last one is old, frees what deleted subtrees left behind, and gives file space back.
+//! The engine's own thread: syncs the journal at intervals, plans a checkpoint when the journal has grown enough, much in
+//! memory has changed, or the last one is old, evicts ahead of need, frees what deleted subtrees left behind, and gives file
+//! space back.
 //!
 //! It holds the engine weakly, so that an engine that nobody closed goes when its last handle does. It waits for no
 //! checkpoint: the checkpoint thread is at work on that, and the journal's syncs go on.
@@ -7,7 +8,10 @@
 mod back_off;
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -23,10 +27,29 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// While deleted subtrees wait, they are worked on for so long, and then others get as much.
 const BURY_SLICE: Duration = Duration::from_millis(1);
 
+/// While a writer has called, checkpoints under way are looked at so often.
+const LOOK_WHEN_CALLED: Duration = Duration::from_millis(1);
+
+/// How the thread is reached.
 #[derive(Default)]
-struct Signal {
+pub(crate) struct Signal {
     stopping: Mutex<bool>,
     changed: Condvar,
+    /// Whether there is a thread.
+    attended: AtomicBool,
+    /// Whether a writer wants a checkpoint.
+    called: AtomicBool,
+}
+
+impl Signal {
+    /// Asks for a checkpoint to be planned soon. False where there is nobody to do it.
+    pub(crate) fn call(&self) -> bool {
+        if !self.called.load(Relaxed) && !self.called.swap(true, Relaxed) {
+            let _turn = self.stopping.lock();
+            self.changed.notify_all();
+        }
+        self.attended.load(Relaxed)
+    }
 }
 
 /// The running thread. Stopped and joined by [`Background::stop`], or when dropped.
@@ -37,9 +60,10 @@ pub(crate) struct Background {
 
 impl Background {
     pub(crate) fn start(engine: &Arc<Engine>) -> Result<Self, Error> {
-        let signal = Arc::new(Signal::default());
+        let signal = Arc::clone(engine.signal());
         let (weak, theirs) = (Arc::downgrade(engine), Arc::clone(&signal));
         let thread = spawn("coppice", move || run(&weak, &theirs))?;
+        signal.attended.store(true, Relaxed);
         Ok(Self {
             signal,
             thread: Some(thread),
@@ -48,6 +72,7 @@ impl Background {
 
     /// Ends the thread; what it is doing is finished first.
     pub(crate) fn stop(&mut self) {
+        self.signal.attended.store(false, Relaxed);
         *self.signal.stopping.lock() = true;
         self.signal.changed.notify_all();
         if let Some(thread) = self.thread.take()
@@ -87,7 +112,13 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
         {
             let mut stopping = signal.stopping.lock();
             if !*stopping {
-                let wait = if burying { BURY_SLICE } else { look_every };
+                let wait = if signal.called.load(Relaxed) {
+                    LOOK_WHEN_CALLED
+                } else if burying {
+                    BURY_SLICE
+                } else {
+                    look_every
+                };
                 signal.changed.wait_for(&mut stopping, wait);
             }
             if *stopping {
@@ -103,6 +134,10 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
             next_sync = Instant::now() + interval;
         }
         planner.look(&engine, now);
+        if !engine.wants_checkpoint_for_memory() {
+            signal.called.store(false, Relaxed);
+        }
+        engine.evict_ahead();
         if !burying && planner.is_idle() && compacting.is_over(now) {
             // Where it fails, a writer or the next checkpoint will say so, unless it was for want of room.
             match engine.compact_in_background() {
@@ -165,6 +200,7 @@ impl Planner {
         let options = engine.options();
         let is_old = now.duration_since(self.last) >= options.checkpoint_interval;
         durable.journal.bytes() >= options.journal_bytes
+            || engine.wants_checkpoint_for_memory()
             || (is_old && engine.last_commit() > self.covered.max(durable.folder.store.cut()))
     }
 }

@@ -4,34 +4,47 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use coppice_frame::{Frame, FrameMut, UNIT_BYTES};
 
-use crate::pool::{Pool, Slot};
+use crate::{
+    budget::Charge,
+    pool::{Pool, Slot},
+};
 
 /// Where a buffer's words are.
 enum Memory {
     /// A frame's, in its pool.
     Pooled(Slot),
-    /// A value's.
-    Own(Box<[AtomicU64]>),
+    /// A value's, with its place in a pool's budget if it is counted there.
+    Own(Box<[AtomicU64]>, Option<Charge>),
 }
 
 impl Memory {
     fn words(&self) -> &[AtomicU64] {
         match self {
             Self::Pooled(slot) => slot.words(),
-            Self::Own(words) => words,
+            Self::Own(words, _) => words,
         }
     }
 }
 
 /// Where a buffer's memory is, for as long as anybody holds it.
 pub(crate) enum Address {
-    /// The first word of a frame: a multiple of 64.
+    /// The first word of a frame: a multiple of 128.
     Frame(*mut u8),
     /// To be given to [`Buffer::value_at`]: a multiple of 8.
     Value(*mut u8),
 }
 
 const _: () = assert!(align_of::<Memory>() >= 8);
+
+/// What a value takes of the budget: its words, and what holds them.
+fn value_bytes(len: usize) -> usize {
+    len.next_multiple_of(UNIT_BYTES) + size_of::<Memory>()
+}
+
+fn zeroes(len: usize) -> Box<[AtomicU64]> {
+    let words = std::iter::repeat_with(AtomicU64::default).take(len.div_ceil(UNIT_BYTES));
+    words.collect()
+}
 
 /// The bytes of one blob, their length rounded up to whole words. Cloning shares them: what two hold, nobody changes.
 #[derive(Clone)]
@@ -43,8 +56,13 @@ impl Buffer {
         Self(Arc::new(Memory::Pooled(pool.take())))
     }
 
-    /// A value.
-    pub(crate) fn of_value(bytes: &[u8]) -> Self {
+    /// The same, if all that the pool's budget counts stays within `limit`.
+    pub(crate) fn for_frame_within(pool: &Arc<Pool>, limit: usize) -> Option<Self> {
+        Some(Self(Arc::new(Memory::Pooled(pool.take_within(limit)?))))
+    }
+
+    /// A value, counted in the pool's budget.
+    pub(crate) fn of_value(pool: &Pool, bytes: &[u8]) -> Self {
         let word = |bytes: &[u8]| {
             let mut word = [0; UNIT_BYTES];
             for (to, from) in word.iter_mut().zip(bytes) {
@@ -52,13 +70,23 @@ impl Buffer {
             }
             AtomicU64::new(u64::from_ne_bytes(word))
         };
-        Self(Arc::new(Memory::Own(bytes.chunks(UNIT_BYTES).map(word).collect())))
+        let charge = pool.budget().charge(value_bytes(bytes.len()));
+        Self(Arc::new(Memory::Own(
+            bytes.chunks(UNIT_BYTES).map(word).collect(),
+            Some(charge),
+        )))
     }
 
-    /// Zeroed bytes outside of any pool, at least `len` of them.
+    /// Zeroed bytes for a value to be read into, at least `len` of them, if all that the pool's budget counts stays within
+    /// `limit`.
+    pub(crate) fn zeroed_within(pool: &Pool, len: usize, limit: usize) -> Option<Self> {
+        let charge = pool.budget().charge_within(value_bytes(len), limit)?;
+        Some(Self(Arc::new(Memory::Own(zeroes(len), Some(charge)))))
+    }
+
+    /// Zeroed bytes that no budget counts, at least `len` of them.
     pub(crate) fn zeroed(len: usize) -> Self {
-        let words = std::iter::repeat_with(AtomicU64::default).take(len.div_ceil(UNIT_BYTES));
-        Self(Arc::new(Memory::Own(words.collect())))
+        Self(Arc::new(Memory::Own(zeroes(len), None)))
     }
 
     /// The frame that it holds.
@@ -73,7 +101,7 @@ impl Buffer {
     pub(crate) fn address(&self) -> Address {
         match &*self.0 {
             Memory::Pooled(slot) => Address::Frame(slot.start().cast_mut().cast()),
-            Memory::Own(_) => Address::Value(Arc::as_ptr(&self.0).cast_mut().cast()),
+            Memory::Own(..) => Address::Value(Arc::as_ptr(&self.0).cast_mut().cast()),
         }
     }
 
@@ -81,7 +109,7 @@ impl Buffer {
     pub(crate) fn frame_start(&self) -> Option<*const AtomicU64> {
         match &*self.0 {
             Memory::Pooled(slot) => Some(slot.start()),
-            Memory::Own(_) => None,
+            Memory::Own(..) => None,
         }
     }
 
@@ -113,7 +141,10 @@ impl Buffer {
     pub(crate) fn copy(&self) -> Self {
         Self(Arc::new(match &*self.0 {
             Memory::Pooled(slot) => Memory::Pooled(slot.copy()),
-            Memory::Own(words) => Memory::Own(words.iter().map(crate::pool::copy_of).collect()),
+            Memory::Own(words, charge) => {
+                let words = words.iter().map(crate::pool::copy_of).collect();
+                Memory::Own(words, charge.as_ref().map(Charge::another))
+            }
         }))
     }
 

@@ -23,6 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use coppice_store::Store;
 use parking_lot::Mutex;
 
 pub(crate) use queue::{Rounds, Ticket};
@@ -37,6 +38,7 @@ use crate::{
 
 use group::commit_group;
 use queue::Queue;
+use target::StoreAlone;
 
 /// What became of an epoch.
 pub(crate) type Outcome = Result<CheckpointReport, Error>;
@@ -50,6 +52,12 @@ pub(crate) struct Epoch {
     pub(crate) next_tree: u32,
     /// When it was taken.
     pub(crate) started: Instant,
+}
+
+/// Makes one epoch durable in a store, at once and by this thread; the journal keeps what it covers.
+pub(crate) fn commit_alone(store: Arc<Store>, epoch: &Epoch) -> Result<(), Error> {
+    let done = commit_group(&StoreAlone(store), std::slice::from_ref(epoch));
+    done.outcomes.into_iter().try_for_each(|outcome| outcome.map(|_| ()))
 }
 
 /// How much the queue holds, and what makes a group.

@@ -14,6 +14,7 @@ mod checkpoint;
 mod compact;
 mod dropped;
 mod in_place;
+mod memory;
 mod open;
 mod read;
 mod report;
@@ -27,6 +28,7 @@ mod write;
 
 pub(crate) use checkpoint::store_error;
 pub(crate) use open::NewDatabase;
+pub(crate) use read::Reads;
 pub(crate) use snapshot::View;
 use snapshot::{Shown, Snapshots};
 pub(crate) use verify::{journal_problem, problem_of};
@@ -43,10 +45,11 @@ use std::{
 use coppice_disk::{Disk, FolderLock};
 use coppice_journal::Journal;
 use coppice_store::Store;
-use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLockReadGuard, RwLockWriteGuard};
 
 use self::dropped::Dropped;
 use crate::{
+    background::Signal,
     checkpointer::Checkpointer,
     error::{Error, ErrorCode},
     events::{Event, Events, Recovery},
@@ -93,6 +96,12 @@ impl<'e> Deref for Shared<'e> {
     }
 }
 
+impl<'e> DerefMut for Shared<'e> {
+    fn deref_mut(&mut self) -> &mut State<'e> {
+        &mut self.state
+    }
+}
+
 impl<'e> Deref for Exclusive<'e> {
     type Target = State<'e>;
 
@@ -132,11 +141,9 @@ pub(crate) struct Durable {
 
 pub(crate) struct Engine {
     table: Arc<Table>,
-    /// Held shared by whoever needs frames to stay where they are, alone by who moves them.
-    structure: RwLock<()>,
     /// The last commit.
     sequence: AtomicU64,
-    /// How often a writer waited because the journal was past its limit.
+    /// How often a writer waited because the journal was past its limit, or for room in memory.
     stalls: AtomicU64,
     /// The first tree number that was never used.
     next_tree: AtomicU32,
@@ -148,6 +155,8 @@ pub(crate) struct Engine {
     /// Of a database that is only read.
     read_only: Option<Folder>,
     options: Options,
+    /// How the background thread is reached.
+    signal: Arc<Signal>,
     closed: AtomicBool,
     origin: Origin,
     /// The first failure after which nothing may be written.
@@ -168,7 +177,7 @@ impl Engine {
     }
 
     fn shared(&self) -> Shared<'_> {
-        let lock = self.structure.read();
+        let lock = self.table.keep_still();
         Shared {
             state: self.state(),
             _lock: lock,
@@ -176,9 +185,11 @@ impl Engine {
     }
 
     fn exclusive(&self) -> Exclusive<'_> {
-        let lock = self.structure.write();
+        let lock = self.table.have_alone();
+        let mut state = self.state();
+        state.forest.table.have_alone();
         Exclusive {
-            state: self.state(),
+            state,
             engine: self,
             _lock: lock,
         }
@@ -186,6 +197,10 @@ impl Engine {
 
     pub(crate) fn options(&self) -> &Options {
         &self.options
+    }
+
+    pub(crate) fn signal(&self) -> &Arc<Signal> {
+        &self.signal
     }
 
     pub(crate) fn durable(&self) -> Option<&Durable> {

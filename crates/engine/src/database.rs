@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use crate::{
     background::Background,
     backup::back_up,
-    core::Engine,
+    core::{Engine, Reads},
     error::{Error, ErrorCode},
     events::{Event, Listening, Recovery},
     operation::{Operation, Outcome},

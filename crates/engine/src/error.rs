@@ -32,7 +32,7 @@ pub enum ErrorCode {
     IncompatibleFormat,
     /// The operating system refused a read, a write or a sync.
     Io,
-    /// The disk is full.
+    /// The disk is full, or all of the memory that the options allow is in use.
     NoSpace,
     /// A write may or may not have become durable.
     OutcomeUnknown,
@@ -62,6 +62,8 @@ pub struct Error {
     code: ErrorCode,
     message: String,
     source: Option<Arc<io::Error>>,
+    /// Whether it is for want of memory that others will give back.
+    crowded: bool,
 }
 
 impl Error {
@@ -71,7 +73,20 @@ impl Error {
             code,
             message: message.into(),
             source: None,
+            crowded: false,
         }
+    }
+
+    /// There is no room in memory: what others read and write will give some back.
+    pub(crate) fn crowded(message: impl Into<String>) -> Self {
+        Self {
+            crowded: true,
+            ..Self::new(ErrorCode::NoSpace, message)
+        }
+    }
+
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded
     }
 
     /// An error that an I/O error caused; a full disk is told apart from the rest.
@@ -84,6 +99,7 @@ impl Error {
             code,
             message: format!("{}: {source}", context.into()),
             source: Some(Arc::new(source)),
+            crowded: false,
         }
     }
 
@@ -93,6 +109,7 @@ impl Error {
             code,
             message: message.into(),
             source,
+            crowded: false,
         }
     }
 

@@ -33,7 +33,7 @@ use crate::{
 pub(crate) use carve::Subtree;
 pub(crate) use cursor::{Cursor, Span, successor};
 pub(crate) use graves::{FIRST_GRAVE, GRAVE_BYTE};
-pub(crate) use list::{Listed, list};
+pub(crate) use list::{Listed, Progress, list};
 use many::Descent;
 pub(crate) use many::GROUP;
 

@@ -5,6 +5,7 @@
 
 mod background;
 mod backup;
+mod budget;
 mod buffer;
 mod checkpointer;
 mod core;

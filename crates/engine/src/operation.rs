@@ -89,6 +89,14 @@ impl Operation<'_> {
         bytes.saturating_add(OPERATION_BYTES)
     }
 
+    /// Bytes of the value that it puts, if that is longer than so many.
+    pub(crate) fn value_bytes_over(&self, most: usize) -> usize {
+        match self {
+            Self::Put { value, .. } if value.len() > most => value.len(),
+            _ => 0,
+        }
+    }
+
     pub(crate) fn tree(&self) -> TreeId {
         match *self {
             Self::Put { tree, .. }

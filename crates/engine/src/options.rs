@@ -39,6 +39,9 @@ pub struct Options {
     pub durability: Durability,
     /// Between background syncs at [`Durability::Process`].
     pub sync_interval: Duration,
+    /// Bytes that blobs may take in memory, those on their way to the disk included; at least 64 frames. A volatile
+    /// database has no bound.
+    pub memory_bytes: u64,
     /// Journal bytes that start a checkpoint by themselves.
     pub journal_bytes: u64,
     /// A checkpoint is started when the last one is so old and something was written since.
@@ -65,6 +68,7 @@ impl Default for Options {
             read_only: false,
             durability: Durability::Process,
             sync_interval: Duration::from_millis(100),
+            memory_bytes: 256 << 20,
             journal_bytes: 256 << 20,
             checkpoint_interval: Duration::from_secs(300),
             checkpoint_queue_depth: 16,

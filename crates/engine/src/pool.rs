@@ -16,6 +16,8 @@ use coppice_frame::UNIT_BYTES;
 use memmap2::{MmapMut, MmapOptions};
 use parking_lot::Mutex;
 
+use crate::budget::{Budget, Charge};
+
 /// A huge page of x86-64, and of 64-bit ARM with small pages.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
 /// Slots of the first chunk: a small database should not cost a huge page.
@@ -33,6 +35,7 @@ struct Free {
 /// Slots of one size.
 pub(crate) struct Pool {
     slot_bytes: usize,
+    budget: Arc<Budget>,
     free: Mutex<Free>,
 }
 
@@ -47,6 +50,7 @@ unsafe impl Sync for Pool {}
 pub(crate) struct Slot {
     start: NonNull<AtomicU64>,
     pool: Arc<Pool>,
+    charge: Charge,
 }
 
 // SAFETY: a slot is the one owner of its memory, and gives it out as atomics only.
@@ -57,10 +61,11 @@ unsafe impl Send for Slot {}
 unsafe impl Sync for Slot {}
 
 impl Pool {
-    /// A pool of slots of `slot_bytes`, a multiple of 64.
-    pub(crate) fn new(slot_bytes: usize) -> Arc<Self> {
+    /// A pool of slots of `slot_bytes`, a multiple of 128.
+    pub(crate) fn new(slot_bytes: usize, budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             slot_bytes,
+            budget,
             free: Mutex::new(Free {
                 slots: Vec::new(),
                 chunks: Vec::new(),
@@ -69,11 +74,25 @@ impl Pool {
         })
     }
 
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
     /// A slot, with whatever its last user left in it.
     ///
     /// # Panics
     /// As any allocation does, where the system has no memory left.
     pub(crate) fn take(self: &Arc<Self>) -> Slot {
+        self.slot(self.budget.charge(self.slot_bytes))
+    }
+
+    /// The same, if all memory together stays within `limit`.
+    pub(crate) fn take_within(self: &Arc<Self>, limit: usize) -> Option<Slot> {
+        let charge = self.budget.charge_within(self.slot_bytes, limit)?;
+        Some(self.slot(charge))
+    }
+
+    fn slot(self: &Arc<Self>, charge: Charge) -> Slot {
         let mut free = self.free.lock();
         let start = match free.slots.pop() {
             Some(start) => start,
@@ -82,6 +101,7 @@ impl Pool {
         Slot {
             start,
             pool: self.clone(),
+            charge,
         }
     }
 
@@ -124,7 +144,7 @@ impl Pool {
 }
 
 impl Slot {
-    /// Where the slot starts: a multiple of 64.
+    /// Where the slot starts: a multiple of 128.
     pub(crate) fn start(&self) -> *const AtomicU64 {
         self.start.as_ptr()
     }
@@ -142,7 +162,7 @@ impl Slot {
     /// Another slot of the same pool, with the same in it. Nobody writes to this one meanwhile: who copies is its writer, or
     /// one of several who hold it.
     pub(crate) fn copy(&self) -> Slot {
-        let copy = self.pool.take();
+        let copy = self.pool.slot(self.charge.another());
         // SAFETY: both are slots of the pool's size, and not the same one. The copy is nobody else's yet; of this one all
         // accesses while it is copied are reads.
         #[allow(unsafe_code)]

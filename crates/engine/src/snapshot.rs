@@ -3,7 +3,7 @@
 use std::{fmt, ops::ControlFlow, sync::Arc};
 
 use crate::{
-    core::{Engine, View},
+    core::{Engine, Reads, View},
     error::Error,
     request::{ListItem, ListRequest, Range, Record, SplitKey, TreeId},
 };
@@ -40,7 +40,7 @@ impl Snapshot {
     /// # Errors
     /// `Closed`, `Corrupt`, `Io`.
     pub fn tree(&self, name: &str) -> Result<TreeId, Error> {
-        let found = self.view.shown()?.state().tree_named(name)?;
+        let found = self.view.tree_named(name)?;
         Ok(found.unwrap_or(TreeId::ABSENT))
     }
 
@@ -49,7 +49,7 @@ impl Snapshot {
     /// # Errors
     /// `Closed`, `Corrupt`, `Io`.
     pub fn trees(&self) -> Result<Vec<String>, Error> {
-        self.view.shown()?.state().trees()
+        self.view.trees()
     }
 
     /// As [`Database::get`](crate::Database::get).
@@ -57,7 +57,7 @@ impl Snapshot {
     /// # Errors
     /// `Closed`, `Corrupt`, `Io`; `InvalidArgument` for a tree that the snapshot cannot have.
     pub fn get<R>(&self, tree: TreeId, key: &[u8], read: impl FnOnce(Option<Record<'_>>) -> R) -> Result<R, Error> {
-        self.view.shown()?.state().get(tree, key, read)
+        self.view.get_still(tree, key, read)
     }
 
     /// As [`Database::get_many`](crate::Database::get_many).
@@ -70,7 +70,7 @@ impl Snapshot {
         keys: &[&[u8]],
         read: &mut dyn FnMut(Option<Record<'_>>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        self.view.shown()?.state().get_many(tree, keys, read)
+        self.view.get_many(tree, keys, read)
     }
 
     /// As [`Database::longest_prefix`](crate::Database::longest_prefix).
@@ -83,7 +83,7 @@ impl Snapshot {
         key: &[u8],
         read: impl FnOnce(Option<(usize, Record<'_>)>) -> R,
     ) -> Result<R, Error> {
-        self.view.shown()?.state().longest_prefix(tree, key, read)
+        self.view.longest_prefix(tree, key, read)
     }
 
     /// As [`Database::scan`](crate::Database::scan).
@@ -96,7 +96,7 @@ impl Snapshot {
         range: &Range<'_>,
         visit: &mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
-        self.view.shown()?.state().scan(tree, range, visit)
+        self.view.scan(tree, range, visit)
     }
 
     /// As [`Database::list`](crate::Database::list).
@@ -109,7 +109,7 @@ impl Snapshot {
         request: &ListRequest<'_>,
         visit: &mut dyn FnMut(ListItem<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
-        self.view.shown()?.state().list(tree, request, visit)
+        self.view.list(tree, request, visit)
     }
 
     /// As [`Database::count`](crate::Database::count). The first count of a snapshot walks the upper frames.
@@ -117,7 +117,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn count(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
-        self.view.shown()?.state().count(tree, prefix)
+        self.view.count(tree, prefix)
     }
 
     /// As [`Database::is_empty`](crate::Database::is_empty).
@@ -125,7 +125,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
-        self.view.shown()?.state().is_empty(tree, prefix)
+        self.view.is_empty(tree, prefix)
     }
 
     /// Releases what it shows, once those are done who are reading it. A second call does nothing.

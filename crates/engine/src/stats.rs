@@ -40,19 +40,29 @@ pub struct Stats {
     pub depth_mean: f64,
     /// Live bytes over all bytes of frames, 0..=1.
     pub fill: f64,
+    /// Bytes that blobs may take in memory; 0 for a volatile database, which has no bound.
+    pub memory_budget_bytes: u64,
+    /// Bytes that they take: those in memory, those of cuts on their way to the disk, and what was replaced or evicted and
+    /// may still have readers.
+    pub memory_used_bytes: u64,
     /// Bytes of blobs in memory.
     pub memory_resident_bytes: u64,
     /// Of those, changed since the last cut.
     pub memory_dirty_bytes: u64,
+    /// Uses of blobs in memory since the open, of which only the first is counted until eviction looks at the blob again.
+    pub memory_hits: u64,
     /// Blobs read from the store since the open.
-    pub frame_misses: u64,
+    pub memory_misses: u64,
+    /// Blobs evicted since the open.
+    pub memory_evictions: u64,
     /// Bytes that recovery would replay.
     pub journal_bytes: u64,
     /// Bytes appended since the open.
     pub journal_appended_bytes: u64,
     /// Syncs of the journal since the open.
     pub journal_syncs: u64,
-    /// How often a writer waited since the open, because the journal was past twice the size that starts a checkpoint.
+    /// How often a writer waited since the open: because the journal was past twice the size that starts a checkpoint, or
+    /// because too much of memory waited to be written.
     pub journal_stalls: u64,
     /// Records appended since the open.
     pub journal_appended_records: u64,

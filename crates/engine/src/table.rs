@@ -1,7 +1,8 @@
 //! The blob table: one entry for each frame and each large value, by number.
 //!
 //! Owns which numbers are in use, what is in memory, and what has changed since the last cut. Where a blob lies on disk is
-//! the store's to know. A blob is read from the store when it is first asked for, and then stays.
+//! the store's to know. A blob is read from the store when it is asked for and not in memory, and stays until memory is
+//! short: see `evict.rs`.
 //!
 //! A blob has two sides. Its *word*, in an array that readers walk without any lock, says where its memory is. Its
 //! *entry*, behind a latch, owns that memory and knows the rest. Whoever changes what a word leads to holds the latch;
@@ -9,6 +10,7 @@
 //! [`Pinned`].
 
 mod buckets;
+mod evict;
 mod frozen;
 mod pinned;
 mod word;
@@ -23,10 +25,11 @@ use std::{
 
 use coppice_defect::{Defect, planted};
 use coppice_frame::{FlatRef, Frame, Invalid, Kind, TrieRef, validate};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use self::{buckets::Buckets, word::Word};
 use crate::{
+    budget::{Budget, CutBytes},
     buffer::Buffer,
     error::{Error, ErrorCode},
     pool::Pool,
@@ -105,6 +108,10 @@ struct Entry {
     changed: bool,
     /// How many freezes there had been when it last became so.
     changed_after: u64,
+    /// Whether a frozen table holds the memory, which may be nowhere else.
+    held: bool,
+    /// Whether the frame was built here, or was found valid: if it is read again and its digest is right, it is.
+    valid: bool,
 }
 
 /// What the slot map keeps of a blob for the engine: of a trie frame its own records and its live bytes; of a flat frame
@@ -162,9 +169,11 @@ impl Entry {
             kind,
             bytes,
             stored_words,
+            held: memory.is_some(),
             memory,
             changed: false,
             changed_after: 0,
+            valid: false,
         }
     }
 
@@ -227,11 +236,16 @@ pub(crate) struct Changed {
 pub(crate) struct Cut {
     pub(crate) changed: Arc<Vec<Changed>>,
     pub(crate) freed: Vec<u32>,
+    /// Counts what the buffers take.
+    pub(crate) _counted: CutBytes,
 }
 
 pub(crate) struct Table {
     frame_bytes: usize,
     pool: Arc<Pool>,
+    budget: Arc<Budget>,
+    /// Held shared by whoever needs frames to stay where they are, alone by who moves them.
+    structure: RwLock<()>,
     words: Buckets<Word>,
     slots: Buckets<Slot>,
     numbers: Mutex<Numbers>,
@@ -242,18 +256,32 @@ pub(crate) struct Table {
     counts: AtomicU64,
     /// How often the table was frozen.
     freezes: AtomicU64,
-    /// Whether this is a table as of a freeze: its entries are made when they are asked for.
-    is_frozen: bool,
+    /// Of a table as of a freeze, whose entries are made when they are asked for: the table that was frozen.
+    live: Option<Arc<Table>>,
+    /// Of all others: those that were made of it.
+    views: Mutex<Vec<Weak<Table>>>,
     /// Blobs that are not in memory.
     absent: AtomicUsize,
+    /// The blob that eviction looked at last.
+    hand: Mutex<usize>,
+    hits: AtomicU64,
     misses: AtomicU64,
+    evictions: AtomicU64,
 }
 
-/// What a blob is, and a hold on its bytes if it is a frame in memory: whoever writes to it next copies it first.
+/// What a blob is, and a hold on its bytes if it is a frame that the store does not have as it is: whoever writes to it next
+/// copies it first.
 pub(crate) struct Held {
     pub(crate) kind: BlobKind,
     pub(crate) bytes: u32,
     pub(crate) frame: Option<Buffer>,
+}
+
+impl Held {
+    /// Bytes that are held.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.frame.as_ref().map_or(0, |_| self.bytes as usize)
+    }
 }
 
 /// What [`Table::census`] finds.
@@ -264,18 +292,19 @@ pub(crate) struct Census {
     pub(crate) live_bytes: u64,
     pub(crate) resident_bytes: u64,
     pub(crate) changed_bytes: u64,
-    pub(crate) misses: u64,
 }
 
 impl Table {
-    pub(crate) fn new(frame_bytes: usize, source: Option<Arc<dyn Source>>) -> Self {
-        Self::with_pool(frame_bytes, Pool::new(frame_bytes), source)
+    pub(crate) fn new(frame_bytes: usize, budget: Arc<Budget>, source: Option<Arc<dyn Source>>) -> Self {
+        Self::with_pool(frame_bytes, Pool::new(frame_bytes, budget), source)
     }
 
     fn with_pool(frame_bytes: usize, pool: Arc<Pool>, source: Option<Arc<dyn Source>>) -> Self {
         Self {
             frame_bytes,
+            budget: Arc::clone(pool.budget()),
             pool,
+            structure: RwLock::new(()),
             words: Buckets::new(),
             slots: Buckets::new(),
             numbers: Mutex::default(),
@@ -283,10 +312,19 @@ impl Table {
             moves: AtomicU64::new(0),
             counts: AtomicU64::new(0),
             freezes: AtomicU64::new(0),
-            is_frozen: false,
+            live: None,
+            views: Mutex::default(),
             absent: AtomicUsize::new(0),
+            hand: Mutex::new(0),
+            hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
         }
+    }
+
+    /// What blobs may take of memory.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// Enters a blob that the store holds. Frames have the size of all frames.
@@ -327,7 +365,7 @@ impl Table {
     }
 
     fn latch(&self, blob: u32) -> Option<MutexGuard<'_, Option<Entry>>> {
-        if self.is_frozen {
+        if self.live.is_some() {
             return self.latch_frozen(blob);
         }
         Some(self.slots.get(blob as usize)?.entry.lock())
@@ -365,25 +403,14 @@ impl Table {
         Error::new(ErrorCode::Corrupt, format!("{place}: {what}"))
     }
 
-    /// A blob's bytes from their source, checked.
-    fn read_in(&self, source: &dyn Source, blob: u32, kind: BlobKind, len: usize) -> Result<Buffer, Error> {
-        let mut buffer = if kind == BlobKind::Value {
-            Buffer::zeroed(len)
-        } else {
-            self.frame_buffer()
-        };
-        let room = buffer.bytes_mut().get_mut(..len);
-        source.read(
-            blob,
-            room.ok_or_else(|| self.corrupt(blob, "has an impossible length"))?,
-        )?;
-        check_frame(kind, buffer.frame()).map_err(|fault| self.corrupt(blob, &fault.to_string()))?;
-        Ok(buffer)
-    }
-
     /// Room for a frame to be built in.
     pub(crate) fn frame_buffer(&self) -> Buffer {
         Buffer::for_frame(&self.pool)
+    }
+
+    /// A value in memory.
+    pub(crate) fn value_buffer(&self, value: &[u8]) -> Buffer {
+        Buffer::of_value(&self.pool, value)
     }
 
     /// What is known of a flat frame without reading it.
@@ -484,6 +511,7 @@ impl Table {
         if !std::mem::replace(&mut entry.changed, true) {
             entry.changed_after = self.freezes.load(Relaxed);
             self.numbers.lock().changed.push(blob);
+            self.budget().note_changed(entry.bytes);
         }
     }
 
@@ -495,15 +523,18 @@ impl Table {
             (std::mem::take(&mut numbers.changed), std::mem::take(&mut numbers.freed))
         };
         let mut changed = Vec::with_capacity(candidates.len());
+        let mut bytes = 0;
         for blob in candidates {
             let Some(mut latch) = self.latch(blob) else { continue };
             let Some(entry) = latch.as_mut() else { continue };
             if !std::mem::take(&mut entry.changed) {
                 continue;
             }
+            self.budget().note_unchanged(entry.bytes);
             let words = entry.words();
             entry.stored_words = words;
             if let Some(buffer) = entry.memory.clone() {
+                bytes += entry.bytes as usize;
                 changed.push(Changed {
                     blob,
                     kind: entry.kind,
@@ -519,6 +550,7 @@ impl Table {
         let cut = Cut {
             changed: Arc::new(changed),
             freed,
+            _counted: self.budget().hold_cut(bytes),
         };
         let mut numbers = self.numbers.lock();
         numbers.cuts.retain(|cut| cut.strong_count() > 0);
@@ -541,22 +573,31 @@ impl Table {
     }
 
     /// Every blob as it is now, by number; nothing changes in what a cut is to make durable. The caller keeps all writers
-    /// out.
-    pub(crate) fn hold(&self) -> Vec<Option<Held>> {
-        let held = |entry: &Entry| Held {
-            kind: entry.kind,
-            bytes: entry.bytes,
-            frame: entry.memory.clone().filter(|_| entry.kind != BlobKind::Value),
+    /// out. What is not held, the store has by now. With it comes what [`Table::share`] is to be told.
+    pub(crate) fn hold(&self) -> (Vec<Option<Held>>, u64) {
+        let count = self.freezes.fetch_add(1, Relaxed) + 1;
+        let held = |blob: u32| {
+            let mut latch = self.latch(blob)?;
+            let entry = latch.as_mut()?;
+            let unsettled = entry.changed || entry.memory.as_mut().is_some_and(Buffer::is_shared);
+            let is_held = unsettled && entry.kind != BlobKind::Value;
+            Some(Held {
+                kind: entry.kind,
+                bytes: entry.bytes,
+                frame: entry.memory.clone().filter(|_| is_held),
+            })
         };
-        (0..self.len() as u32).map(|blob| self.ask(blob, held)).collect()
+        ((0..self.len() as u32).map(held).collect(), count)
+    }
+
+    /// Since the open: uses of blobs in memory that were noted, blobs read in, and blobs evicted.
+    pub(crate) fn traffic(&self) -> [u64; 3] {
+        [&self.hits, &self.misses, &self.evictions].map(|counter| counter.load(Relaxed))
     }
 
     /// Every blob: its number, kind, length in bytes, live bytes and whether it is in memory.
     pub(crate) fn census(&self) -> Census {
-        let mut census = Census {
-            misses: self.misses.load(Relaxed),
-            ..Census::default()
-        };
+        let mut census = Census::default();
         for blob in 0..self.len() as u32 {
             let Some(latch) = self.latch(blob) else { continue };
             let Some(entry) = latch.as_ref() else { continue };

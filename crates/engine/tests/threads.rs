@@ -1,5 +1,5 @@
-//! Several threads on one database: readers without locks, writers that meet at frames, frames that split and join, and
-//! checkpoints, all at once. Frames are small, so that all of it happens often.
+//! Several threads on one database: readers without locks, writers that meet at frames, frames that split and join, are
+//! evicted and read again, and checkpoints, all at once. Frames are small, so that all of it happens often.
 //!
 //! `COPPICE_STRESS_SECONDS` makes each test run longer than it does by default. A failure prints the seed of its thread.
 #![allow(
@@ -43,6 +43,8 @@ fn open(path: &std::path::Path) -> Database {
     let options = Options {
         frame_bytes: FRAME_BYTES,
         durability: Durability::Process,
+        // The least that is taken: frames are evicted all the time.
+        memory_bytes: 64 * u64::from(FRAME_BYTES),
         ..Options::default()
     };
     Database::open(path, &options).unwrap()

@@ -47,6 +47,8 @@ pub struct OpenData {
     pub durability: String,
     /// Milliseconds between background syncs.
     pub sync_interval: f64,
+    /// Bytes that frames and values may take in memory.
+    pub memory_bytes: f64,
     /// Journal bytes that start a checkpoint.
     pub journal_bytes: f64,
     /// Cuts that may wait for the checkpoint thread.
@@ -97,12 +99,20 @@ pub struct StatsData {
     pub depth_mean: f64,
     /// Live bytes over all bytes of frames.
     pub fill: f64,
+    /// Bytes that blobs may take in memory; 0 where there is no bound.
+    pub memory_budget: f64,
+    /// Bytes that they take.
+    pub memory_used: f64,
     /// Bytes of blobs in memory.
     pub memory_resident: f64,
     /// Of those, changed since the last checkpoint.
     pub memory_dirty: f64,
+    /// Uses of blobs in memory that were noted.
+    pub memory_hits: f64,
     /// Blobs read from disk.
     pub memory_misses: f64,
+    /// Blobs evicted.
+    pub memory_evictions: f64,
     /// Bytes of journal that a recovery would read.
     pub journal_bytes: f64,
     /// Bytes ever appended since the database was opened.
@@ -304,6 +314,7 @@ pub(crate) fn engine_options(data: &OpenData) -> Result<Options, Failure> {
         },
         sync_interval: Duration::try_from_secs_f64(data.sync_interval / 1000.0)
             .map_err(|error| Failure::internal(format!("syncInterval passed validation: {error}")))?,
+        memory_bytes: data.memory_bytes as u64,
         journal_bytes: data.journal_bytes as u64,
         checkpoint_queue_depth: data.queue_depth as usize,
         coalesce_epochs: data.coalesce_epochs as usize,
@@ -340,9 +351,13 @@ fn stats_data(stats: Stats) -> StatsData {
         depth_max: stats.depth_max.into(),
         depth_mean: stats.depth_mean,
         fill: stats.fill,
+        memory_budget: stats.memory_budget_bytes as f64,
+        memory_used: stats.memory_used_bytes as f64,
         memory_resident: stats.memory_resident_bytes as f64,
         memory_dirty: stats.memory_dirty_bytes as f64,
-        memory_misses: stats.frame_misses as f64,
+        memory_hits: stats.memory_hits as f64,
+        memory_misses: stats.memory_misses as f64,
+        memory_evictions: stats.memory_evictions as f64,
         journal_bytes: stats.journal_bytes as f64,
         journal_appended: stats.journal_appended_bytes as f64,
         journal_syncs: stats.journal_syncs as f64,

@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{Epoch, Outcome, Settings, WhenFull, failed_with, poisons};
 use crate::{
+    budget::CutBytes,
     error::{Error, ErrorCode},
     table::Cut,
 };
@@ -280,6 +281,7 @@ impl Held<'_> {
             state.returned.push(Cut {
                 changed: Arc::default(),
                 freed: result.deletes_to_restore,
+                _counted: CutBytes::default(),
             });
         }
         for (slot, outcome) in slots.iter().zip(result.outcomes) {

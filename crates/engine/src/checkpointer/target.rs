@@ -34,6 +34,27 @@ pub(crate) struct Files {
     pub(crate) journal: Arc<Journal>,
 }
 
+/// A store whose journal is being replayed.
+pub(super) struct StoreAlone(pub(super) Arc<Store>);
+
+impl Target for StoreAlone {
+    fn commit(&self, epoch: &Epoch<'_>) -> Result<CommitReport, Error> {
+        self.0.commit(epoch).map_err(store_error)
+    }
+
+    fn free(&self, blob: u32) -> Result<bool, Error> {
+        self.0.free(blob).map_err(store_error)
+    }
+
+    fn settle_frees(&self) -> Result<u64, Error> {
+        self.0.settle_frees().map_err(store_error)
+    }
+
+    fn trim_journal(&self, _cut: u64) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 impl Target for Files {
     fn commit(&self, epoch: &Epoch<'_>) -> Result<CommitReport, Error> {
         self.store.commit(epoch).map_err(store_error)

@@ -17,6 +17,7 @@ use parking_lot::Condvar;
 
 use super::*;
 use crate::{
+    budget::CutBytes,
     buffer::Buffer,
     table::{BlobKind, Changed},
 };
@@ -218,12 +219,17 @@ fn epoch(version: u64, writes: &[(u32, u8)], deletes: &[u32]) -> Epoch {
         kind: BlobKind::Value,
         bytes: 8,
         words: (0, 8),
-        buffer: Buffer::of_value(&[byte; 8]),
+        buffer: {
+            let mut buffer = Buffer::zeroed(8);
+            buffer.bytes_mut().fill(byte);
+            buffer
+        },
     });
     Epoch {
         cut: Cut {
             changed: Arc::new(changed.collect()),
             freed: deletes.to_vec(),
+            _counted: CutBytes::default(),
         },
         version,
         next_tree: 1,

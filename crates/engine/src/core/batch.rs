@@ -12,7 +12,7 @@
 mod tests;
 
 use coppice_defect::{Defect, planted};
-use coppice_frame::{Stored, Value};
+use coppice_frame::{Stored, Value, max_inline_bytes};
 use coppice_journal::{Batch, Op};
 
 use super::{
@@ -38,19 +38,40 @@ impl Engine {
             let message = format!("a batch of {bytes} bytes is over the limit of {MAX_BATCH_BYTES}");
             return Err(Error::new(ErrorCode::BatchTooLarge, message));
         }
-        self.make_way()?;
-        let mut state = self.exclusive();
+        let outcome = match self.try_commit(operations) {
+            // Once more with all that was changed before on disk, so that as much of memory as can be is the batch's.
+            Err(error) if error.is_crowded() => {
+                self.checkpoint()?;
+                self.try_commit(operations)
+            }
+            other => other,
+        };
+        let outcome = outcome.map_err(|error| match error.is_crowded() {
+            true => error.with_code(ErrorCode::BatchTooLarge),
+            false => error,
+        })?;
+        if let Outcome::Committed { .. } = outcome {
+            self.settle()?;
+        }
+        Ok(outcome)
+    }
+
+    fn try_commit(&self, operations: &[Operation<'_>]) -> Result<Outcome, Error> {
+        let inline = max_inline_bytes(self.table.frame_bytes());
+        let values = operations.iter().map(|operation| operation.value_bytes_over(inline));
+        let values = values.fold(0, usize::saturating_add);
+        let limit = self.table.budget().limits().value;
+        if values > limit {
+            let message = format!("a batch with values of {values} bytes is over a quarter of memory, {limit}");
+            return Err(Error::new(ErrorCode::BatchTooLarge, message));
+        }
+        let mut state = self.exclusive_with_room(values)?;
         self.check_writable()?;
         let refused = operations.iter().enumerate().find_map(|(index, operation)| {
             let error = check(&state, operation).err()?;
             Some((index, name_operation(index, operation, &error)))
         });
-        let outcome = self.apply_or_take_back(&mut state, operations, refused)?;
-        drop(state);
-        if let Outcome::Committed { .. } = outcome {
-            self.settle()?;
-        }
-        Ok(outcome)
+        self.apply_or_take_back(&mut state, operations, refused)
     }
 
     /// Moves one record to another key. False where there is none, or one is in the way.
@@ -326,6 +347,7 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
     /// Applies operations in order; the index of the first one that does not hold.
     fn apply_all(&mut self, operations: &[Operation<'o>]) -> Result<Option<usize>, Error> {
         for (index, operation) in operations.iter().enumerate() {
+            self.forest.table.relieve()?;
             let applied = self.apply(operation).map_err(|error| {
                 if is_refusal(&error) {
                     name_operation(index, operation, &error)
@@ -487,6 +509,7 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
             self.undo.remove(0);
         }
         while let Some(undo) = self.undo.pop() {
+            self.forest.table.repin();
             match undo {
                 Undo::Record(before) => self.take_record_back(&before)?,
                 Undo::Move { tree, from, to } => {

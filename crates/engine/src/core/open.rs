@@ -15,10 +15,11 @@ use coppice_defect::{Defect, planted};
 use coppice_disk::{Disk, FolderLock};
 use coppice_journal::{Journal, JournalOptions, Op, OpenError, Recovered};
 use coppice_store::{Store, StoreError};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::{Dropped, Durable, Engine, Folder, Snapshots, State, checkpoint::store_error, write::journal_error};
 use crate::{
+    budget::Budget,
     checkpointer::{Checkpointer, Files, Settings},
     error::{Error, ErrorCode},
     events::Recovery,
@@ -118,7 +119,6 @@ impl Engine {
     ) -> Self {
         Self {
             table: Arc::new(table),
-            structure: RwLock::new(()),
             sequence: AtomicU64::new(sequence),
             stalls: AtomicU64::new(0),
             next_tree: AtomicU32::new(next_tree),
@@ -128,6 +128,7 @@ impl Engine {
             durable,
             read_only: None,
             options: options.clone(),
+            signal: Arc::default(),
             closed: AtomicBool::new(false),
             origin: Origin::here(),
             poison,
@@ -138,7 +139,7 @@ impl Engine {
 
     /// An engine over nothing.
     pub(crate) fn in_memory(options: &Options) -> Result<Self, Error> {
-        let table = Table::new(options.frame_bytes as usize, None);
+        let table = Table::new(options.frame_bytes as usize, Budget::unbounded(), None);
         Forest::new(&table).plant()?;
         Ok(Self::assemble(table, 0, 1, None, Arc::default(), options))
     }
@@ -181,13 +182,14 @@ impl Engine {
         database_id: u128,
         options: &Options,
     ) -> Result<Self, Error> {
+        let budget = Budget::new(options.memory_bytes, options.frame_bytes as usize)?;
         let journal = Journal::create(Arc::clone(&disk), journal_options, database_id)
             .map_err(|error| journal_error(&error, ErrorCode::Io))?;
         let store = Store::create(Arc::clone(&disk), database_id, options.frame_bytes, options.io_uring)
             .map_err(store_error)?;
         let store = Arc::new(store);
         let source: Arc<dyn Source> = Arc::new(StoreSource(Arc::clone(&store)));
-        let table = Table::new(options.frame_bytes as usize, Some(source));
+        let table = Table::new(options.frame_bytes as usize, budget, Some(source));
         Forest::new(&table).plant()?;
         let (durable, poison) = Durable::start(Folder::new(store, disk, lock), journal, options)?;
         Ok(Self::assemble(table, 0, 1, Some(durable), poison, options))
@@ -202,7 +204,8 @@ impl Engine {
     ) -> Result<Self, Error> {
         let store = Arc::new(store);
         let id = store.database_id();
-        let replayed = replay(disk.as_ref(), &store, |cut, apply| {
+        let budget = Budget::new(options.memory_bytes, store.frame_bytes() as usize)?;
+        let replayed = replay(disk.as_ref(), &store, budget, |cut, apply| {
             Journal::open(Arc::clone(&disk), journal_options, id, cut, apply)
         })?;
         let (durable, poison) = Durable::start(Folder::new(store, disk, lock), replayed.journal, options)?;
@@ -233,7 +236,8 @@ impl Engine {
         })?;
         let store = Arc::new(store);
         let id = store.database_id();
-        let replayed = replay(disk.as_ref(), &store, |cut, apply| {
+        // What the journal adds has nowhere to go but memory.
+        let replayed = replay(disk.as_ref(), &store, Budget::unbounded(), |cut, apply| {
             Journal::replay(disk.as_ref(), id, cut, &options.recovery, apply).map(|recovered| ((), recovered))
         })?;
         let mut engine = Self::assemble(
@@ -265,6 +269,7 @@ type Apply<'a> = dyn FnMut(u64, Op<'_>) -> Result<(), Error> + 'a;
 fn replay<J>(
     disk: &dyn Disk,
     store: &Arc<Store>,
+    budget: Arc<Budget>,
     read_journal: impl FnOnce(u64, &mut Apply<'_>) -> Result<(J, Recovered), OpenError<Error>>,
 ) -> Result<Replayed<J>, Error> {
     let source: Arc<dyn Source> = Arc::new(StoreSource(Arc::clone(store)));
@@ -276,7 +281,7 @@ fn replay<J>(
         );
         return Err(Error::new(ErrorCode::IncompatibleFormat, message));
     }
-    let table = Table::new(frame_bytes as usize, Some(source));
+    let table = Table::new(frame_bytes as usize, budget, Some(source));
     for (blob, info) in store.entries() {
         let kind = BlobKind::from_byte(info.kind).ok_or_else(|| {
             Error::new(
@@ -315,7 +320,11 @@ fn replay<J>(
         dropped: &nothing_dropped,
     };
     let started = Instant::now();
-    let read = read_journal(cut, &mut |sequence, op| state.replay(sequence, &op));
+    state.forest.table.recover();
+    let read = read_journal(cut, &mut |sequence, op| {
+        state.make_way_in_recovery(store)?;
+        state.replay(sequence, &op)
+    });
     let (journal, recovered) = read.map_err(|error| match error {
         OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
         OpenError::Apply { error, .. } => error,

@@ -1,11 +1,14 @@
 //! Reads: each under the state's lock shared, each seeing all commits before it. A snapshot answers the same questions.
 
-use std::ops::{Bound, ControlFlow};
+use std::{
+    cell::Cell,
+    ops::{Bound, ControlFlow},
+};
 
 use super::{CATALOG, Engine, State, TREE_BYTES};
 use crate::{
     error::{Error, ErrorCode},
-    forest::{Cursor, GROUP, Listed, Resolved, Span, list, successor},
+    forest::{Cursor, GROUP, Listed, Progress, Resolved, Span, list, successor},
     options::MAX_KEY_BYTES,
     request::{ListItem, ListRequest, Range, Record, SplitKey, TreeId},
 };
@@ -98,6 +101,11 @@ fn ends(tree: TreeId, range: &Range<'_>) -> (Vec<u8>, Option<Vec<u8>>) {
     (from, to)
 }
 
+/// A read that begins again tells its caller of one end alone.
+fn told_already() -> Error {
+    Error::new(ErrorCode::Internal, "a read had two ends")
+}
+
 impl Engine {
     pub(crate) fn get<R>(
         &self,
@@ -111,7 +119,13 @@ impl Engine {
         check_tree(&state, tree)?;
         for _ in 0..ATTEMPTS {
             if let Some(found) = state.forest.get_unlocked(full.bytes()) {
-                let found = found?;
+                let found = match found {
+                    Ok(found) => found,
+                    Err(error) => {
+                        drop(state);
+                        return self.get_after(error, tree, key, read);
+                    }
+                };
                 if found.is_none() {
                     // It may be gone because its tree is.
                     state.dropped.check(tree)?;
@@ -122,75 +136,238 @@ impl Engine {
         }
         drop(state);
         // Frames are being moved for longer than it is worth to watch.
-        self.shared().get(tree, key, read)
+        self.get_still(tree, key, read)
     }
 
-    pub(crate) fn get_many(
+    /// A get that could not read a frame in, maybe for want of room alone.
+    #[cold]
+    fn get_after<R>(
+        &self,
+        error: Error,
+        tree: TreeId,
+        key: &[u8],
+        read: impl FnOnce(Option<Record<'_>>) -> R,
+    ) -> Result<R, Error> {
+        self.wait_after(&mut 0, error)?;
+        self.get_still(tree, key, read)
+    }
+}
+
+/// Who shows a state: the one as of now, under the lock that keeps frames where they are, or a snapshot's.
+pub(crate) trait Reads {
+    /// Asks the state a question; the same one again while there is no room in memory for what it must read in. Nothing of
+    /// the state is held in between.
+    fn ask<R>(&self, question: &mut dyn FnMut(&mut State<'_>) -> Result<R, Error>) -> Result<R, Error>;
+
+    /// The same for a question that goes on where it stopped, for as long as that gets it any further: `told` is what it has
+    /// told its caller of.
+    fn ask_on<R>(
+        &self,
+        told: &Cell<u64>,
+        question: &mut dyn FnMut(&mut State<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        loop {
+            let before = told.get();
+            match self.ask(question) {
+                Err(error) if error.is_crowded() && told.get() > before => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// A key's record, where nobody moves frames.
+    fn get_still<R>(&self, tree: TreeId, key: &[u8], read: impl FnOnce(Option<Record<'_>>) -> R) -> Result<R, Error> {
+        let full = FullKey::new(tree.0, key);
+        let mut read = Some(read);
+        self.ask(&mut |state| {
+            check_tree(state, tree)?;
+            let found = state.forest.get(full.bytes())?;
+            Ok(read.take().map(|read| read(found.map(Record::from))))
+        })?
+        .ok_or_else(told_already)
+    }
+
+    fn get_many(
         &self,
         tree: TreeId,
         keys: &[&[u8]],
         read: &mut dyn FnMut(Option<Record<'_>>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        self.read(|state| state.get_many(tree, keys, read))
+        let told = Cell::new(0);
+        // Where there is no room for what a group needs at once, each key waits for room by itself.
+        let mut together = GROUP;
+        self.ask_on(&told, &mut |state| {
+            let keys = keys.get(told.get() as usize..).unwrap_or_default();
+            let done = state.get_groups(tree, keys.chunks(together), &mut |found| {
+                told.set(told.get() + 1);
+                read(found)
+            });
+            if done.is_err() {
+                together = 1;
+            }
+            done
+        })
     }
 
-    pub(crate) fn longest_prefix<R>(
+    fn longest_prefix<R>(
         &self,
         tree: TreeId,
         key: &[u8],
         read: impl FnOnce(Option<(usize, Record<'_>)>) -> R,
     ) -> Result<R, Error> {
-        self.read(|state| state.longest_prefix(tree, key, read))
+        let full = FullKey::new(tree.0, key);
+        let mut read = Some(read);
+        self.ask(&mut |state| {
+            check_tree(state, tree)?;
+            // A record that goes while it is looked at leaves the next shorter prefix.
+            while let Some((len, stored)) = state.forest.longest_prefix(full.bytes())? {
+                let found = full.bytes().get(..len).unwrap_or(full.bytes());
+                if let Some(record) = state.forest.resolve_at(|| found.to_vec(), stored)? {
+                    let found = Some((len.saturating_sub(TREE_BYTES), record.into()));
+                    return Ok(read.take().map(|read| read(found)));
+                }
+            }
+            Ok(read.take().map(|read| read(None)))
+        })?
+        .ok_or_else(told_already)
     }
 
-    pub(crate) fn scan(
+    fn scan(
         &self,
         tree: TreeId,
         range: &Range<'_>,
         visit: &mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
-        self.read(|state| state.scan(tree, range, visit))
+        let (mut from, mut to) = ends(tree, range);
+        let told = Cell::new(0);
+        self.ask_on(&told, &mut |state| {
+            check_tree(state, tree)?;
+            let span = Span {
+                from: &from,
+                to: to.as_deref(),
+                reverse: range.reverse,
+            };
+            let mut cursor = Cursor::new(&state.forest, span, None)?;
+            let mut unread = None;
+            let done = cursor.for_each(TREE_BYTES, &mut |key, stored| {
+                let full = || [&tree.0.to_be_bytes(), key.head, key.tail].concat();
+                match state.forest.resolve_at(full, stored) {
+                    Ok(Some(found)) => {
+                        told.set(told.get() + 1);
+                        Ok(visit(key, found.into()))
+                    }
+                    Ok(None) => Ok(ControlFlow::Continue(())),
+                    Err(error) => {
+                        unread = Some(full());
+                        Err(error)
+                    }
+                }
+            });
+            if done.is_err() {
+                // Where the walk goes on, if it does: at a record, or at all that start with this.
+                let stopped = cursor.stopped().map(<[u8]>::to_vec);
+                if range.reverse {
+                    let behind = match unread {
+                        Some(key) => Some([key.as_slice(), &[0]].concat()),
+                        None => stopped.as_deref().and_then(successor),
+                    };
+                    to = behind.into_iter().chain(to.take()).min();
+                } else {
+                    let at = unread.or(stopped);
+                    from = at.into_iter().fold(std::mem::take(&mut from), Ord::max);
+                }
+            }
+            done
+        })
     }
 
-    pub(crate) fn list(
+    fn list(
         &self,
         tree: TreeId,
         request: &ListRequest<'_>,
         visit: &mut dyn FnMut(ListItem<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
-        self.read(|state| state.list(tree, request, visit))
+        let mut progress = Progress::default();
+        let told = Cell::new(0);
+        self.ask_on(&told, &mut |state| {
+            check_tree(state, tree)?;
+            list(
+                &state.forest,
+                &tree.0.to_be_bytes(),
+                request,
+                &mut progress,
+                &mut |listed| {
+                    told.set(told.get() + 1);
+                    match listed {
+                        Listed::Key(key, found) => visit(ListItem::Key(key, found.into())),
+                        Listed::Prefix(prefix) => visit(ListItem::Prefix(prefix)),
+                    }
+                },
+            )
+        })
     }
 
-    pub(crate) fn count(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
-        self.read(|state| state.count(tree, prefix))
+    fn count(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
+        let full = FullKey::new(tree.0, clamp(prefix));
+        self.ask(&mut |state| {
+            check_tree(state, tree)?;
+            state.forest.count(full.bytes())
+        })
     }
 
-    pub(crate) fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
-        self.read(|state| state.is_empty(tree, prefix))
+    fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
+        let full = FullKey::new(tree.0, clamp(prefix));
+        self.ask(&mut |state| {
+            check_tree(state, tree)?;
+            state.forest.is_empty(full.bytes())
+        })
+    }
+
+    /// The number of the tree of this name.
+    fn tree_named(&self, name: &str) -> Result<Option<TreeId>, Error> {
+        self.ask(&mut |state| state.tree_named(name))
     }
 
     /// The names of all trees, in byte order.
-    pub(crate) fn trees(&self) -> Result<Vec<String>, Error> {
-        self.read(|state| state.trees())
-    }
-
-    fn read<R>(&self, question: impl FnOnce(&State<'_>) -> Result<R, Error>) -> Result<R, Error> {
-        self.check_open()?;
-        question(&self.shared())
+    fn trees(&self) -> Result<Vec<String>, Error> {
+        let prefix = CATALOG.to_be_bytes();
+        let to = successor(&prefix);
+        let span = Span {
+            from: &prefix,
+            to: to.as_deref(),
+            reverse: false,
+        };
+        self.ask(&mut |state| {
+            let mut names = Vec::new();
+            Cursor::new(&state.forest, span, None)?.for_each(TREE_BYTES, &mut |name, _| {
+                names.push(String::from_utf8_lossy(&name.to_vec()).into_owned());
+                Ok(ControlFlow::Continue(()))
+            })?;
+            Ok(names)
+        })
     }
 }
 
-/// What can be asked of any state: the one as of now, under the lock that keeps frames where they are, or a snapshot's.
+impl Reads for Engine {
+    fn ask<R>(&self, question: &mut dyn FnMut(&mut State<'_>) -> Result<R, Error>) -> Result<R, Error> {
+        self.uncrowded(|| {
+            self.check_open()?;
+            question(&mut self.shared())
+        })
+    }
+}
+
 impl State<'_> {
-    pub(crate) fn get_many(
+    /// Tells of the keys of each group, in their order.
+    fn get_groups<'k>(
         &self,
         tree: TreeId,
-        keys: &[&[u8]],
+        groups: impl Iterator<Item = &'k [&'k [u8]]>,
         read: &mut dyn FnMut(Option<Record<'_>>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         check_tree(self, tree)?;
         let mut bytes = Vec::with_capacity(GROUP * SHORT_BYTES);
-        for keys in keys.chunks(GROUP) {
+        for keys in groups {
             bytes.clear();
             let mut ends = [0; GROUP];
             for (end, key) in ends.iter_mut().zip(keys) {
@@ -219,110 +396,10 @@ impl State<'_> {
         Ok(())
     }
 
-    pub(crate) fn longest_prefix<R>(
-        &self,
-        tree: TreeId,
-        key: &[u8],
-        read: impl FnOnce(Option<(usize, Record<'_>)>) -> R,
-    ) -> Result<R, Error> {
-        let full = FullKey::new(tree.0, key);
-        check_tree(self, tree)?;
-        // A record that goes while it is looked at leaves the next shorter prefix.
-        while let Some((len, stored)) = self.forest.longest_prefix(full.bytes())? {
-            let found = full.bytes().get(..len).unwrap_or(full.bytes());
-            if let Some(record) = self.forest.resolve_at(|| found.to_vec(), stored)? {
-                return Ok(read(Some((len.saturating_sub(TREE_BYTES), record.into()))));
-            }
-        }
-        Ok(read(None))
-    }
-
-    pub(crate) fn scan(
-        &self,
-        tree: TreeId,
-        range: &Range<'_>,
-        visit: &mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
-    ) -> Result<bool, Error> {
-        let (from, to) = ends(tree, range);
-        check_tree(self, tree)?;
-        let span = Span {
-            from: &from,
-            to: to.as_deref(),
-            reverse: range.reverse,
-        };
-        let mut cursor = Cursor::new(&self.forest, span, None)?;
-        cursor.for_each(TREE_BYTES, &mut |key, stored| {
-            let full = || [&tree.0.to_be_bytes(), key.head, key.tail].concat();
-            match self.forest.resolve_at(full, stored)? {
-                Some(found) => Ok(visit(key, found.into())),
-                None => Ok(ControlFlow::Continue(())),
-            }
-        })
-    }
-
-    pub(crate) fn list(
-        &self,
-        tree: TreeId,
-        request: &ListRequest<'_>,
-        visit: &mut dyn FnMut(ListItem<'_>) -> ControlFlow<()>,
-    ) -> Result<bool, Error> {
-        check_tree(self, tree)?;
-        list(
-            &self.forest,
-            &tree.0.to_be_bytes(),
-            request,
-            &mut |listed| match listed {
-                Listed::Key(key, found) => visit(ListItem::Key(key, found.into())),
-                Listed::Prefix(prefix) => visit(ListItem::Prefix(prefix)),
-            },
-        )
-    }
-
-    pub(crate) fn count(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
-        let full = FullKey::new(tree.0, clamp(prefix));
-        check_tree(self, tree)?;
-        self.forest.count(full.bytes())
-    }
-
-    pub(crate) fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
-        let full = FullKey::new(tree.0, clamp(prefix));
-        check_tree(self, tree)?;
-        self.forest.is_empty(full.bytes())
-    }
-
     /// The number of the tree of this name.
     pub(crate) fn tree_named(&self, name: &str) -> Result<Option<TreeId>, Error> {
         let full = FullKey::new(CATALOG, name.as_bytes());
         let found = self.forest.get(full.bytes())?;
         Ok(found.and_then(|found| tree_number(found.value)).map(TreeId))
-    }
-
-    /// A key's record, where nobody moves frames.
-    pub(crate) fn get<R>(
-        &self,
-        tree: TreeId,
-        key: &[u8],
-        read: impl FnOnce(Option<Record<'_>>) -> R,
-    ) -> Result<R, Error> {
-        check_tree(self, tree)?;
-        let found = self.forest.get(FullKey::new(tree.0, key).bytes())?;
-        Ok(read(found.map(Record::from)))
-    }
-
-    /// The names of all trees, in byte order.
-    pub(crate) fn trees(&self) -> Result<Vec<String>, Error> {
-        let prefix = CATALOG.to_be_bytes();
-        let to = successor(&prefix);
-        let span = Span {
-            from: &prefix,
-            to: to.as_deref(),
-            reverse: false,
-        };
-        let mut names = Vec::new();
-        Cursor::new(&self.forest, span, None)?.for_each(TREE_BYTES, &mut |name, _| {
-            names.push(String::from_utf8_lossy(&name.to_vec()).into_owned());
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(names)
     }
 }

@@ -10,10 +10,11 @@ use crate::{
 };
 
 /// Depth of the flat frames below a forest's root: the largest, the sum, and how many there are.
-fn depths(forest: &Forest) -> Result<(u32, u64, u64), Error> {
+fn depths(forest: &mut Forest) -> Result<(u32, u64, u64), Error> {
     let (mut max, mut sum, mut flats) = (1, 0, 0);
     let mut pending = vec![(ROOT, 1u32)];
     while let Some((blob, depth)) = pending.pop() {
+        forest.table.relieve()?;
         for crossing in forest.table.trie(blob)?.crossings() {
             let depth = depth.saturating_add(1);
             max = max.max(depth);
@@ -32,30 +33,7 @@ fn depths(forest: &Forest) -> Result<(u32, u64, u64), Error> {
 impl Engine {
     pub(crate) fn stats(&self) -> Result<Stats, Error> {
         self.check_open()?;
-        let mut stats = Stats {
-            last_commit: self.last_commit(),
-            ..Stats::default()
-        };
-        {
-            let state = self.shared();
-            let (all, names) = (state.forest.count(&[])?, state.forest.count(&CATALOG.to_be_bytes())?);
-            let buried = state.forest.count(&[GRAVE_BYTE])?;
-            stats.keys = all.saturating_sub(names).saturating_sub(buried);
-            stats.trees = names;
-            let (max, sum, flats) = depths(&state.forest)?;
-            stats.depth_max = max;
-            stats.depth_mean = if flats == 0 { 1.0 } else { sum as f64 / flats as f64 };
-            let census = state.forest.table.census();
-            stats.blobs = census.blobs;
-            stats.fill = if census.frame_bytes == 0 {
-                0.0
-            } else {
-                census.live_bytes as f64 / census.frame_bytes as f64
-            };
-            stats.memory_resident_bytes = census.resident_bytes;
-            stats.memory_dirty_bytes = census.changed_bytes;
-            stats.frame_misses = census.misses;
-        }
+        let mut stats = self.uncrowded(|| self.forest_stats())?;
         let snapshots = self.snapshots.costs();
         stats.snapshots_open = snapshots.open;
         stats.snapshots_oldest_version = snapshots.oldest;
@@ -85,10 +63,43 @@ impl Engine {
         Ok(stats)
     }
 
+    /// What the trees and the blobs say.
+    fn forest_stats(&self) -> Result<Stats, Error> {
+        let mut stats = Stats {
+            last_commit: self.last_commit(),
+            ..Stats::default()
+        };
+        let mut state = self.shared();
+        let (all, names) = (state.forest.count(&[])?, state.forest.count(&CATALOG.to_be_bytes())?);
+        let buried = state.forest.count(&[GRAVE_BYTE])?;
+        stats.keys = all.saturating_sub(names).saturating_sub(buried);
+        stats.trees = names;
+        let (max, sum, flats) = depths(&mut state.forest)?;
+        stats.depth_max = max;
+        stats.depth_mean = if flats == 0 { 1.0 } else { sum as f64 / flats as f64 };
+        let census = state.forest.table.census();
+        stats.blobs = census.blobs;
+        stats.fill = if census.frame_bytes == 0 {
+            0.0
+        } else {
+            census.live_bytes as f64 / census.frame_bytes as f64
+        };
+        stats.memory_resident_bytes = census.resident_bytes;
+        stats.memory_dirty_bytes = census.changed_bytes;
+        let budget = self.table.budget();
+        stats.memory_budget_bytes = budget.total().unwrap_or(0) as u64;
+        stats.memory_used_bytes = budget.used() as u64;
+        [stats.memory_hits, stats.memory_misses, stats.memory_evictions] = self.table.traffic();
+        Ok(stats)
+    }
+
     /// See [`Forest::check`].
     #[cfg(feature = "simulation")]
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.shared().forest.check()
+        let mut state = self.shared();
+        // All at once, however much memory that takes.
+        state.forest.table.recover();
+        state.forest.check()
     }
 
     /// The folder's path, for messages.

@@ -15,8 +15,9 @@ use std::sync::{Arc, Weak};
 use coppice_store::{Image, Store};
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 
-use super::{Dropped, Engine, State, store_error};
+use super::{Dropped, Engine, Reads, State, memory::uncrowded, store_error};
 use crate::{
+    budget::HeldBytes,
     buffer::Buffer,
     error::{Error, ErrorCode},
     forest::Forest,
@@ -62,9 +63,11 @@ pub(crate) struct Shown {
     holds: Vec<Hold>,
     /// What all else is read from.
     pub(super) source: Arc<Frozen>,
-    pub(super) table: Table,
+    pub(super) table: Arc<Table>,
     /// How many blobs there are.
     pub(super) blobs: u64,
+    /// Counts what is held.
+    _counted: HeldBytes,
     version: u64,
     pub(super) next_tree: u32,
     nothing_dropped: Dropped,
@@ -111,10 +114,23 @@ impl View {
             .map_err(|_| Error::new(ErrorCode::Closed, "the snapshot is closed"))
     }
 
+    fn table(&self) -> Result<Arc<Table>, Error> {
+        Ok(Arc::clone(&self.shown()?.table))
+    }
+
     /// Lets go of everything, once those are done who are looking at it.
     pub(crate) fn close(&self) {
         let shown = self.shown.write().take();
         drop(shown);
+    }
+}
+
+impl Reads for View {
+    fn ask<R>(&self, question: &mut dyn FnMut(&mut State<'_>) -> Result<R, Error>) -> Result<R, Error> {
+        uncrowded(
+            || question(&mut self.shown()?.state()),
+            |_| self.table()?.wait_for_reads(),
+        )
     }
 }
 
@@ -168,8 +184,14 @@ impl Engine {
     pub(crate) fn snapshot(&self) -> Result<Arc<View>, Error> {
         self.check_open()?;
         let (freeze, image, version, next_tree) = {
-            let state = self.exclusive();
+            let state = self.exclusive_to_hold();
             self.check_open()?;
+            if self.table.budget().is_held_enough(0) {
+                return Err(Error::new(
+                    ErrorCode::NoSpace,
+                    "snapshots hold as much of memory as they may",
+                ));
+            }
             // In this order: what becomes durable in between is in both.
             let freeze = self.table.freeze();
             let image = self.store().map(Store::image);
@@ -185,6 +207,7 @@ impl Engine {
             version,
             shown: RwLock::new(Some(Shown {
                 blobs: freeze.blobs(),
+                _counted: self.table.budget().hold(freeze.bytes()),
                 holds: freeze.into_holds(),
                 source,
                 table,

@@ -34,7 +34,7 @@ pub(super) fn check_apart(from: &[u8], to: &[u8]) -> Result<(), Error> {
 }
 
 /// Checks a move, and reads in what it will touch. How many keys will move.
-pub(super) fn plan_move(forest: &Forest<'_>, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
+pub(super) fn plan_move(forest: &mut Forest<'_>, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
     check_apart(from, to)?;
     let (full_from, full_to) = (FullKey::new(tree.0, from), FullKey::new(tree.0, to));
     if !forest.is_empty(full_to.bytes())? && !planted(Defect::MovesOntoKeys) {
@@ -57,14 +57,21 @@ pub(super) fn plan_move(forest: &Forest<'_>, tree: TreeId, from: &[u8], to: &[u8
         );
         return Err(Error::new(ErrorCode::KeyTooLarge, message));
     }
+    // What was asked so far has let go of frames on its way; a node may lead to many.
+    forest.table.relieve_for(forest.table.budget().limits().value)?;
+    forest.read_in_under(full_from.bytes())?;
     forest.read_in_beside(full_to.bytes())?;
     Ok(keys)
 }
 
 /// Reads in what the deletion of a prefix will touch. How many keys will go.
-pub(super) fn plan_delete(forest: &Forest<'_>, tree: TreeId, prefix: &[u8], sequence: u64) -> Result<u64, Error> {
+pub(super) fn plan_delete(forest: &mut Forest<'_>, tree: TreeId, prefix: &[u8], sequence: u64) -> Result<u64, Error> {
+    let full = FullKey::new(tree.0, prefix);
+    // The count lets go of frames on its way.
+    let keys = forest.count(full.bytes())?;
+    forest.read_in_under(full.bytes())?;
     forest.read_in_grave(sequence)?;
-    forest.count(FullKey::new(tree.0, prefix).bytes())
+    Ok(keys)
 }
 
 fn number_of(forest: &Forest<'_>, name: &[u8]) -> Result<Option<(u32, Known)>, Error> {
@@ -80,11 +87,10 @@ fn number_of(forest: &Forest<'_>, name: &[u8]) -> Result<Option<(u32, Known)>, E
 impl Engine {
     /// Moves every key under `from` to under `to`. How many.
     pub(crate) fn move_prefix(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
-        self.make_way()?;
-        let mut state = self.exclusive();
+        let mut state = self.exclusive_with_room(0)?;
         self.check_writable()?;
         check_tree(&state, tree)?;
-        let keys = plan_move(&state.forest, tree, from, to)?;
+        let keys = plan_move(&mut state.forest, tree, from, to)?;
         if keys == 0 {
             return Ok(0);
         }
@@ -98,11 +104,11 @@ impl Engine {
 
     /// Removes every key under the prefix. How many.
     pub(crate) fn delete_prefix(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
-        self.make_way_to_remove()?;
-        let mut state = self.exclusive();
+        let mut state = self.exclusive_to_remove()?;
         self.check_writable()?;
         check_tree(&state, tree)?;
-        let keys = plan_delete(&state.forest, tree, prefix, state.sequence + 1)?;
+        let next = state.sequence + 1;
+        let keys = plan_delete(&mut state.forest, tree, prefix, next)?;
         if keys == 0 {
             return Ok(0);
         }
@@ -115,13 +121,13 @@ impl Engine {
 
     /// Removes a tree and its name. False where there is none of that name.
     pub(crate) fn drop_tree(&self, name: &str) -> Result<bool, Error> {
-        self.make_way_to_remove()?;
-        let mut state = self.exclusive();
+        let mut state = self.exclusive_to_remove()?;
         self.check_writable()?;
         let Some((tree, known)) = number_of(&state.forest, name.as_bytes())? else {
             return Ok(false);
         };
-        plan_delete(&state.forest, TreeId(tree), &[], state.sequence + 1)?;
+        let next = state.sequence + 1;
+        plan_delete(&mut state.forest, TreeId(tree), &[], next)?;
         let op = Op::DropTree {
             tree,
             name: name.as_bytes(),
@@ -139,7 +145,11 @@ impl Engine {
     pub(crate) fn bury(&self) -> Result<bool, Error> {
         self.check_writable()?;
         // What must be read is read while others go on.
-        if !self.shared().forest.has_graves()? {
+        let budget = self.table.budget();
+        if budget.is_clogged(0) || !budget.has_room(0) {
+            return Ok(false);
+        }
+        if !self.uncrowded(|| self.shared().forest.has_graves())? {
             return Ok(false);
         }
         let mut state = self.exclusive();

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Bound, ops::ControlFlow, sync::Arc};
 use coppice_disk::{Disk, MemoryDisk};
 use proptest::{collection::vec, prelude::*};
 
-use super::Engine;
+use super::{Engine, Reads};
 use crate::{
     ErrorCode,
     options::{Durability, Options},

@@ -1,7 +1,7 @@
 //! The check of everything: what lies on disk, and how the frames of the state as of now hang together.
 //!
 //! What is looked at is fixed in one moment, with the structure held alone: an image of the store, which keeps every blob
-//! of the last commit where it is, and a hold on every frame in memory. Then no lock is held, and whoever writes to a frame
+//! of the last commit where it is, and a hold on every frame in memory that the store does not have as it is. Then no lock is held, and whoever writes to a frame
 //! that was not looked at yet copies it first. Nothing is changed; blobs are read past the table, one at a time.
 //!
 //! The journal's records are read again, all that were there in one moment. Every blob of the store is read from disk and
@@ -19,6 +19,7 @@ use coppice_store::{BlobId, Image, Store, StoreError};
 
 use super::{CATALOG, Engine, TREE_BYTES, read::tree_number};
 use crate::{
+    budget::HeldBytes,
     buffer::Buffer,
     error::{Error, ErrorCode},
     forest::{FIRST_GRAVE, Forest, ROOT},
@@ -56,6 +57,10 @@ struct Check<'e, 'p> {
     table: &'e Table,
     image: Option<Image>,
     now: Vec<Option<Held>>,
+    /// What lends frames that are not held and not changed since.
+    count: u64,
+    /// Counts what is held.
+    _counted: HeldBytes,
     /// Blobs that something leads to.
     reached: Vec<bool>,
     /// Blobs that were read from disk.
@@ -86,10 +91,12 @@ impl Engine {
                 .journal
                 .check(&mut |error| problems.push(journal_problem(&error)));
         }
-        let (image, now, version, next_tree) = {
-            let state = self.exclusive();
+        let (image, now, count, version, next_tree) = {
+            let state = self.exclusive_to_hold();
+            // In this order: what is not held is in the store by now, and so in the image.
+            let (now, count) = self.table.hold();
             let image = self.store().map(Store::image);
-            (image, self.table.hold(), state.sequence, state.next_tree)
+            (image, now, count, state.sequence, state.next_tree)
         };
         let ids = image
             .iter()
@@ -115,6 +122,11 @@ impl Engine {
             total: 0,
             on_progress,
             image,
+            count,
+            _counted: self
+                .table
+                .budget()
+                .hold(now.iter().flatten().map(Held::held_bytes).sum()),
             now,
         };
         check.total = (0..len as u32).filter(|blob| check.exists(*blob)).count() as u64;
@@ -330,7 +342,8 @@ impl Check<'_, '_> {
             Some(buffer) => self
                 .check_frame(below.blob, kind, Place::Memory, &buffer)
                 .then_some(buffer),
-            None => on_disk,
+            // Where the disk has lost it, memory may have it still.
+            None => on_disk.or_else(|| self.table.share(below.blob, self.count)),
         };
         self.count_done()?;
         Ok(found)

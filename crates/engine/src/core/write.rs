@@ -11,7 +11,7 @@ use std::{
 use coppice_defect::{Defect, planted};
 use coppice_journal::{Error as JournalError, Journal, Op, Room};
 
-use super::{CATALOG, Durable, Engine, Ordering, State, TREE_BYTES, read::FullKey, read::check_tree};
+use super::{CATALOG, Durable, Engine, Ordering, State, TREE_BYTES, read::FullKey, read::Reads, read::check_tree};
 use crate::{
     error::{Error, ErrorCode},
     events::Event,
@@ -24,6 +24,8 @@ use crate::{
 /// `put_many` appends to the journal each time this many entries, or bytes of them, have come together.
 const CHUNK_ENTRIES: usize = 1024;
 const CHUNK_BYTES: usize = 4 << 20;
+/// What one of several puts may need of memory, in frames: those on its path, copied or parted.
+const FRAMES_OF_PUT: usize = 4;
 /// How long a writer waits for somebody else's checkpoint before it makes one itself.
 const STALL: Duration = Duration::from_millis(200);
 /// More threads than will ever write at once.
@@ -60,11 +62,22 @@ pub(super) fn check_lengths(state: &State<'_>, key: &[u8], value: &[u8]) -> Resu
         let message = format!("a key of {} bytes is over the limit of {limit}", key.len());
         return Err(Error::new(ErrorCode::KeyTooLarge, message));
     }
-    if value.len() > MAX_VALUE_BYTES {
-        let message = format!(
-            "a value of {} bytes is over the limit of {MAX_VALUE_BYTES}",
-            value.len()
-        );
+    if !state.forest.is_inline(value.len()) {
+        return check_long_value(state, value);
+    }
+    Ok(())
+}
+
+#[cold]
+fn check_long_value(state: &State<'_>, value: &[u8]) -> Result<(), Error> {
+    let in_memory = state.forest.table.budget().limits().value;
+    if value.len() > MAX_VALUE_BYTES.min(in_memory) {
+        let limit = if in_memory < MAX_VALUE_BYTES {
+            format!("a quarter of memory, {in_memory}")
+        } else {
+            format!("the limit of {MAX_VALUE_BYTES}")
+        };
+        let message = format!("a value of {} bytes is over {limit}", value.len());
         return Err(Error::new(ErrorCode::ValueTooLarge, message));
     }
     Ok(())
@@ -81,8 +94,10 @@ impl Engine {
 
     /// Before a write takes any lock: waits while the journal is past its limit, so that it does not grow without bound.
     /// The background thread starts a checkpoint at half of that. A writer for whom none comes makes one itself, and is
-    /// told why it could not. One whose caller waits for it later waits here only past twice that.
-    pub(super) fn make_way(&self) -> Result<(), Error> {
+    /// told why it could not. One whose caller waits for it later waits here only past twice that. The same for memory, into
+    /// which the write puts so many bytes beside frames.
+    pub(super) fn make_way(&self, more: usize) -> Result<(), Error> {
+        self.make_way_in_memory(more)?;
         let limit = self.journal_limit();
         self.wait_below(if is_unsettled() { limit.saturating_mul(2) } else { limit })
     }
@@ -110,12 +125,13 @@ impl Engine {
     /// The same for what only removes, which does not wait for a full disk: the journal has room kept for it.
     pub(super) fn make_way_to_remove(&self) -> Result<(), Error> {
         match self.journal() {
-            Some(journal) if journal.is_out_of_space() => Ok(()),
-            _ => match self.make_way() {
-                Err(error) if error.code() == ErrorCode::NoSpace => Ok(()),
-                other => other,
+            Some(journal) if journal.is_out_of_space() => {}
+            _ => match self.make_way(0) {
+                Err(error) if error.code() == ErrorCode::NoSpace => {}
+                other => other?,
             },
         }
+        self.table.wait_for_change(0)
     }
 
     fn check_versions(first: u64, count: usize) -> Result<(), Error> {
@@ -218,13 +234,13 @@ impl Engine {
             );
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
-        if let Some(tree) = self.shared().tree_named(name)? {
+        if let Some(tree) = self.tree_named(name)? {
             return Ok(tree);
         }
         if self.is_read_only() {
             return Ok(TreeId::ABSENT);
         }
-        let mut state = self.exclusive();
+        let mut state = self.exclusive_with_room(0)?;
         self.check_writable()?;
         if let Some(tree) = state.tree_named(name)? {
             return Ok(tree);
@@ -262,15 +278,22 @@ impl Engine {
         value: &[u8],
         condition: Condition,
     ) -> Result<Option<u64>, Error> {
-        self.make_way()?;
-        if let Some(put) = self.put_in_place(tree, key, value, condition)? {
+        self.make_way(0)?;
+        let mut attempts = 0;
+        let put = loop {
+            match self.put_in_place(tree, key, value, condition) {
+                Ok(put) => break put,
+                Err(error) => self.wait_after(&mut attempts, error)?,
+            }
+        };
+        if let Some(put) = put {
             if put.is_some() {
                 self.settle()?;
             }
             return Ok(put);
         }
         let full = FullKey::new(tree.0, key);
-        let mut state = self.exclusive();
+        let mut state = self.exclusive_with_room(value.len())?;
         self.check_writable()?;
         check_tree(&state, tree)?;
         check_lengths(&state, key, value)?;
@@ -325,10 +348,28 @@ impl Engine {
 
     /// Journals and applies entries in order; what comes before one that is refused is kept.
     fn put_chunk(&self, tree: TreeId, chunk: &[(&[u8], &[u8])]) -> Result<(), Error> {
-        self.make_way()?;
-        let mut state = self.exclusive();
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let done = self.put_some(tree, rest)?;
+            rest = rest.get(done..).unwrap_or(&[]);
+        }
+        Ok(())
+    }
+
+    /// The same, for as many of them as there is room for in memory. How many.
+    fn put_some(&self, tree: TreeId, chunk: &[(&[u8], &[u8])]) -> Result<usize, Error> {
+        let first = chunk.first().map_or(0, |(_, value)| value.len());
+        let mut state = self.exclusive_with_room(first)?;
         self.check_writable()?;
         check_tree(&state, tree)?;
+        let room = state.forest.table.budget().room();
+        let frame_bytes = state.forest.frame_bytes();
+        let mut taken = 0_usize;
+        let fitting = chunk.iter().take_while(|(_, value)| {
+            taken = taken.saturating_add(FRAMES_OF_PUT * frame_bytes + value.len());
+            taken <= room
+        });
+        let chunk = chunk.get(..fitting.count().max(1)).unwrap_or(chunk);
         let refused = chunk
             .iter()
             .enumerate()
@@ -359,20 +400,27 @@ impl Engine {
         }
         match refused {
             Some((_, error)) => Err(error),
-            None => Ok(()),
+            None => Ok(chunk.len()),
         }
     }
 
     pub(crate) fn delete(&self, tree: TreeId, key: &[u8], condition: Condition) -> Result<bool, Error> {
         self.make_way_to_remove()?;
-        if let Some(deleted) = self.delete_in_place(tree, key, condition)? {
+        let mut attempts = 0;
+        let deleted = loop {
+            match self.delete_in_place(tree, key, condition) {
+                Ok(deleted) => break deleted,
+                Err(error) => self.wait_after(&mut attempts, error)?,
+            }
+        };
+        if let Some(deleted) = deleted {
             if deleted {
                 self.settle()?;
             }
             return Ok(deleted);
         }
         let full = FullKey::new(tree.0, key);
-        let mut state = self.exclusive();
+        let mut state = self.exclusive_to_remove()?;
         self.check_writable()?;
         check_tree(&state, tree)?;
         let Some(known) = state.forest.look_up(full.bytes())? else {

@@ -158,6 +158,35 @@ impl Forest<'_> {
         }))
     }
 
+    /// Reads in the frames on the way to the keys that start with `prefix`, and that which holds some of them beside others.
+    pub(crate) fn read_in_under(&self, prefix: &[u8]) -> Result<(), Error> {
+        if self.table.is_all_resident() {
+            return Ok(());
+        }
+        let (mut blob, mut rest) = (ROOT, prefix);
+        for _ in 0..MAX_FRAMES_ON_PATH {
+            let trie = self.table.trie(blob)?;
+            let (crossing, depth) = match trie.under(rest) {
+                Under::Below { crossing, depth } => (crossing, depth),
+                Under::Node { node, lead } => {
+                    // Flat frames that hold keys beside the node's, too.
+                    let (_, below) = trie.count_here(node, rest.len() + lead.len());
+                    for crossing in below.iter().filter(|crossing| crossing.up > 0) {
+                        self.table.flat(crossing.child)?;
+                    }
+                    return Ok(());
+                }
+                Under::Nothing | Under::Record { .. } => return Ok(()),
+            };
+            if crossing.kind == Kind::Flat {
+                return self.table.flat(crossing.child).map(|_| ());
+            }
+            blob = crossing.child;
+            rest = rest.get(depth..).unwrap_or(&[]);
+        }
+        Err(self.lost("a path has no end"))
+    }
+
     /// Reads in what hanging in a subtree at `prefix` will touch that [`Forest::count`] of it does not: the flat frames
     /// that its keys might join, whatever else is taken out before.
     pub(crate) fn read_in_beside(&self, prefix: &[u8]) -> Result<(), Error> {

@@ -6,20 +6,24 @@
 
 use std::collections::HashMap;
 
-use coppice_frame::{Kind, NodePosition, TrieRef, Under};
+use coppice_frame::{Crossing, Kind, NodePosition, TrieRef, Under};
 
 use super::{Forest, MAX_FRAMES_ON_PATH, ROOT};
 use crate::error::Error;
 
 impl Forest<'_> {
-    /// Keys that start with `prefix`.
-    pub(crate) fn count(&self, prefix: &[u8]) -> Result<u64, Error> {
+    /// Keys that start with `prefix`. Lets go of frames that it has passed where memory is short.
+    pub(crate) fn count(&mut self, prefix: &[u8]) -> Result<u64, Error> {
         let (mut blob, mut rest) = (ROOT, prefix);
         for _ in 0..MAX_FRAMES_ON_PATH {
             let trie = self.table.trie(blob)?;
             match trie.under(rest) {
                 Under::Nothing => return Ok(0),
-                Under::Node { node, lead } => return self.count_below(trie, node, &[rest, lead].concat()),
+                Under::Node { node, lead } => {
+                    let path = [rest, lead].concat();
+                    let (keys, below) = trie.count_here(node, path.len());
+                    return self.count_below(keys, below, &path);
+                }
                 Under::Record { .. } => return Ok(1),
                 Under::Below { crossing, depth } => {
                     rest = rest.get(depth..).unwrap_or(&[]);
@@ -73,10 +77,10 @@ impl Forest<'_> {
         Ok(false)
     }
 
-    /// Keys at and below a node, which `path` leads to, its prefix included.
-    fn count_below(&self, trie: TrieRef<'_>, node: NodePosition, path: &[u8]) -> Result<u64, Error> {
-        let (mut keys, below) = trie.count_here(node, path.len());
+    /// So many keys, and those below a node that the crossings lead to; `path` leads to the node, its prefix included.
+    fn count_below(&mut self, mut keys: u64, below: Vec<Crossing>, path: &[u8]) -> Result<u64, Error> {
         for crossing in below {
+            self.table.relieve()?;
             keys += match (crossing.kind, crossing.up) {
                 (Kind::Trie, _) => self.count_frame(crossing.child)?,
                 (Kind::Flat, 0) => self.table.flat_records(crossing.child)?,
@@ -87,7 +91,7 @@ impl Forest<'_> {
     }
 
     /// Keys below a trie frame. Frames whose sums are stale are visited deepest first.
-    fn count_frame(&self, blob: u32) -> Result<u64, Error> {
+    fn count_frame(&mut self, blob: u32) -> Result<u64, Error> {
         // What was counted just now, whether or not it may be kept: writers may be at work below.
         let mut counted: HashMap<u32, u64> = HashMap::new();
         let mut pending = vec![blob];
@@ -104,6 +108,7 @@ impl Forest<'_> {
                 pending.pop();
                 continue;
             }
+            self.table.relieve()?;
             let mark = self.table.begin_count(blob);
             let trie = self.table.trie(blob)?;
             let (mut keys, crossings) = trie.count_here(trie.root(), 0);

@@ -114,6 +114,8 @@ pub(crate) struct Cursor<'a> {
     /// The full key of the last event is these two, one behind the other: what leads to the frame, and what the frame holds.
     key: Vec<u8>,
     tail: &'a [u8],
+    /// A frame could not be entered, to whose keys `key` leads.
+    stopped: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -129,10 +131,17 @@ impl<'a> Cursor<'a> {
             flat: None,
             key: Vec::with_capacity(128),
             tail: &[],
+            stopped: false,
         };
         let searched = rollup.map_or(0, |rollup| rollup.prefix_len);
         cursor.enter_node(trie, trie.root(), 0, (true, span.to.is_some()), searched)?;
         Ok(cursor)
+    }
+
+    /// After a failure to go on: what the next keys start with, if that was in the way that leads to them. Those before them
+    /// were visited.
+    pub(crate) fn stopped(&self) -> Option<&[u8]> {
+        self.stopped.then_some(self.key.as_slice())
     }
 
     /// The full key of the last event.
@@ -365,10 +374,14 @@ impl<'a> Cursor<'a> {
                             && to.is_none()
                             && let Some(len) = rollup.group_len(&self.key, searched)
                         {
-                            if self.forest.occurs(trie, node, &self.key)? {
-                                return Ok(Some(Event::Group(len)));
+                            match self.forest.occurs(trie, node, &self.key) {
+                                Ok(true) => return Ok(Some(Event::Group(len))),
+                                Ok(false) => continue,
+                                Err(error) => {
+                                    self.stopped = true;
+                                    return Err(error);
+                                }
                             }
-                            continue;
                         }
                         searched = rollup.searched(&self.key, searched);
                         self.key.truncate(path_len);
@@ -376,7 +389,11 @@ impl<'a> Cursor<'a> {
                     self.enter_node(trie, node, depth, (from.is_some(), to.is_some()), searched)?;
                 }
                 Step::Cross(crossing) => {
-                    self.enter_frame(crossing, byte)?;
+                    if let Err(error) = self.enter_frame(crossing, byte) {
+                        self.key.push(byte);
+                        self.stopped = true;
+                        return Err(error);
+                    }
                     if let Some(level) = &mut self.flat {
                         let found = if reverse {
                             level.cursor.next_back(level.flat)

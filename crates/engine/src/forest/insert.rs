@@ -4,7 +4,6 @@ use coppice_frame::{FlatMut, Kind, NoRoom, Placed, Stored, TrieMut, Value};
 
 use super::{Forest, Level, MAX_FRAMES_ON_PATH, ROOT, make_room::Tried};
 use crate::{
-    buffer::Buffer,
     error::{Error, ErrorCode},
     table::BlobKind,
 };
@@ -31,7 +30,8 @@ impl Forest<'_> {
         if self.is_inline(value.len()) {
             return Ok(Value::Inline(value));
         }
-        let blob = self.table.add(BlobKind::Value, value.len(), Buffer::of_value(value))?;
+        let buffer = self.table.value_buffer(value);
+        let blob = self.table.add(BlobKind::Value, value.len(), buffer)?;
         Ok(Value::Extent {
             blob,
             len: value.len() as u32,

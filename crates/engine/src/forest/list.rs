@@ -19,12 +19,22 @@ pub(crate) enum Listed<'a, 'k> {
     Prefix(&'k [u8]),
 }
 
+/// How far a listing has come that had to stop.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    /// Items visited.
+    visited: usize,
+    /// The full key that it goes on from.
+    from: Vec<u8>,
+}
+
 /// Lists a tree's keys; `tree` is the prefix of its full keys. True when there is more, be it that `visit` broke and left
-/// an item.
+/// an item. `progress` is for the same listing to go on with after a failure.
 pub(crate) fn list(
     forest: &Forest<'_>,
     tree: &[u8],
     request: &ListRequest<'_>,
+    progress: &mut Progress,
     visit: &mut dyn FnMut(Listed<'_, '_>) -> ControlFlow<()>,
 ) -> Result<bool, Error> {
     if request.limit == 0 {
@@ -46,6 +56,8 @@ pub(crate) fn list(
             None => return Ok(false),
         },
     }
+    // Kept: the walk may fail again before it has begun.
+    from = from.max(progress.from.clone());
     let span = Span {
         from: &from,
         to: to.as_deref(),
@@ -55,24 +67,42 @@ pub(crate) fn list(
         prefix_len: prefix.len(),
         delimiter: request.delimiter,
     };
-    let mut left = request.limit;
     if request.delimiter.is_empty() {
-        let exhausted = Cursor::new(forest, span, None)?.for_each(tree.len(), &mut |key, stored| {
-            if left == 0 {
+        let mut cursor = Cursor::new(forest, span, None)?;
+        let mut unread = None;
+        let done = cursor.for_each(tree.len(), &mut |key, stored| {
+            if progress.visited >= request.limit {
                 return Ok(ControlFlow::Break(()));
             }
             let full = || [tree, key.head, key.tail].concat();
-            let Some(record) = forest.resolve_at(full, stored)? else {
-                return Ok(ControlFlow::Continue(()));
-            };
-            left -= 1;
-            Ok(visit(Listed::Key(key, record)))
-        })?;
-        return Ok(!exhausted);
+            match forest.resolve_at(full, stored) {
+                Ok(Some(record)) => {
+                    progress.visited += 1;
+                    Ok(visit(Listed::Key(key, record)))
+                }
+                Ok(None) => Ok(ControlFlow::Continue(())),
+                Err(error) => {
+                    unread = Some(full());
+                    Err(error)
+                }
+            }
+        });
+        if done.is_err() {
+            progress.from = unread.unwrap_or_else(|| cursor.stopped().unwrap_or(&from).to_vec());
+        }
+        return done.map(|exhausted| !exhausted);
     }
     let mut cursor = Cursor::new(forest, span, Some(rollup))?;
-    while let Some(event) = cursor.next()? {
-        if left == 0 {
+    loop {
+        let event = match cursor.next() {
+            Ok(Some(event)) => event,
+            Ok(None) => return Ok(false),
+            Err(error) => {
+                progress.from = cursor.stopped().unwrap_or(&from).to_vec();
+                return Err(error);
+            }
+        };
+        if progress.visited >= request.limit {
             return Ok(true);
         }
         let group = match event {
@@ -81,8 +111,13 @@ pub(crate) fn list(
         };
         let visited = match (group, event) {
             (None, Event::Record(stored)) => {
-                let Some(record) = forest.resolve_at(|| cursor.key().to_vec(), stored)? else {
-                    continue;
+                let record = match forest.resolve_at(|| cursor.key().to_vec(), stored) {
+                    Ok(Some(record)) => record,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        progress.from = cursor.key().to_vec();
+                        return Err(error);
+                    }
                 };
                 visit(Listed::Key(cursor.split_key(tree.len()), record))
             }
@@ -94,10 +129,9 @@ pub(crate) fn list(
         if visited.is_break() {
             return Ok(true);
         }
-        left -= 1;
+        progress.visited += 1;
         if let Some(len) = group {
             cursor.skip(len);
         }
     }
-    Ok(false)
 }

@@ -17,7 +17,7 @@ struct Doubt {
 
 impl Forest<'_> {
     /// Whether a key that starts with `prefix` goes on for more than `bytes` behind it.
-    pub(crate) fn has_longer(&self, prefix: &[u8], bytes: usize) -> Result<bool, Error> {
+    pub(crate) fn has_longer(&mut self, prefix: &[u8], bytes: usize) -> Result<bool, Error> {
         let (mut blob, mut rest) = (ROOT, prefix);
         for _ in 0..MAX_FRAMES_ON_PATH {
             let trie = self.table.trie(blob)?;
@@ -51,11 +51,12 @@ impl Forest<'_> {
         Err(self.lost("a path has no end"))
     }
 
-    fn any_longer(&self, mut pending: Vec<Doubt>) -> Result<bool, Error> {
+    fn any_longer(&mut self, mut pending: Vec<Doubt>) -> Result<bool, Error> {
         let mut looked_into = 0;
         while let Some(Doubt { crossing, most }) = pending.pop() {
             let child = crossing.child;
             looked_into += 1;
+            self.table.relieve()?;
             if looked_into > self.table.len() {
                 return Err(self.lost("frames lead to one another in a ring"));
             }
@@ -82,7 +83,7 @@ impl Forest<'_> {
     }
 
     /// A bound on the keys below a trie frame. Frames whose bounds are stale are visited deepest first.
-    fn bound_below(&self, blob: u32) -> Result<usize, Error> {
+    fn bound_below(&mut self, blob: u32) -> Result<usize, Error> {
         let mut pending = vec![blob];
         while let Some(&blob) = pending.last() {
             if pending.len() > self.table.len() * 256 {
@@ -92,6 +93,7 @@ impl Forest<'_> {
                 pending.pop();
                 continue;
             }
+            self.table.relieve()?;
             let waiting = pending.len();
             let longest = self.longest_of(self.table.trie(blob)?, &mut pending)?;
             if pending.len() == waiting {

@@ -9,8 +9,9 @@ use proptest::{collection::vec, prelude::*};
 
 use std::ops::ControlFlow;
 
-use super::{Cursor, Forest, Listed, Span, cursor::Event, list};
+use super::{Cursor, Forest, Listed, Progress, Span, cursor::Event, list};
 use crate::{
+    budget::Budget,
     request::{After, ListRequest},
     table::Table,
     testing::cases,
@@ -30,14 +31,14 @@ pub(super) fn all_from(from: &[u8]) -> Span<'_> {
 }
 
 pub(super) fn planted(frame_bytes: usize) -> Forest<'static> {
-    let table = Box::leak(Box::new(Table::new(frame_bytes, None)));
+    let table = Box::leak(Box::new(Table::new(frame_bytes, Budget::unbounded(), None)));
     let mut forest = Forest::new(table);
     forest.plant().unwrap();
     forest
 }
 
 /// Every frame valid, every key found, the walk in order, the counts right.
-fn assert_same(forest: &Forest, model: &Model) {
+fn assert_same(forest: &mut Forest, model: &Model) {
     forest.assert_valid();
     for (key, (version, value)) in model {
         let found = forest.get(key).unwrap().unwrap_or_else(|| panic!("{key:?} is lost"));
@@ -125,7 +126,7 @@ proptest! {
                 forest.assert_valid();
             }
         }
-        assert_same(&forest, &model);
+        assert_same(&mut forest, &model);
         let keys: Vec<Vec<u8>> = model.keys().cloned().collect();
         for (index, key) in keys.iter().enumerate() {
             for len in [key.len() / 2, key.len()] {
@@ -142,7 +143,7 @@ proptest! {
         for key in keys {
             prop_assert!(forest.look_up_and_remove(&key));
         }
-        assert_same(&forest, &Model::new());
+        assert_same(&mut forest, &Model::new());
         prop_assert_eq!(forest.table.census().blobs, 1, "frames are left over");
     }
 
@@ -202,7 +203,7 @@ proptest! {
                 let request =
                     ListRequest { prefix: &prefix, delimiter, after: after.as_deref(), resume, limit };
                 let before = listed.len();
-                let more = list(&forest, b"TREE", &request, &mut |item| {
+                let more = list(&forest, b"TREE", &request, &mut Progress::default(), &mut |item| {
                     listed.push(match item {
                         Listed::Key(key, _) => (false, key.to_vec()),
                         Listed::Prefix(group) => (true, group.to_vec()),
@@ -252,7 +253,7 @@ fn holds_a_hundred_thousand_keys_in_frames_of_real_size() {
         forest.look_up_and_put(&key, version, &value);
         model.insert(key, (version, value));
     }
-    assert_same(&forest, &model);
+    assert_same(&mut forest, &model);
     let census = forest.table.census();
     assert!(
         census.live_bytes * 10 > census.frame_bytes * 6,
@@ -265,7 +266,7 @@ fn holds_a_hundred_thousand_keys_in_frames_of_real_size() {
         assert!(forest.look_up_and_remove(key));
         model.remove(key);
     }
-    assert_same(&forest, &model);
+    assert_same(&mut forest, &model);
 }
 
 #[test]
@@ -291,7 +292,7 @@ fn counts_right_while_trie_frames_split_and_join() {
             forest.assert_valid();
         }
     }
-    assert_same(&forest, &model);
+    assert_same(&mut forest, &model);
 }
 
 #[test]
@@ -345,5 +346,5 @@ fn takes_the_longest_keys_and_chains_of_prefixes() {
             model.insert(key.clone(), (version, key));
         }
     }
-    assert_same(&forest, &model);
+    assert_same(&mut forest, &model);
 }

@@ -6,7 +6,7 @@ use coppice_journal::{Op, Standing};
 
 use super::{Findings, SalvageReport};
 use crate::{
-    core::{CATALOG, Engine},
+    core::{CATALOG, Engine, Reads},
     error::{Error, ErrorCode},
     request::{Condition, TreeId},
     verify::Problem,

@@ -13,6 +13,7 @@ use coppice_disk::MemoryDisk;
 
 use super::*;
 use crate::{
+    core::Reads,
     request::{Condition, Range, TreeId},
     testing::cases,
 };

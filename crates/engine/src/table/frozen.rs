@@ -54,6 +54,11 @@ impl Freeze {
         u64::from(self.in_use)
     }
 
+    /// Bytes that are held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.held.iter().map(|hold| hold.bytes as usize).sum()
+    }
+
     /// What [`Table::share`] is to be told.
     pub(crate) fn count(&self) -> u64 {
         self.count
@@ -99,21 +104,25 @@ impl Table {
     }
 
     /// The table as of a freeze, to be read only. All that was not held comes from the source.
-    pub(crate) fn frozen(&self, freeze: &Freeze, source: Arc<dyn Source>) -> Self {
+    pub(crate) fn frozen(self: &Arc<Self>, freeze: &Freeze, source: Arc<dyn Source>) -> Arc<Self> {
         let mut table = Self::with_pool(self.frame_bytes, Arc::clone(&self.pool), Some(source));
-        table.is_frozen = true;
+        table.live = Some(Arc::clone(self));
         table.absent.store(1, Relaxed);
         table.numbers.get_mut().end = freeze.end;
         for hold in &freeze.held {
             if let Some(slot) = table.slots.get_or_grow(hold.blob as usize)
                 && let Some(word) = table.words.get_or_grow(hold.blob as usize)
             {
-                word.publish(hold.kind, &hold.buffer);
+                word.publish(hold.kind, &hold.buffer, true);
                 // Memory knows the words better.
                 let info = (hold.kind, hold.bytes, (0, 0));
                 *slot.entry.lock() = Some(Entry::known(info, Some(hold.buffer.clone())));
             }
         }
+        let table = Arc::new(table);
+        let mut views = self.views.lock();
+        views.retain(|view| view.strong_count() > 0);
+        views.push(Arc::downgrade(&table));
         table
     }
 
@@ -139,7 +148,7 @@ impl Table {
         let source = self
             .source
             .as_ref()
-            .filter(|_| self.is_frozen && !self.is_resident(blob))?;
+            .filter(|_| self.live.is_some() && !self.is_resident(blob))?;
         source.info(blob)
     }
 

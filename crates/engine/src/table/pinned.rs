@@ -11,7 +11,11 @@ use coppice_frame::{FlatLookup, FlatMut, FlatRef, Frame, FrameMut, TrieRef, UNIT
 use crossbeam_epoch::Guard;
 use parking_lot::MutexGuard;
 
-use super::{BlobKind, Entry, Table};
+use super::{
+    BlobKind, Entry, Source, Table, check_frame,
+    evict::{Patience, SHORT_PATIENCE},
+    word::Place,
+};
 use crate::{
     buffer::Buffer,
     error::{Error, ErrorCode},
@@ -26,6 +30,21 @@ pub(crate) struct Pinned<'t> {
     guard: Guard,
     /// How many moves are going on, one inside the other; the outermost made the count of moves odd.
     moving: u32,
+    claim: Claim,
+}
+
+/// Memory is given back when all threads have passed two epochs, each of which takes a round.
+const EVICTION_ROUNDS: usize = 4;
+
+/// What an operation may count on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// Others change and evict frames.
+    Shared,
+    /// Nobody else does.
+    Alone,
+    /// The same, and it must succeed: what it makes again was once made.
+    Recovery,
 }
 
 impl std::ops::Deref for Pinned<'_> {
@@ -47,12 +66,71 @@ impl<'t> Pinned<'t> {
             table,
             guard: crossbeam_epoch::pin(),
             moving: 0,
+            claim: Claim::Shared,
         }
+    }
+
+    /// From now on nobody else changes frames, nor needs them to stay where they are: what this operation reads in stays in
+    /// memory until [`Pinned::relieve`], and it may use what is kept for changes.
+    pub(crate) fn have_alone(&mut self) {
+        self.claim = Claim::Alone;
+    }
+
+    /// The same, for who must succeed: nothing is refused for want of memory.
+    pub(crate) fn recover(&mut self) {
+        self.claim = Claim::Recovery;
     }
 
     /// Lets go of what was found so far.
     pub(crate) fn repin(&mut self) {
         self.guard.repin();
+    }
+
+    /// Between steps of a long operation: sees to room in memory, for which it lets go of what was found so far. Who keeps
+    /// frames where they are finds the same again.
+    ///
+    /// # Errors
+    /// There is no room, and there will be none for as long as this operation waits.
+    pub(crate) fn relieve(&mut self) -> Result<(), Error> {
+        let mut patience = Patience::new(SHORT_PATIENCE);
+        while self.is_crowded(0) {
+            self.evict(0);
+            if self.is_crowded(0) && !patience.wait() {
+                return Err(self.table.crowded());
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, and tries to have room for so much more, which is to be read in and to stay.
+    pub(crate) fn relieve_for(&mut self, more: usize) -> Result<(), Error> {
+        for _ in 0..EVICTION_ROUNDS {
+            if self.is_crowded(more) {
+                self.evict(more);
+            }
+        }
+        self.relieve()
+    }
+
+    fn is_crowded(&self, more: usize) -> bool {
+        let limits = self.table.budget().limits();
+        let enough = match self.claim {
+            Claim::Shared => limits.evict_above,
+            Claim::Alone | Claim::Recovery => limits.total.saturating_sub(limits.reserve),
+        };
+        self.table.budget().used() > enough.saturating_sub(more)
+    }
+
+    fn evict(&mut self, more: usize) {
+        self.guard.repin();
+        match self.claim {
+            Claim::Shared => self.table.evict_for(more, &self.guard),
+            Claim::Alone | Claim::Recovery => {
+                let most = self.table.budget().limits().evict_above;
+                self.table.evict_alone(most.saturating_sub(more), &self.guard);
+            }
+        }
+        self.guard.flush();
     }
 
     /// Before frames are changed together. Until [`Pinned::end_move`], what readers find does not count.
@@ -100,17 +178,34 @@ impl<'t> Pinned<'t> {
     /// A frame of this kind, read from the store if need be.
     #[inline(always)]
     fn frame(&self, blob: u32, kind: BlobKind) -> Result<Frame<'_>, Error> {
+        let place = self.place(blob, kind)?;
+        Ok(self.frame_at(place.frame()))
+    }
+
+    /// Where a blob's memory is.
+    #[inline(always)]
+    fn place(&self, blob: u32, kind: BlobKind) -> Result<Place, Error> {
+        if let Some(word) = self.table.words.get(blob as usize) {
+            let place = word.load();
+            if place.is_in_use(kind) {
+                return Ok(place);
+            }
+        }
+        self.find_or_load(blob, kind)
+    }
+
+    /// A blob that is not noted as used, or not in memory.
+    #[cold]
+    fn find_or_load(&self, blob: u32, kind: BlobKind) -> Result<Place, Error> {
         if let Some(word) = self.table.words.get(blob as usize) {
             let place = word.load();
             if place.is(kind) {
-                return Ok(self.frame_at(place.frame()));
+                word.note_use(place);
+                self.table.hits.fetch_add(1, Relaxed);
+                return Ok(place);
             }
         }
-        self.load(blob, kind)?;
-        let word = self.table.words.get(blob as usize).map(|word| word.load());
-        word.filter(|place| place.is(kind))
-            .map(|place| self.frame_at(place.frame()))
-            .ok_or_else(|| vanished(blob))
+        self.load(blob, kind)
     }
 
     #[inline]
@@ -125,31 +220,15 @@ impl<'t> Pinned<'t> {
     /// A lookup of a key in a flat frame.
     #[inline]
     pub(crate) fn flat_lookup<'p, 'k>(&'p self, blob: u32, key: &'k [u8]) -> Result<FlatLookup<'p, 'k>, Error> {
-        let place = self.table.words.get(blob as usize).map(|word| word.load());
-        match place {
-            Some(place) if place.is(BlobKind::Flat) => {
-                let flat = FlatRef::new(self.frame_at(place.frame()));
-                Ok(FlatLookup::new(flat, key, place.hash_bits()))
-            }
-            _ => {
-                let flat = self.flat(blob)?;
-                Ok(FlatLookup::new(flat, key, flat.hash_bits()))
-            }
-        }
+        let place = self.place(blob, BlobKind::Flat)?;
+        let flat = FlatRef::new(self.frame_at(place.frame()));
+        Ok(FlatLookup::new(flat, key, place.hash_bits()))
     }
 
     /// A value's bytes.
     #[allow(unsafe_code)]
     pub(crate) fn value(&self, blob: u32) -> Result<&[u8], Error> {
-        let place = || self.table.words.get(blob as usize).map(|word| word.load());
-        let mut found = place();
-        if found.is_none_or(|place| !place.is(BlobKind::Value)) {
-            self.load(blob, BlobKind::Value)?;
-            found = place();
-        }
-        let place = found
-            .filter(|place| place.is(BlobKind::Value))
-            .ok_or_else(|| vanished(blob))?;
+        let place = self.place(blob, BlobKind::Value)?;
         // SAFETY: a word of this kind was made from `Address::Value`, of a buffer that was in the table after `guard` was
         // pinned, and so lives as long as `self`.
         Ok(unsafe { Buffer::value_at(place.value()) })
@@ -157,7 +236,7 @@ impl<'t> Pinned<'t> {
 
     /// Reads a blob in, unless it is there. One thread reads; others wait for it.
     #[cold]
-    fn load(&self, blob: u32, kind: BlobKind) -> Result<(), Error> {
+    fn load(&self, blob: u32, kind: BlobKind) -> Result<Place, Error> {
         let table = self.table;
         let mut latch = table
             .latch(blob)
@@ -167,28 +246,60 @@ impl<'t> Pinned<'t> {
             Some(_) => return Err(table.corrupt(blob, "is not of the kind that leads to it")),
             None => return Err(table.corrupt(blob, "is referred to but does not exist")),
         };
+        let word = table.words.get(blob as usize).ok_or_else(|| vanished(blob))?;
         if entry.memory.is_some() {
-            return Ok(());
+            return Ok(word.load());
         }
         let source = table
             .source
             .as_ref()
             .ok_or_else(|| table.corrupt(blob, "is in no store"))?;
-        let shared = source.share(blob);
-        let was_read = shared.is_none();
-        let buffer = match shared {
+        let buffer = match source.share(blob) {
             Some(buffer) => buffer,
-            None => table.read_in(source.as_ref(), blob, kind, entry.bytes as usize)?,
+            None => {
+                let buffer = self.read_in(source.as_ref(), blob, entry)?;
+                table.misses.fetch_add(1, Relaxed);
+                table.absent.fetch_sub(1, Relaxed);
+                buffer
+            }
         };
-        if let Some(word) = table.words.get(blob as usize) {
-            word.publish(kind, &buffer);
-        }
+        word.publish(kind, &buffer, false);
         entry.memory = Some(buffer);
-        if was_read {
-            table.misses.fetch_add(1, Relaxed);
-            table.absent.fetch_sub(1, Relaxed);
+        entry.valid = true;
+        Ok(word.load())
+    }
+
+    /// A blob's bytes from their source, checked.
+    fn read_in(&self, source: &dyn Source, blob: u32, entry: &Entry) -> Result<Buffer, Error> {
+        let len = entry.bytes as usize;
+        let mut buffer = self.room_for(entry.kind, len)?;
+        let room = buffer.bytes_mut().get_mut(..len);
+        source.read(
+            blob,
+            room.ok_or_else(|| self.corrupt(blob, "has an impossible length"))?,
+        )?;
+        if !entry.valid {
+            check_frame(entry.kind, buffer.frame()).map_err(|fault| self.corrupt(blob, &fault.to_string()))?;
         }
-        Ok(())
+        Ok(buffer)
+    }
+
+    /// A buffer for a blob that is read in.
+    fn room_for(&self, kind: BlobKind, len: usize) -> Result<Buffer, Error> {
+        let (table, limits) = (self.table, self.table.budget().limits());
+        if self.claim == Claim::Shared {
+            table.evict_for(len, &self.guard);
+        }
+        let limit = match self.claim {
+            Claim::Shared => limits.reads,
+            Claim::Alone => limits.total,
+            Claim::Recovery => usize::MAX,
+        };
+        let buffer = match kind {
+            BlobKind::Value => Buffer::zeroed_within(&table.pool, len, limit),
+            BlobKind::Trie | BlobKind::Flat => Buffer::for_frame_within(&table.pool, limit),
+        };
+        buffer.ok_or_else(|| table.crowded())
     }
 
     /// Gives memory back once every reader that may have found it is gone.
@@ -207,7 +318,7 @@ impl<'t> Pinned<'t> {
         if buffer.is_shared() && !planted(Defect::WritesIntoHeldFrames) {
             let old = std::mem::replace(buffer, buffer.copy());
             if let Some(word) = self.table.words.get(blob as usize) {
-                word.publish(entry.kind, buffer);
+                word.publish(entry.kind, buffer, true);
             }
             self.retire(old);
         }
@@ -217,13 +328,15 @@ impl<'t> Pinned<'t> {
     /// A frame, to be changed.
     #[allow(unsafe_code)]
     pub(crate) fn frame_mut(&mut self, blob: u32, kind: BlobKind) -> Result<FrameMut<'_>, Error> {
-        self.frame(blob, kind)?;
-        let mut latch = self.table.latch(blob).ok_or_else(|| vanished(blob))?;
-        let entry = latch.as_mut().ok_or_else(|| vanished(blob))?;
-        self.writable(blob, entry)?;
-        let buffer = entry.memory.as_ref().ok_or_else(|| vanished(blob))?;
-        let Some(start) = buffer.frame_start() else {
-            return Err(vanished(blob));
+        let start = loop {
+            self.place(blob, kind)?;
+            let mut latch = self.table.latch(blob).ok_or_else(|| vanished(blob))?;
+            let entry = latch.as_mut().ok_or_else(|| vanished(blob))?;
+            if entry.memory.is_some() {
+                self.writable(blob, entry)?;
+                let start = entry.memory.as_ref().and_then(Buffer::frame_start);
+                break start.ok_or_else(|| vanished(blob))?;
+            }
         };
         // SAFETY: as in `frame_at`; and the caller, who has this table alone, keeps all other writers out.
         Ok(unsafe { FrameMut::new(std::slice::from_raw_parts(start, self.table.frame_bytes / UNIT_BYTES)) })
@@ -232,7 +345,7 @@ impl<'t> Pinned<'t> {
     /// A flat frame, to be changed in place by one of several writers.
     pub(crate) fn latch_flat(&self, blob: u32) -> Result<Latched<'_>, Error> {
         loop {
-            self.frame(blob, BlobKind::Flat)?;
+            self.place(blob, BlobKind::Flat)?;
             let latch = self.table.latch(blob).ok_or_else(|| vanished(blob))?;
             match latch.as_ref() {
                 Some(entry) if entry.kind != BlobKind::Flat => return Err(vanished(blob)),
@@ -243,6 +356,7 @@ impl<'t> Pinned<'t> {
                         latch,
                     });
                 }
+                // Evicted in between.
                 Some(_) => {}
                 None => return Err(vanished(blob)),
             }
@@ -251,11 +365,15 @@ impl<'t> Pinned<'t> {
 
     /// A hold on a frame's bytes as they are now.
     pub(crate) fn buffer(&self, blob: u32, kind: BlobKind) -> Result<Buffer, Error> {
-        self.frame(blob, kind)?;
-        self.table
-            .ask(blob, |entry| entry.memory.clone())
-            .flatten()
-            .ok_or_else(|| vanished(blob))
+        loop {
+            self.place(blob, kind)?;
+            let held = self.table.ask(blob, |entry| entry.memory.clone());
+            match held.ok_or_else(|| vanished(blob))? {
+                Some(buffer) => return Ok(buffer),
+                // Evicted in between.
+                None => continue,
+            }
+        }
     }
 
     /// Puts a rebuilt frame in place of the old one. What was counted below that may hang below another frame now.
@@ -271,8 +389,9 @@ impl<'t> Pinned<'t> {
     /// Makes the buffer the memory of a blob whose entry is latched.
     fn put_in(&self, blob: u32, entry: &mut Entry, buffer: Buffer) {
         if let Some(word) = self.table.words.get(blob as usize) {
-            word.publish(entry.kind, &buffer);
+            word.publish(entry.kind, &buffer, true);
         }
+        entry.valid = true;
         match entry.memory.replace(buffer) {
             Some(old) => self.retire(old),
             None => {
@@ -307,6 +426,9 @@ impl<'t> Pinned<'t> {
         let Some(entry) = latch.take() else { return };
         if let Some(word) = self.table.words.get(blob as usize) {
             word.clear();
+        }
+        if entry.changed {
+            self.table.budget().note_unchanged(entry.bytes);
         }
         match entry.memory {
             Some(old) => self.retire(old),

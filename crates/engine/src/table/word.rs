@@ -13,11 +13,13 @@ use coppice_frame::FlatRef;
 use super::BlobKind;
 use crate::buffer::{Address, Buffer};
 
-/// Low bits that a kind takes, and behind them those that a flat frame's size of hash table takes: addresses of frames are
-/// multiples of 64, those of values of 8.
-const KIND_BITS: u32 = 2;
-const KIND_MASK: usize = (1 << KIND_BITS) - 1;
-const FRAME_MASK: usize = 63;
+/// Low bits: a kind's; one that says that the blob was used since eviction last came by; and those that a flat frame's size
+/// of hash table takes. Addresses of frames are multiples of 128, those of values of 8.
+const KIND_MASK: usize = 3;
+const USED: usize = 4;
+const VALUE_MASK: usize = 7;
+const HASH_SHIFT: u32 = 3;
+const FRAME_MASK: usize = 127;
 
 /// A blob's word; zero where the blob is not in memory.
 #[derive(Default)]
@@ -37,20 +39,22 @@ impl Word {
         !self.0.load(Relaxed).is_null()
     }
 
-    /// Makes the buffer the blob's memory. The caller holds the entry's latch, and keeps the buffer there.
-    pub(super) fn publish(&self, kind: BlobKind, buffer: &Buffer) {
+    /// Makes the buffer the blob's memory. The caller holds the entry's latch, and keeps the buffer there. `used`: eviction
+    /// is to pass it over once.
+    pub(super) fn publish(&self, kind: BlobKind, buffer: &Buffer, used: bool) {
         let (address, more) = match (kind, buffer.address()) {
             (BlobKind::Value, Address::Value(address)) => (address, 0),
             (BlobKind::Trie, Address::Frame(address)) => (address, 0),
             (BlobKind::Flat, Address::Frame(address)) => (
                 address,
-                (FlatRef::new(buffer.frame()).hash_bits() as usize) << KIND_BITS,
+                (FlatRef::new(buffer.frame()).hash_bits() as usize) << HASH_SHIFT,
             ),
             _ => {
                 debug_assert!(false, "a buffer of another kind");
                 return self.clear();
             }
         };
+        let more = if used { more | USED } else { more };
         let tagged = address.map_addr(|address| address | kind as usize | more & FRAME_MASK);
         self.0.store(tagged, Release);
     }
@@ -58,9 +62,33 @@ impl Word {
     pub(super) fn clear(&self) {
         self.0.store(ptr::null_mut(), Release);
     }
+
+    /// Notes that a blob is used, for eviction to pass it over. A blob that changed its memory meanwhile is used anyway.
+    pub(super) fn note_use(&self, place: Place) {
+        let used = place.0.map_addr(|address| address | USED);
+        let _ = self.0.compare_exchange(place.0, used, Relaxed, Relaxed);
+    }
+
+    /// Whether the blob is in memory and was not used since this was last asked.
+    pub(super) fn is_idle(&self) -> bool {
+        let place = self.0.load(Relaxed);
+        if place.addr() & USED != 0 {
+            let idle = place.map_addr(|address| address & !USED);
+            let _ = self.0.compare_exchange(place, idle, Relaxed, Relaxed);
+            return false;
+        }
+        !place.is_null()
+    }
 }
 
 impl Place {
+    /// Whether the blob is in memory, of this kind, and noted as used: one comparison, which is all that a reader makes as a
+    /// rule.
+    #[inline(always)]
+    pub(super) fn is_in_use(self, kind: BlobKind) -> bool {
+        self.0.addr() & (KIND_MASK | USED) == kind as usize | USED
+    }
+
     #[inline(always)]
     pub(super) fn is(self, kind: BlobKind) -> bool {
         self.0.addr() & KIND_MASK == kind as usize
@@ -69,7 +97,7 @@ impl Place {
     /// Of a flat frame: [`FlatRef::hash_bits`], kept here because the word is hot where the frame's header is not.
     #[inline(always)]
     pub(super) fn hash_bits(self) -> u32 {
-        ((self.0.addr() & FRAME_MASK) >> KIND_BITS) as u32
+        ((self.0.addr() & FRAME_MASK) >> HASH_SHIFT) as u32
     }
 
     /// The address of a frame's first word.
@@ -80,6 +108,6 @@ impl Place {
 
     /// What [`Address::Value`] gave.
     pub(super) fn value(self) -> *const u8 {
-        self.0.map_addr(|address| address & !KIND_MASK).cast_const()
+        self.0.map_addr(|address| address & !VALUE_MASK).cast_const()
     }
 }

@@ -6,7 +6,7 @@ use coppice_store::Store;
 
 use super::{counting_disk::CountingDisk, *};
 use crate::{
-    core::Engine,
+    core::{Engine, Reads},
     options::{Durability, IoUring, Options},
     request::{Condition, TreeId},
 };

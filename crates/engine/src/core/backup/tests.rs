@@ -6,7 +6,10 @@ use coppice_disk::MemoryDisk;
 
 use super::*;
 use crate::{
-    core::tests::{Tree, assert_same, contents, open, options},
+    core::{
+        Reads,
+        tests::{Tree, assert_same, contents, open, options},
+    },
     options::{Durability, Options},
     request::{Condition, TreeId},
     testing::FailingDisk,

@@ -10,7 +10,7 @@ use crate::{
     Condition, Durability, ErrorCode, MAX_BATCH_BYTES, MAX_VALUE_BYTES, OPERATION_BYTES, Operation, Options, Outcome,
     TreeId,
     core::{
-        Engine,
+        Engine, Reads,
         tests::{Tree, contents, open, options},
     },
     table::BlobKind,

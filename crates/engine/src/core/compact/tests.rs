@@ -6,7 +6,10 @@ use coppice_disk::{Disk, MemoryDisk};
 
 use super::*;
 use crate::{
-    core::tests::{Tree, assert_same, contents, open},
+    core::{
+        Reads,
+        tests::{Tree, assert_same, contents, open},
+    },
     options::Durability,
     request::Condition,
     testing::FailingDisk,
@@ -76,10 +79,9 @@ fn snapshots_keep_what_they_show() {
     }
     compact(&engine);
     {
-        let shown = view.shown().unwrap();
-        assert_eq!(shown.state().count(tree, b"").unwrap(), before.len() as u64);
+        assert_eq!(view.count(tree, b"").unwrap(), before.len() as u64);
         for (key, (version, value)) in &before {
-            let found = shown.state().get(tree, key, |record| {
+            let found = view.get_still(tree, key, |record| {
                 record.map(|record| (record.version, record.value.to_vec()))
             });
             assert_eq!(found.unwrap(), Some((*version, value.clone())));

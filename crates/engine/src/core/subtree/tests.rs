@@ -8,7 +8,7 @@ use proptest::{collection::vec, prelude::*};
 use crate::{
     Durability, ErrorCode, Options, TreeId,
     core::{
-        Engine,
+        Engine, Reads,
         tests::{Tree, assert_same, contents, open, options},
     },
     request::Condition,

@@ -119,7 +119,7 @@ fn bury_all(forest: &mut Forest<'_>) {
 }
 
 /// As [`assert_same`], with whatever waits in graves set aside.
-fn assert_living_same(forest: &Forest<'_>, model: &Model) {
+fn assert_living_same(forest: &mut Forest<'_>, model: &Model) {
     forest.assert_valid();
     let buried = forest.count(&[GRAVE_BYTE]).unwrap();
     assert_eq!(forest.count(&[]).unwrap() - buried, model.len() as u64);
@@ -170,11 +170,11 @@ fn run(frame_bytes: usize, changes: Vec<Change>) {
             }
         }
         if checked {
-            assert_living_same(&forest, &model);
+            assert_living_same(&mut forest, &model);
         }
     }
     bury_all(&mut forest);
-    assert_same(&forest, &model);
+    assert_same(&mut forest, &model);
     delete_prefix(&mut forest, &mut model, &in_tree(b""));
     bury_all(&mut forest);
     assert_eq!(forest.table.census().blobs, 1, "frames or values are left over");

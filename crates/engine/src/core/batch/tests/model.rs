@@ -6,7 +6,11 @@ use coppice_disk::MemoryDisk;
 use proptest::{collection::vec, prelude::*};
 
 use super::{contents, open, options, value_blobs};
-use crate::{Condition, Durability, Operation, Outcome, TreeId, core::Engine, testing::cases};
+use crate::{
+    Condition, Durability, Operation, Outcome, TreeId,
+    core::{Engine, Reads},
+    testing::cases,
+};
 
 const TREES: [&str; 3] = ["", "a", "trees/b"];
 

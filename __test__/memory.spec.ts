@@ -1,0 +1,78 @@
+// Databases many times larger than the memory that they may use.
+
+import path from 'node:path'
+import test from 'ava'
+import { open } from 'coppice'
+import { temporaryFolder, throwsCode } from './support/database.js'
+
+const MIB = 1024 * 1024
+const BUDGET = 4 * MIB
+/** What the process may take beside the bound. */
+const OVERHEAD = 64 * MIB
+const KEYS = 40_000
+const VALUE_BYTES = 1000
+
+function key(n: number): string {
+  return `folder-${n % 50}/object-${n}`
+}
+
+test('memory stays within its bound while ten times as much is written and read', async (t) => {
+  const folder = path.join(await temporaryFolder(t), 'db')
+  const before = process.memoryUsage.rss()
+  let db = open(folder, { memory: BUDGET, checkpoint: { journalBytes: '8MiB' } })
+  t.teardown(() => db.close())
+  let [used, rss] = [0, 0]
+  const look = () => {
+    used = Math.max(used, db.stats().memory.used)
+    rss = Math.max(rss, process.memoryUsage.rss())
+  }
+  const value = Buffer.alloc(VALUE_BYTES)
+  let tree = db.tree()
+  for (let n = 0; n < KEYS; n++) {
+    // In an order that touches all folders at once.
+    const number = (n * 7919) % KEYS
+    value.writeUInt32LE(number)
+    tree.put(key(number), value)
+    if (n % 500 === 0) look()
+  }
+  t.true(db.stats().memory.evictions > 0)
+  db.close()
+  db = open(folder, { memory: BUDGET, checkpoint: { journalBytes: '8MiB' } })
+  tree = db.tree()
+  for (let n = 0; n < KEYS / 4; n++) {
+    const number = (n * 6007) % KEYS
+    if (tree.get(key(number))?.readUInt32LE() !== number) t.fail(`${key(number)} is wrong`)
+    if (n % 500 === 0) look()
+  }
+  let scanned = 0
+  for (const found of tree.values()) {
+    if (found.length !== VALUE_BYTES) t.fail('a value is not as long as it was')
+    if (++scanned % 5000 === 0) look()
+  }
+  t.is(scanned, KEYS)
+  look()
+  const { memory } = db.stats()
+  t.is(memory.budget, BUDGET)
+  t.true(memory.misses > 0 && memory.evictions > 0 && memory.hits > 0)
+  t.true(used <= BUDGET, `${used} bytes were used`)
+  t.true(rss - before <= BUDGET + OVERHEAD, `the process grew by ${(rss - before) / MIB} MiB`)
+})
+
+test('a value and a batch that memory cannot hold are refused, and change nothing', async (t) => {
+  const db = open(path.join(await temporaryFolder(t), 'db'), { memory: BUDGET })
+  t.teardown(() => db.close())
+  const tree = db.tree()
+  throwsCode(t, () => tree.put('long', Buffer.alloc(BUDGET / 4 + 1)), 'ERR_COPPICE_VALUE_TOO_LARGE', /memory/)
+  tree.put('as long as can be', Buffer.alloc(BUDGET / 4))
+  const batch = db.batch()
+  for (let n = 0; n < 16; n++) batch.put(tree, `half of that ${n}`, Buffer.alloc(BUDGET / 8))
+  throwsCode(t, () => batch.commit(), 'ERR_COPPICE_BATCH_TOO_LARGE', /memory/)
+  t.deepEqual([...tree.keys()], ['as long as can be'])
+})
+
+test('a volatile database has no bound', (t) => {
+  using db = open(':memory:', { memory: BUDGET })
+  t.is(db.stats().memory.budget, 0)
+  db.tree().put('long', Buffer.alloc(2 * BUDGET))
+  t.true(db.stats().memory.used > BUDGET)
+})
