@@ -30,6 +30,9 @@ const TREES: usize = 3;
 /// Beyond so many keys a run takes some out.
 const MAX_KEYS: usize = 1500;
 
+/// No database takes room for fewer.
+const LEAST_FRAMES: u64 = 64;
+
 /// What runs came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Agreed {
@@ -41,6 +44,8 @@ pub struct Agreed {
     pub reopens: u64,
     /// Comparisons of all there is.
     pub checks: u64,
+    /// Blobs that were evicted.
+    pub evictions: u64,
 }
 
 impl Figures for Agreed {
@@ -49,6 +54,7 @@ impl Figures for Agreed {
         self.calls += other.calls;
         self.reopens += other.reopens;
         self.checks += other.checks;
+        self.evictions += other.evictions;
     }
 
     fn list(&self) -> Vec<(&'static str, u64)> {
@@ -57,6 +63,7 @@ impl Figures for Agreed {
             ("calls", self.calls),
             ("reopens", self.reopens),
             ("checks of everything", self.checks),
+            ("evictions", self.evictions),
         ]
     }
 }
@@ -99,8 +106,17 @@ pub fn agree(mut choices: Choices<'_>, calls: u64) -> Checked<Agreed> {
         segment_bytes: 1 << 20,
         map_log_bytes: 64 << 10,
     };
+    let shape = choices.below(8);
+    let frame_bytes = [4096, 4096, 8192, 65536][shape % 4];
+    // Half of the runs have room for the fewest frames that are taken, so that they evict amid everything.
+    let memory_bytes = if shape < 4 {
+        LEAST_FRAMES * u64::from(frame_bytes)
+    } else {
+        Options::default().memory_bytes
+    };
     let options = Options {
-        frame_bytes: [4096, 4096, 8192, 65536][choices.below(4)],
+        frame_bytes,
+        memory_bytes,
         ..Options::default()
     };
     let database = Database::open_in(&world, &options).map_err(|error| broken!("creating: {error}"))?;
@@ -125,6 +141,7 @@ pub fn agree(mut choices: Choices<'_>, calls: u64) -> Checked<Agreed> {
         }
     }
     run.check()?;
+    run.count_evictions()?;
     Ok(run.done)
 }
 
@@ -132,6 +149,7 @@ impl Run<'_> {
     /// Closes the database, or leaves it as a killed process would, and opens it again.
     fn reopen(&mut self) -> Checked<()> {
         self.kept.clear();
+        self.count_evictions()?;
         if self.choices.below(2) == 0 {
             self.database.close().map_err(|error| broken!("closing: {error}"))?;
         }
@@ -139,6 +157,13 @@ impl Run<'_> {
             Database::open_in(&self.world, &self.options).map_err(|error| broken!("opening again: {error}"))?;
         self.handles = handles_of(|name| self.database.tree(name))?;
         self.done.reopens += 1;
+        Ok(())
+    }
+
+    /// Adds those since the last open.
+    fn count_evictions(&mut self) -> Checked<()> {
+        let stats = self.database.stats().map_err(|error| broken!("stats: {error}"))?;
+        self.done.evictions += stats.memory_evictions;
         Ok(())
     }
 

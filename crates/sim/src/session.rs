@@ -158,6 +158,8 @@ impl Session {
             create,
             durability: self.profile.durability,
             frame_bytes: FRAME_BYTES,
+            // The least that is taken.
+            memory_bytes: 64 * u64::from(FRAME_BYTES),
             // One thread asks for checkpoints and waits for each.
             coalesce_window: Duration::ZERO,
             ..Options::default()
@@ -260,17 +262,25 @@ impl Session {
                         if error.code() == ErrorCode::ReadOnly && !self.disk.has_failed() {
                             return violation!("read-only without a failure before: {error}");
                         }
+                        let done = match step {
+                            Step::PutMany(..) if !self.read_only => self.count_done(tip)?,
+                            _ => 0,
+                        };
                         if error.code() == ErrorCode::NoSpace {
-                            let refused = self.marks.drain(tip + 1..);
-                            self.refused.extend(refused.map(|mark| (tip, mark)));
+                            let refused = self.marks.drain(tip + done + 1..);
+                            self.refused.extend(refused.map(|mark| (tip + done, mark)));
                         }
                         if matches!(error.code(), ErrorCode::Io | ErrorCode::ReadOnly) {
                             self.failed.get_or_insert_with(|| error.to_string());
                         }
                         self.read_only |= error.code() == ErrorCode::Io && matches!(step, Step::Flush);
-                        self.marks.truncate(tip + 1);
+                        self.marks.truncate(tip + done + 1);
                         self.model = before;
+                        for commit in commits.iter().take(done) {
+                            self.model.apply(commit);
+                        }
                         self.legal = legal;
+                        self.legal.newest = tip + done;
                         self.note();
                     }
                     code => return violation!("failed with {code:?}: {error}"),
@@ -278,6 +288,19 @@ impl Session {
             }
         }
         Ok(result)
+    }
+
+    /// How many of the commits behind a mark are visible: what fails half way keeps what it has done.
+    fn count_done(&self, tip: usize) -> Checked<usize> {
+        let Some(database) = &self.database else {
+            return violation!("there is no open database");
+        };
+        let census = self.disk.without_fault(|| Census::of(database));
+        let digest = census.map_err(|error| broken!("reading: {error}"))?.digest;
+        match self.marks[tip..].iter().position(|mark| mark.digest == digest) {
+            Some(done) => Ok(done),
+            None => violation!("what failed half way left something else than its first commits"),
+        }
     }
 
     /// Takes a snapshot; or compares the one that is held with what was there when it was taken, and lets it go.
