@@ -12,6 +12,8 @@
 //!
 //! Retired extents are not written down: after a reopen nobody reads them, and what the map does not name is free.
 
+#[cfg(all(test, loom))]
+mod models;
 #[cfg(test)]
 mod tests;
 
