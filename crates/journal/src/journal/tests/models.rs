@@ -2,7 +2,11 @@
 
 use std::{io::ErrorKind, sync::Arc};
 
-use shuttle::{check_random, thread};
+use shuttle::{
+    check_random,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
 
 use crate::{
     Error, Op,
@@ -84,6 +88,56 @@ fn models_of_a_sync_that_fails() {
             assert_eq!(journal.synced_upto(), 0);
         },
         SCHEDULES,
+    );
+}
+
+/// A checkpoint makes its cut durable, then trims. Whenever the power goes, what the journal has behind the cut that is
+/// durable then is all there, up to what was synced.
+#[test]
+fn models_of_power_cuts_beside_checkpoints() {
+    check_random(
+        || {
+            let disk = TestDisk::mapping();
+            let journal = Arc::new(fixture::create(&disk, room_for(2, 56)));
+            let durable_cut = Arc::new(AtomicU64::new(0));
+            let appending = {
+                let journal = Arc::clone(&journal);
+                thread::spawn(move || {
+                    for number in 0..5 {
+                        journal.append_next(&[PUT]).unwrap();
+                        if number % 2 == 1 {
+                            journal.sync().unwrap();
+                        }
+                    }
+                })
+            };
+            let checkpoints = {
+                let (journal, durable_cut) = (Arc::clone(&journal), Arc::clone(&durable_cut));
+                thread::spawn(move || {
+                    for _ in 0..2 {
+                        let cut = journal.appended_upto();
+                        durable_cut.store(cut, Ordering::Release);
+                        journal.trim(cut).unwrap();
+                    }
+                })
+            };
+            for keeps in [false, true] {
+                let synced = journal.synced_upto();
+                // No other thread runs between these two.
+                let cut = durable_cut.load(Ordering::Acquire);
+                let left = disk.after_power_cut(&mut || keeps);
+                let (_, recovered, seen) = open(&left, cut).unwrap();
+                assert!(
+                    recovered.last_sequence >= synced.max(cut),
+                    "{synced}, {cut}: {recovered:?}"
+                );
+                let behind: Vec<u64> = (cut + 1..=recovered.last_sequence).collect();
+                assert_eq!(sequences(&seen), behind);
+            }
+            appending.join().unwrap();
+            checkpoints.join().unwrap();
+        },
+        SCHEDULES / 4,
     );
 }
 
