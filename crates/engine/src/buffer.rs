@@ -1,6 +1,9 @@
 //! Buffers that blobs live in: shared with whoever writes them out, copied by the first writer who finds them shared.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Acquire, fence},
+};
 
 use coppice_frame::{Frame, FrameMut, UNIT_BYTES};
 
@@ -132,9 +135,12 @@ impl Buffer {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether somebody else holds it too.
+    /// Whether somebody else holds it too. If not, all that others did with it has happened before.
     pub(crate) fn is_shared(&mut self) -> bool {
-        Arc::get_mut(&mut self.0).is_none()
+        let shared = Arc::strong_count(&self.0) > 1;
+        // What `Arc::get_mut` does, but for locking out weak holds, of which there are none.
+        fence(Acquire);
+        shared
     }
 
     /// Another buffer with the same in it.

@@ -38,10 +38,10 @@ use crate::{
     record::{DEAD, RecordRef},
 };
 
-pub use build::{Item, build_flat, flat_bytes_needed, part_densely, part_evenly, part_widely};
+pub use build::{Item, begin_flat, build_flat, copy_flat, part_densely, part_evenly, part_widely};
 pub use cursor::FlatCursor;
 pub use lookup::FlatLookup;
-pub use write::{FlatMut, Probe, Reserved};
+pub use write::{FlatMut, Reserved, Spot};
 
 pub(crate) const HASH_BITS_AT: usize = 2;
 pub(crate) const HASH_USED_AT: usize = 4;
@@ -316,17 +316,18 @@ impl<'a> FlatRef<'a> {
         keys.min().unwrap_or(&[])
     }
 
-    /// Whether the record that was written last has the largest key, as where keys ascend.
-    pub fn ends_with_newest(self) -> bool {
-        let newest = self.record(self.tail()).flat_key();
+    /// The largest one.
+    pub fn last_key(self) -> &'a [u8] {
         let order = self.order();
         let sorted = usize::from(order.sorted_len).checked_sub(1);
-        let sorted = sorted.map(|last| self.sorted_at(order, last));
         let late = (0..usize::from(order.tail_len)).map(|index| self.tail_at(order, index));
-        sorted
-            .into_iter()
-            .chain(late)
-            .all(|unit| self.record(unit).flat_key() <= newest)
+        let units = sorted.map(|last| self.sorted_at(order, last)).into_iter().chain(late);
+        units.map(|unit| self.record(unit).flat_key()).max().unwrap_or(&[])
+    }
+
+    /// Whether the record that was written last has the largest key, as where keys ascend.
+    pub fn ends_with_newest(self) -> bool {
+        self.records() > 0 && self.record(self.tail()).flat_key() == self.last_key()
     }
 
     /// Whether some record's key starts with `prefix`.

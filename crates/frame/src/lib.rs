@@ -29,7 +29,7 @@ mod validate;
 
 pub use bytes::{Frame, FrameMut, common_prefix};
 pub use flat::{
-    FlatCursor, FlatLookup, FlatMut, FlatRef, Item, Probe, Reserved, build_flat, flat_bytes_needed, part_densely,
+    FlatCursor, FlatLookup, FlatMut, FlatRef, Item, Reserved, Spot, begin_flat, build_flat, copy_flat, part_densely,
     part_evenly, part_widely,
 };
 pub use record::{Stored, Value};

@@ -39,6 +39,10 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
+    pub(crate) fn is_extent(&self) -> bool {
+        matches!(self, Value::Extent { .. })
+    }
+
     pub(crate) fn stored_len(&self) -> usize {
         match self {
             Value::Inline(bytes) => bytes.len(),
@@ -133,21 +137,12 @@ impl<'a> RecordRef<'a> {
         }
     }
 
-    /// A flat frame's record at once: its key, and what is stored under it.
-    #[inline(always)]
-    pub(crate) fn flat_parts(self) -> (&'a [u8], Stored<'a>) {
-        let head = u64_at(self.frame, self.at);
-        let key_len = usize::from(head as u16);
-        let text_at = self.at + HEADER_BYTES;
-        let stored = if (head >> 16) as u16 & EXTENT_FLAG == 0 {
-            Stored {
-                version: head >> 48 | (u64_at(self.frame, self.at + 8) << 32) >> 16,
-                value: Value::Inline(self.frame.text(text_at + key_len, usize::from((head >> 16) as u16))),
-            }
-        } else {
-            self.stored_at(key_len)
-        };
-        (self.frame.text(text_at, key_len), stored)
+    /// Copies a flat frame's record, as one that nothing has replaced, into room that the caller has taken.
+    pub(crate) fn copy_flat(self, frame: FrameMut<'_>, at: usize) {
+        // All behind the first word is never changed.
+        let rest = (self.flat_units() - 1) * UNIT_BYTES;
+        write(frame, at + UNIT_BYTES, self.frame.text(self.at + UNIT_BYTES, rest));
+        put_u64(frame, at, self.head & !(0xFFFF << 32));
     }
 
     fn stored_at(self, key_bytes: usize) -> Stored<'a> {

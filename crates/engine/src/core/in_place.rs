@@ -9,7 +9,6 @@ use coppice_journal::Op;
 use super::{Engine, read::FullKey, read::check_tree, write::check_lengths};
 use crate::{
     error::Error,
-    forest::Known,
     request::{Condition, TreeId},
 };
 
@@ -33,11 +32,11 @@ impl Engine {
         let Some(mut place) = shared.forest.latch_place(full.bytes())? else {
             return Ok(None);
         };
-        let known = place.probe().stored.map(Known::of);
+        let (spot, known) = place.probe();
         if !condition.holds(known.map(|known| known.version)) {
             return Ok(Some(None));
         }
-        let Some(reserved) = place.reserve(value)? else {
+        let Some(reserved) = place.reserve(spot, value)? else {
             return Ok(None);
         };
         let put = Op::Put {
@@ -65,7 +64,7 @@ impl Engine {
         let Some(mut place) = shared.forest.latch_place(full.bytes())? else {
             return Ok(None);
         };
-        let Some(known) = place.probe().stored.map(Known::of) else {
+        let (_, Some(known)) = place.probe() else {
             return Ok(Some(false));
         };
         if !condition.holds(Some(known.version)) {

@@ -447,6 +447,18 @@ impl State<'_> {
     }
 
     fn look_up_and_put(&mut self, full: &[u8], value: &[u8]) -> Result<u64, Error> {
+        self.forest.table.repin();
+        // As a rule one walk does.
+        if self.forest.is_inline(value.len())
+            && let Some(mut place) = self.forest.latch_place(full)?
+        {
+            let (spot, known) = place.probe();
+            if let Some(reserved) = place.reserve(spot, value)? {
+                self.sequence += 1;
+                place.put(reserved, self.sequence, value, known.and_then(|known| known.extent))?;
+                return Ok(self.sequence);
+            }
+        }
         let known = self.forest.look_up(full)?;
         self.put(full, value, known)
     }

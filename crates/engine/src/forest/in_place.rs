@@ -1,7 +1,7 @@
 //! Changes that need nothing but one flat frame: several writers make them at once, each with its frame latched, while
 //! frames stay where they are.
 
-use coppice_frame::{Kind, NoRoom, Probe, Reserved, Seek, Stored, UNIT_BYTES, Value};
+use coppice_frame::{Kind, NoRoom, Reserved, Seek, Spot, Stored, UNIT_BYTES, Value};
 
 use super::{Forest, Known, ROOT, remove::seeks_to_join};
 use crate::{error::Error, table::Latched};
@@ -57,19 +57,17 @@ impl<'t> Forest<'t> {
 }
 
 impl Place<'_, '_> {
-    /// The key's record, for a change to it.
-    pub(crate) fn probe(&self) -> Probe<'_> {
-        self.latched.flat().probe(self.rest)
+    /// Where the key belongs, and its record, for a change to it.
+    pub(crate) fn probe(&self) -> (Spot, Option<Known>) {
+        let (spot, stored) = self.latched.flat().probe(self.rest);
+        (spot, stored.map(Known::of))
     }
 
-    /// Sees to room for a value; None where the frame has none.
-    pub(crate) fn reserve(&mut self, value: &[u8]) -> Result<Option<Reserved>, Error> {
-        let rest = self.rest;
-        let mut flat = self.latched.flat_mut()?;
-        let probe = flat.as_ref().probe(rest);
-        match flat.reserve(&probe, rest.len(), value.len()) {
+    /// Sees to room for a value at the key's spot; None where the frame has none.
+    pub(crate) fn reserve(&mut self, spot: Spot, value: &[u8]) -> Result<Option<Reserved>, Error> {
+        match self.latched.flat_mut()?.reserve(spot, self.rest.len(), value.len()) {
             Ok(reserved) => Ok(Some(reserved)),
-            Err(full) if self.rebuild(full)? => self.reserve(value),
+            Err(full) if self.rebuild(full)? => self.reserve(self.probe().0, value),
             Err(_) => Ok(None),
         }
     }
@@ -78,7 +76,7 @@ impl Place<'_, '_> {
     fn rebuild(&mut self, full: NoRoom) -> Result<bool, Error> {
         let flat = self.latched.flat();
         let built = if flat.garbage_bytes() >= self.forest.frame_bytes() / WORTHWHILE_PART {
-            self.forest.rebuilt(&flat.items(), full.units * UNIT_BYTES)
+            self.forest.rebuilt(flat, full.units * UNIT_BYTES)
         } else {
             None
         };

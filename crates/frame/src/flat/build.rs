@@ -5,7 +5,7 @@ use super::{
     MAX_HASH_SLOTS, MIN_HASH_SLOTS, TAIL_AT, hash_of, most_hashed, tail_capacity,
 };
 use crate::{
-    Kind, LAYOUT_VERSION, NoRoom, Stored, UNIT_BYTES, Value,
+    Kind, LAYOUT_VERSION, NoRoom, Stored, UNIT_BYTES,
     bytes::{FrameMut, common_prefix, narrow, put_u8, put_u16, put_u64, units_for, write_u16s},
     record::{record_units, write_record},
 };
@@ -57,59 +57,112 @@ fn stripped_units(items: &[Item<'_>], strip: usize) -> usize {
         .sum()
 }
 
-/// Bytes of a frame that holds these records and nothing else.
-pub fn flat_bytes_needed(frame_bytes: usize, items: &[Item<'_>]) -> usize {
-    let units = stripped_units(items, 0);
-    let bits = choose_hash_bits(frame_bytes, items.len(), units);
-    fixed_bytes(frame_bytes, items.len(), bits) + units * UNIT_BYTES
+/// The hash table of a frame that holds so many records, which take so many units together, and has `spare_bytes` left
+/// beside them. [`NoRoom`] where they do not fit.
+fn fit(frame_bytes: usize, records: usize, units: usize, spare_bytes: usize) -> Result<u32, NoRoom> {
+    let bits = choose_hash_bits(frame_bytes, records, units);
+    let needed = fixed_bytes(frame_bytes, records, bits) + units * UNIT_BYTES;
+    if needed.saturating_add(spare_bytes) > frame_bytes || records > most_hashed(1 << bits) {
+        return Err(NoRoom { units });
+    }
+    Ok(bits)
 }
 
 /// Makes a flat frame of the buffer, holding these records, which ascend by key. `strip` bytes are left off each key;
 /// something must be left of it. [`NoRoom`] leaves the buffer as it was.
 pub fn build_flat<'f>(frame: impl Into<FrameMut<'f>>, items: &[Item<'_>], strip: usize) -> Result<(), NoRoom> {
     let frame = frame.into();
-    let len = frame.len();
     let units = stripped_units(items, strip);
-    let bits = choose_hash_bits(len, items.len(), units);
-    if fixed_bytes(len, items.len(), bits) + units * UNIT_BYTES > len || items.len() > most_hashed(1 << bits) {
-        return Err(NoRoom { units });
-    }
-    let end = len / UNIT_BYTES;
-    frame.clear(0, end - units);
-    put_u8(frame, 0, Kind::Flat as u8);
-    put_u8(frame, 1, LAYOUT_VERSION);
-    put_u16(frame, HASH_BITS_AT, narrow(bits as usize));
-    put_u16(frame, HEAD_AT, narrow(units_for(HASH_AT + (2usize << bits))));
-    let mut hashed = vec![0u16; 1 << bits];
-    let mut order = Vec::with_capacity(items.len());
-    let (mut unit, mut longest, mut extents) = (end, 0, 0);
+    let bits = fit(frame.len(), items.len(), units, 0)?;
+    let mut builder = Builder::begin(frame, bits, units, items.len());
     for item in items {
         let key = item.key.get(strip..).unwrap_or(&[]);
-        let taken = record_units(key.len(), item.stored.value.stored_len());
-        unit = unit.saturating_sub(taken);
-        // The text may fill the last unit in part only.
-        put_u64(frame, (unit + taken - 1) * UNIT_BYTES, 0);
+        let unit = builder.take(key, item.stored.value.stored_len(), item.stored.value.is_extent());
         write_record(frame, unit * UNIT_BYTES, key.len(), 0, key, &item.stored);
-        longest = longest.max(key.len());
-        extents |= u16::from(matches!(item.stored.value, Value::Extent { .. }));
-        enter(&mut hashed, bits, hash_of(key), unit);
-        order.push(narrow(unit));
     }
-    write_u16s(frame, HASH_AT / UNIT_BYTES, &hashed);
-    put_u16(frame, HASH_USED_AT, narrow(items.len()));
-    put_u16(frame, COUNT_AT, narrow(items.len()));
-    put_u16(frame, TAIL_AT, narrow(unit));
-    put_u16(frame, LONGEST_AT, narrow(longest));
-    put_u16(frame, EXTENTS_AT, extents);
-    FlatMut::new(frame).write_order(&order);
+    builder.finish();
     Ok(())
 }
 
-/// Enters a record into a hash table that has a free slot.
-fn enter(hashed: &mut [u16], bits: u32, hash: u64, unit: usize) {
-    let (before, behind) = hashed.split_at_mut((hash >> (64 - bits)) as usize);
-    if let Some(slot) = behind.iter_mut().chain(before).find(|slot| **slot == 0) {
-        *slot = narrow(unit << 3) | (hash & 7) as u16;
+/// Copies a frame's records into a fresh buffer of the same size, leaving garbage behind. [`NoRoom`] where less than
+/// `spare_bytes` would be free then, and leaves the buffer as it was.
+pub fn copy_flat<'f>(source: FlatRef<'_>, target: impl Into<FrameMut<'f>>, spare_bytes: usize) -> Result<(), NoRoom> {
+    let frame = target.into();
+    let records = FlatCursor::seek(source, &[]).into_units(source);
+    let record = |unit: &u16| source.record(usize::from(*unit));
+    let units = records.iter().map(|unit| record(unit).flat_units()).sum();
+    let bits = fit(frame.len(), records.len(), units, spare_bytes)?;
+    let mut builder = Builder::begin(frame, bits, units, records.len());
+    for record in records.iter().map(record) {
+        let unit = builder.take(record.flat_key(), record.value_len(), record.is_extent());
+        record.copy_flat(frame, unit * UNIT_BYTES);
+    }
+    builder.finish();
+    Ok(())
+}
+
+/// Makes an empty flat frame of the buffer, for records like those of another frame of the same size.
+pub fn begin_flat<'f>(frame: impl Into<FrameMut<'f>>, like: FlatRef<'_>) {
+    Builder::begin(frame.into(), like.hash_bits(), 0, 0).finish();
+}
+
+/// A flat frame on its way: what is not written record by record is put together aside.
+struct Builder<'f> {
+    frame: FrameMut<'f>,
+    bits: u32,
+    hashed: Vec<u16>,
+    order: Vec<u16>,
+    /// The unit of the last record.
+    unit: usize,
+    longest: usize,
+    has_extents: bool,
+}
+
+impl<'f> Builder<'f> {
+    /// For so many records, which take so many units together.
+    fn begin(frame: FrameMut<'f>, bits: u32, units: usize, records: usize) -> Self {
+        let end = frame.len() / UNIT_BYTES;
+        frame.clear(0, end.saturating_sub(units));
+        put_u8(frame, 0, Kind::Flat as u8);
+        put_u8(frame, 1, LAYOUT_VERSION);
+        put_u16(frame, HASH_BITS_AT, narrow(bits as usize));
+        put_u16(frame, HEAD_AT, narrow(units_for(HASH_AT + (2usize << bits))));
+        Self {
+            frame,
+            bits,
+            hashed: vec![0; 1 << bits],
+            order: Vec::with_capacity(records),
+            unit: end,
+            longest: 0,
+            has_extents: false,
+        }
+    }
+
+    /// Takes units for the next record and enters it; the caller writes it there.
+    fn take(&mut self, key: &[u8], value_bytes: usize, is_extent: bool) -> usize {
+        let units = record_units(key.len(), value_bytes);
+        self.unit = self.unit.saturating_sub(units);
+        // The text may fill the last unit in part only.
+        put_u64(self.frame, (self.unit + units - 1) * UNIT_BYTES, 0);
+        self.longest = self.longest.max(key.len());
+        self.has_extents |= is_extent;
+        let hash = hash_of(key);
+        let (before, behind) = self.hashed.split_at_mut((hash >> (64 - self.bits)) as usize);
+        if let Some(slot) = behind.iter_mut().chain(before).find(|slot| **slot == 0) {
+            *slot = narrow(self.unit << 3) | (hash & 7) as u16;
+        }
+        self.order.push(narrow(self.unit));
+        self.unit
+    }
+
+    fn finish(self) {
+        write_u16s(self.frame, HASH_AT / UNIT_BYTES, &self.hashed);
+        put_u16(self.frame, HASH_USED_AT, narrow(self.order.len()));
+        put_u16(self.frame, COUNT_AT, narrow(self.order.len()));
+        put_u16(self.frame, TAIL_AT, narrow(self.unit));
+        put_u16(self.frame, LONGEST_AT, narrow(self.longest));
+        put_u16(self.frame, EXTENTS_AT, u16::from(self.has_extents));
+        FlatMut::new(self.frame).write_order(&self.order);
     }
 }
 
@@ -118,8 +171,11 @@ impl<'a> FlatRef<'a> {
     pub fn items(self) -> Vec<Item<'a>> {
         let units = FlatCursor::seek(self, &[]).into_units(self);
         let item = |unit: u16| {
-            let (key, stored) = self.record(usize::from(unit)).flat_parts();
-            Item { key, stored }
+            let record = self.record(usize::from(unit));
+            Item {
+                key: record.flat_key(),
+                stored: record.flat_stored(),
+            }
         };
         units.into_iter().map(item).collect()
     }
@@ -131,32 +187,27 @@ impl<'a> FlatRef<'a> {
 pub fn part_evenly(items: &[Item<'_>], parts: usize, slack_bytes: usize) -> Vec<usize> {
     let total: usize = items.iter().map(Item::flat_bytes).sum();
     let mut ends = Vec::with_capacity(parts);
-    // The best end near the next target: what its keys share, and how far off it is.
-    let mut best: Option<(usize, usize, usize)> = None;
-    let mut before = 0;
-    for (at, pair) in items.windows(2).enumerate() {
-        let [left, right] = pair else { continue };
-        before += left.flat_bytes();
-        let part = ends.len() + 1;
-        if part >= parts {
-            break;
-        }
+    let (mut at, mut before) = (0, 0);
+    for part in 1..parts {
         let target = total * part / parts;
-        let off = before.abs_diff(target);
-        if off <= slack_bytes || before >= target {
-            let shared = common_prefix(left.key, right.key);
-            if best.is_none_or(|best| (shared, off) < (best.0, best.1)) && (off <= slack_bytes || best.is_none()) {
-                best = Some((shared, off, at + 1));
+        // The best end near the target: what its keys share, and how far off it is.
+        let mut best: Option<(usize, usize, usize)> = None;
+        while let (Some(left), Some(right)) = (items.get(at), items.get(at + 1)) {
+            before += left.flat_bytes();
+            at += 1;
+            let off = before.abs_diff(target);
+            if off <= slack_bytes || before >= target && best.is_none() {
+                best = best
+                    .into_iter()
+                    .chain([(common_prefix(left.key, right.key), off, at)])
+                    .min();
+            }
+            if before >= target && before + right.flat_bytes() > target + slack_bytes {
+                break;
             }
         }
-        if before + right.flat_bytes() > target + slack_bytes
-            && before >= target
-            && let Some((_, _, end)) = best.take()
-        {
-            ends.push(end);
-        }
+        ends.extend(best.map(|best| best.2));
     }
-    ends.extend(best.map(|best| best.2));
     ends.push(items.len());
     ends
 }

@@ -202,7 +202,11 @@ impl FlatCursor {
     pub(crate) fn into_units(self, frame: FlatRef<'_>) -> Vec<u16> {
         let late = self.late.get(self.first..self.last).unwrap_or_default();
         let mut units = Vec::with_capacity(self.high - self.low + late.len());
-        let mut take = |unit: usize| units.extend(frame.newest(unit).map(|unit| unit as u16));
+        let mut take = |unit: usize| {
+            if let Some(newest) = frame.newest(unit) {
+                units.push(newest as u16);
+            }
+        };
         let mut low = self.low;
         for late in late {
             let end = gallop(low, self.high, |index| {

@@ -51,6 +51,39 @@ fn an_empty_frame_of_any_size_holds_nothing() {
 }
 
 #[test]
+fn ascending_keys_leave_no_order_array_behind() {
+    for first in [&[][..], &[&b"00000"[..]]] {
+        let mut frame = built(1 << 16, first);
+        let mut expected: Vec<Vec<u8>> = first.iter().map(|key| key.to_vec()).collect();
+        for number in 1..600u32 {
+            let key = format!("{number:05}").into_bytes();
+            FlatMut::new(&mut frame).put(&key, &inline(b"w")).unwrap();
+            expected.push(key);
+        }
+        assert_valid(&frame);
+        assert_eq!(keys(&frame), expected);
+        // One record does not fill a unit of the sorted array, which is written again once, then.
+        let tail_bytes = 2 * MAX_TAIL;
+        let most = if first.is_empty() { 0 } else { UNIT_BYTES + tail_bytes };
+        assert_eq!(FlatRef::new(&frame).garbage_bytes(), most);
+    }
+}
+
+#[test]
+fn the_newest_record_is_told_from_the_last() {
+    let mut frame = built(4096, &[b"b", b"d"]);
+    let ends = |frame: &[u8]| FlatRef::new(frame).ends_with_newest();
+    assert!(ends(&frame));
+    put(&mut frame, b"c");
+    assert!(!ends(&frame));
+    put(&mut frame, b"e");
+    assert!(ends(&frame));
+    let flat = FlatRef::new(&frame);
+    assert_eq!((flat.first_key(), flat.last_key()), (&b"b"[..], &b"e"[..]));
+    assert!(!ends(&built(4096, &[])));
+}
+
+#[test]
 fn a_deleted_key_can_come_back() {
     let mut frame = built(4096, &[b"a", b"b"]);
     for _ in 0..10 {
@@ -81,7 +114,7 @@ fn a_replaced_record_is_walked_in_its_old_place() {
 
 #[test]
 fn a_full_tail_is_merged_and_forgets_what_was_deleted() {
-    let mut frame = built(4096, &[b"m"]);
+    let mut frame = built(4096, &[b"m", b"n", b"o", b"p"]);
     for number in 0..tail_capacity(4096) as u8 {
         put(&mut frame, &[b'k', number]);
     }
@@ -92,7 +125,7 @@ fn a_full_tail_is_merged_and_forgets_what_was_deleted() {
     let order = FlatRef::new(&frame).order();
     assert_eq!(
         (order.sorted_len as usize, order.tail_len),
-        (tail_capacity(4096) - 1, 1)
+        (tail_capacity(4096) + 2, 1)
     );
     assert_eq!(keys(&frame)[..2], [b"a".to_vec(), b"k\0".to_vec()]);
 }
@@ -161,7 +194,7 @@ fn part_of_a_full_frame_fits_a_frame_of_its_own() {
 }
 
 #[test]
-fn the_room_that_is_said_to_be_needed_is_what_building_takes() {
+fn records_fit_while_there_is_room_for_them_and_a_copy_takes_no_more() {
     let mut random = Random(5);
     for frame_bytes in [2048, 4096, 1 << 16] {
         for _ in 0..300 {
@@ -178,18 +211,25 @@ fn the_room_that_is_said_to_be_needed_is_what_building_takes() {
                     stored: owned.stored(),
                 })
                 .collect();
-            let needed = flat_bytes_needed(frame_bytes, &items);
             let mut frame = vec![0; frame_bytes];
-            let built = build_flat(&mut frame, &items, 0);
-            assert_eq!(
-                built.is_ok(),
-                needed <= frame_bytes,
-                "{needed} bytes needed of {frame_bytes}"
-            );
-            if built.is_ok() {
-                assert_valid(&frame);
-                assert_eq!(FlatRef::new(&frame).live_bytes(), needed);
+            let taken: usize = items.iter().map(Item::flat_bytes).sum();
+            if build_flat(&mut frame, &items, 0).is_err() {
+                // Beside the records a frame has its header, its order and its hash table.
+                let slots = (items.len() * 8 / 7 + 1).next_power_of_two().max(MIN_HASH_SLOTS);
+                let beside = HASH_AT + 2 * slots + 2 * items.len() + 8 + 2 * tail_capacity(frame_bytes);
+                assert!(
+                    taken + beside > frame_bytes,
+                    "{taken} bytes of {frame_bytes} did not fit"
+                );
+                continue;
             }
+            assert_valid(&frame);
+            let flat = FlatRef::new(&frame);
+            let spare = frame_bytes - flat.live_bytes();
+            let mut copy = vec![0; frame_bytes];
+            assert_eq!(copy_flat(flat, &mut copy, spare), Ok(()));
+            assert!(copy_flat(flat, &mut vec![0; frame_bytes], spare + 1).is_err());
+            assert!(copy == frame, "a copy of what has no garbage is the same");
         }
     }
 }

@@ -10,32 +10,27 @@ use crate::{
     record::{DEAD, record_units, set_link, write_record},
 };
 
-/// What a lookup found of a key, for a change to its record.
+/// Numbers of an order array in a unit.
+const PER_UNIT: usize = UNIT_BYTES / 2;
+
+/// Where a key's record is, or would be, in a frame that was not changed since.
 #[derive(Clone, Copy)]
-pub struct Probe<'a> {
+pub struct Spot {
     hash: u64,
     found: Option<Found>,
-    /// The record.
-    pub stored: Option<Stored<'a>>,
 }
 
 /// Room for a record, in a frame that was not changed since.
 #[derive(Clone, Copy)]
-pub struct Reserved {
-    hash: u64,
-    found: Option<Found>,
-}
+pub struct Reserved(Spot);
 
 impl<'a> FlatRef<'a> {
-    /// Looks a key up that may be put next.
-    pub fn probe(self, key: &[u8]) -> Probe<'a> {
+    /// Looks a key up that may be put next: where it belongs, and its record.
+    pub fn probe(self, key: &[u8]) -> (Spot, Option<Stored<'a>>) {
         let hash = hash_of(key);
         let found = self.find(key, hash);
-        Probe {
-            hash,
-            found,
-            stored: found.map(|found| self.record(found.unit).flat_stored()),
-        }
+        let stored = found.map(|found| self.record(found.unit).flat_stored());
+        (Spot { hash, found }, stored)
     }
 }
 
@@ -114,42 +109,42 @@ impl<'a> FlatMut<'a> {
     /// Inserts or replaces; true when the key, which is not empty, was there before. [`NoRoom`] leaves the frame as it was,
     /// and asks for it to be rebuilt.
     pub fn put(&mut self, key: &[u8], stored: &Stored<'_>) -> Result<bool, NoRoom> {
-        let reserved = self.reserve(&self.as_ref().probe(key), key.len(), stored.value.stored_len())?;
+        let reserved = self.reserve(self.as_ref().probe(key).0, key.len(), stored.value.stored_len())?;
         Ok(self.publish(reserved, key, stored))
     }
 
     /// Sees to it that a record of these lengths, for the key that was probed, can be put: what follows cannot fail.
-    pub fn reserve(&mut self, probe: &Probe<'_>, key_len: usize, value_len: usize) -> Result<Reserved, NoRoom> {
+    pub fn reserve(&mut self, spot: Spot, key_len: usize, value_len: usize) -> Result<Reserved, NoRoom> {
         let units = record_units(key_len, value_len);
         let order = self.as_ref().order();
-        let reserved = Reserved {
-            hash: probe.hash,
-            found: probe.found,
-        };
-        if probe.found.is_some() {
+        if spot.found.is_some() {
             self.need(units + order_growth(order))?;
-            return Ok(reserved);
+            return Ok(Reserved(spot));
         }
         if self.hash_is_full() {
             return Err(NoRoom { units });
         }
-        if usize::from(order.tail_len) < tail_capacity(self.frame.len()) {
+        if !self.is_to_be_merged(order) {
             let longer = Order {
                 tail_len: order.tail_len + 1,
                 ..order
             };
             self.need(units + order_growth(longer))?;
+        } else if self.tail_goes_on(order) {
+            // Two units of the sorted array may be begun before the tail is full again.
+            self.need(units + usize::from(order.tail_len) / PER_UNIT + 1)?;
+            self.take_tail_over(order);
         } else {
             // Merged, the order has one record in its tail, which takes up to one unit of the sorted array to come.
             self.need(units + self.merge_units(order) + 1)?;
             self.merge_tail(order);
         }
-        Ok(reserved)
+        Ok(Reserved(spot))
     }
 
     /// Puts the record that room was reserved for, in this frame, which was not changed since; true when its key was there.
     pub fn publish(&mut self, reserved: Reserved, key: &[u8], stored: &Stored<'_>) -> bool {
-        let Reserved { hash, found } = reserved;
+        let Spot { hash, found } = reserved.0;
         if let Some(found) = found {
             let old_units = self.as_ref().record(found.unit).flat_units();
             let unit = self.write(key, stored);
@@ -173,6 +168,47 @@ impl<'a> FlatMut<'a> {
         );
         self.enter(hash, unit);
         false
+    }
+
+    /// Whether the tail takes no more; a few before that where the sorted array would end with a unit then.
+    fn is_to_be_merged(&self, order: Order) -> bool {
+        let (sorted, tail) = (usize::from(order.sorted_len), usize::from(order.tail_len));
+        let capacity = tail_capacity(self.frame.len());
+        tail >= capacity || tail + PER_UNIT > capacity && sorted % PER_UNIT != 0 && (sorted + tail) % PER_UNIT == 0
+    }
+
+    /// Whether the tail is what a sorted array would go on with: ascending, and right behind it.
+    fn tail_goes_on(&self, order: Order) -> bool {
+        let (sorted, tail) = (usize::from(order.sorted_len), usize::from(order.tail_len));
+        let frame = self.as_ref();
+        let sorted_end = usize::from(order.sorted_unit) + sorted / PER_UNIT;
+        let tail_end = usize::from(order.tail_unit) + units_for(2 * tail_capacity(self.frame.len()));
+        if sorted % PER_UNIT != 0
+            || tail % PER_UNIT != 0
+            || usize::from(order.tail_unit) != sorted_end
+            || frame.head() != tail_end
+        {
+            return false;
+        }
+        let key = |unit: usize| frame.record(unit).flat_key();
+        let mut last = sorted.checked_sub(1).map(|last| key(frame.sorted_at(order, last)));
+        (0..tail).all(|index| {
+            let next = key(frame.tail_at(order, index));
+            last.replace(next).is_none_or(|last| last < next)
+        })
+    }
+
+    /// Makes the tail, as it lies, the end of the sorted array, and begins another behind it, in room that was asked for.
+    fn take_tail_over(&mut self, order: Order) {
+        let taken = usize::from(order.tail_len) / PER_UNIT;
+        put_u16(self.frame, HEAD_AT, narrow(self.as_ref().head() + taken));
+        let longer = Order {
+            sorted_len: order.sorted_len + order.tail_len,
+            tail_unit: narrow(usize::from(order.tail_unit) + taken),
+            tail_len: 0,
+            ..order
+        };
+        put_u64(self.frame, ORDER_AT, longer.word());
     }
 
     fn merge_units(&self, order: Order) -> usize {

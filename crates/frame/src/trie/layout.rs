@@ -72,21 +72,21 @@ pub struct Layout {
     owned: Vec<usize>,
     /// The item that becomes a record, though it is no node's own.
     guest: Option<usize>,
-    /// The base of the last part lies no deeper.
-    reach: usize,
+    /// The deepest that the base of each part may lie.
+    reach: Vec<usize>,
 }
 
 impl Layout {
     /// Plans a region for these records, which are all that it holds, keys relative to the trie frame, ascending. Part
     /// `p` gets the items from the end of the part before it, or 0, to `ends[p]`; the part of `guest` is that item alone,
-    /// which becomes a record of the trie frame. The base of the last part lies no deeper than `reach` bytes, so that keys
-    /// behind those, which share that much with them, can join its frame. None where a record does not belong.
+    /// which becomes a record of the trie frame. The base of each part lies no deeper than `reach` says, so that other keys
+    /// which share that many bytes can join its frame. None where a record does not belong.
     pub fn plan(
         region: &Region<'_>,
         items: &[Item<'_>],
         ends: &[usize],
         guest: Option<usize>,
-        reach: usize,
+        reach: &[usize],
     ) -> Option<Self> {
         let mut layout = Self {
             nodes: Vec::new(),
@@ -94,7 +94,7 @@ impl Layout {
             bases: vec![None; ends.len()],
             owned: Vec::new(),
             guest,
-            reach,
+            reach: reach.to_vec(),
         };
         let mut slots: Vec<PartSlots> = vec![PartSlots::default(); ends.len()];
         let part_of = |item: usize| ends.partition_point(|end| *end <= item);
@@ -135,12 +135,11 @@ impl Layout {
         Some(layout)
     }
 
-    /// How many bytes a part's keys share, and those that are to join it.
+    /// How many bytes a part's keys share, and others that are to join it.
     fn shared(&self, items: &[Item<'_>], part: usize, range: &std::ops::Range<usize>) -> Option<usize> {
         let (low, high) = (items.get(range.start)?, items.get(range.end - 1)?);
-        let shared = common_prefix(low.key, high.key);
-        let is_last = part + 1 == self.bases.len();
-        Some(if is_last { shared.min(self.reach) } else { shared })
+        let reach = self.reach.get(part).copied().unwrap_or(usize::MAX);
+        Some(common_prefix(low.key, high.key).min(reach))
     }
 
     fn lead(&mut self, place: Place, goes: Goes) {

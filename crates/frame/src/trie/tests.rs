@@ -491,6 +491,52 @@ fn the_largest_gap_between_crossings_is_found() {
 }
 
 #[test]
+fn what_ascending_keys_left_ends_at_the_place_of_the_next() {
+    let mut frame = with_keys(&[b"a", b"b/1", b"b/2", b"b/3", b"c", b"m/1", b"m/2"]);
+    let mut trie = TrieMut::new(&mut frame);
+    trie.assign(b"", 0, b"a", flat(1)).unwrap();
+    trie.assign(b"", 0, b"c", flat(2)).unwrap();
+    let trie = TrieRef::new(&frame);
+    let gap = trie.gap_before(b"b/4").unwrap();
+    assert_eq!(
+        (gap.run.first.as_slice(), gap.run.last.as_slice()),
+        (&b"b/1"[..], &b"b/3"[..])
+    );
+    assert_eq!(gap.before.map(|run| run.child), Some(1));
+    assert_eq!(gap.behind.map(|run| run.child), Some(2));
+    let gap = trie.gap_before(b"z").unwrap();
+    assert_eq!(
+        (gap.run.first.as_slice(), gap.run.last.as_slice()),
+        (&b"m/1"[..], &b"m/2"[..])
+    );
+    // A record comes behind the key; there is none before it; it would be a node's own.
+    for key in [&b"b/25"[..], b"m/1x", b"d", b"", b"b/", b"m"] {
+        assert_eq!(trie.gap_before(key), None, "{key:?}");
+    }
+}
+
+#[test]
+fn the_flat_frame_right_before_a_key_is_found() {
+    let mut frame = with_keys(&[b"a/1", b"a/2", b"b", b"c"]);
+    let mut trie = TrieMut::new(&mut frame);
+    trie.assign(b"a/", 2, b"2", flat(1)).unwrap();
+    trie.assign(b"", 0, b"c", flat(2)).unwrap();
+    let before = |key: &[u8]| TrieRef::new(&frame).flat_before(key).map(|run| run.child);
+    for (key, child) in [
+        (&b"a/3"[..], Some(1)),
+        (b"a0", Some(1)),
+        (b"az", Some(1)),
+        (b"c/x", Some(2)),
+        (b"d", Some(2)),
+    ] {
+        assert_eq!(before(key), child, "{key:?}");
+    }
+    for key in [&b"a/1x"[..], b"a/", b"a", b"bb", b"A", b""] {
+        assert_eq!(before(key), None, "{key:?}");
+    }
+}
+
+#[test]
 fn a_region_takes_the_nodes_that_lie_wholly_inside_as_one() {
     let mut frame = with_keys(&[b"a/1", b"a/2", b"b", b"b/1", b"b/2", b"c/1", b"c/2"]);
     TrieMut::new(&mut frame).assign(b"c/", 2, b"1", flat(1)).unwrap();

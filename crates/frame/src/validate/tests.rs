@@ -6,7 +6,7 @@ use crate::{
     Crossing, FlatCursor, FlatLookup, FlatMut, FlatRef, Item, Layout, Moved, Placed, Seek, Step, TrieMut, TrieRef,
     TrieSplit, build_flat,
     bytes::u16_at,
-    copy_trie, flat_bytes_needed, max_inline_bytes, part_densely, part_evenly, part_widely, push_down, split_trie,
+    copy_flat, copy_trie, max_inline_bytes, part_densely, part_evenly, part_widely, push_down, split_trie,
     testing::{Content, Random, assert_valid, flat_contents, inline, trie_contents},
 };
 
@@ -128,7 +128,7 @@ fn use_trie(frame: &[u8], random: &mut Random) {
                 .is_none_or(|behind| held.flats.iter().all(|flat| flat.0 != behind.child))
         {
             let ends = part_evenly(&items, 2, 64);
-            let layout = Layout::plan(&region, &items, &ends, None, usize::MAX).unwrap();
+            let layout = Layout::plan(&region, &items, &ends, None, &[]).unwrap();
             changed_trie(frame, |trie| {
                 let _full = trie.lay(&region, &layout, &items, &[1 << 30, 1 << 31]);
             });
@@ -192,7 +192,7 @@ fn use_trie(frame: &[u8], random: &mut Random) {
                 } else if let Some((_, own, _)) = TrieRef::new(&emptied.clone()).flat_runs(path) {
                     let before = emptied.clone();
                     let region = TrieRef::new(&before).region_of(&own).unwrap();
-                    let layout = Layout::plan(&region, &[], &[], None, usize::MAX).unwrap();
+                    let layout = Layout::plan(&region, &[], &[], None, &[]).unwrap();
                     TrieMut::new(&mut emptied).lay(&region, &layout, &[], &[]).unwrap();
                 }
             }
@@ -212,7 +212,10 @@ fn use_flat(frame: &[u8], random: &mut Random) {
     build_flat(&mut copy, &items, 0).unwrap();
     assert_valid(&copy);
     assert_eq!(flat_contents(&copy), contents);
-    assert!(flat_bytes_needed(frame.len(), &items) <= frame.len());
+    let mut compact = vec![0; frame.len()];
+    copy_flat(flat, &mut compact, 0).unwrap();
+    assert_valid(&compact);
+    assert_eq!(flat_contents(&compact), contents);
     for item in &items {
         assert_eq!(flat.get(item.key), Some(item.stored));
     }

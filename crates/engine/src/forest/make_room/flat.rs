@@ -4,9 +4,7 @@
 //! frame first evens out with a neighbour that has room, and where neither has any, it and its neighbours become one frame
 //! more together: the B*-tree of Knuth, "The Art of Computer Programming", volume 3, section 6.2.4, with both neighbours.
 
-use coppice_frame::{
-    FlatRef, FlatRun, Item, TrieRef, UNIT_BYTES, common_prefix, flat_bytes_needed, part_evenly, part_widely,
-};
+use coppice_frame::{FlatRef, FlatRun, Item, TrieRef, UNIT_BYTES, common_prefix, copy_flat, part_evenly, part_widely};
 
 use super::{Demand, Hand, Relaid, Tried, stuck};
 use crate::{
@@ -28,9 +26,10 @@ impl Forest<'_> {
     ) -> Result<Option<usize>, Error> {
         let frame_bytes = self.frame_bytes();
         let old = self.table.buffer(level.blob, BlobKind::Flat)?;
-        let items = FlatRef::new(old.frame()).items();
+        let flat = FlatRef::new(old.frame());
         if !tried.compacted.contains(&level.blob)
-            && let Some(buffer) = self.rebuilt(&items, need)
+            && flat.live_bytes() + need <= frame_bytes / 16 * 15
+            && let Some(buffer) = self.rebuilt(flat, need)
         {
             tried.compacted.push(level.blob);
             self.table.replace(level.blob, buffer);
@@ -47,10 +46,16 @@ impl Forest<'_> {
         let room_behind = behind
             .as_ref()
             .is_some_and(|run| self.table.live_bytes(run.child) <= frame_bytes / 4 * 3);
-        if items.last().is_some_and(|last| rest >= last.key) && !room_behind {
-            let shared = items.first().map_or(0, |first| common_prefix(first.key, rest));
+        if rest >= flat.last_key() && !room_behind {
+            let shared = common_prefix(flat.first_key(), rest);
             let reach = level.base - parent.base + shared;
-            if shared * items.len() >= frame_bytes / 16 && self.lay_alone(parent.blob, &own, reach)? == Relaid::Done {
+            // A deeper base makes room as a rebuilt frame does.
+            if shared * flat.records() >= frame_bytes / 12 && self.lay_alone(parent.blob, &own, reach)? == Relaid::Done
+            {
+                return Ok(None);
+            }
+            let below = key.get(parent.base..).unwrap_or(&[]);
+            if rest > flat.last_key() && self.begin_behind(parent.blob, &own, below, reach)? == Relaid::Done {
                 return Ok(None);
             }
             return match self.split_off_last(parent.blob, &own, reach)? {
@@ -96,11 +101,11 @@ impl Forest<'_> {
         })
     }
 
-    /// A frame of its records alone, if a worthwhile part of it is free then beside what is needed.
-    pub(in crate::forest) fn rebuilt(&self, items: &[Item<'_>], need: usize) -> Option<Buffer> {
-        let frame_bytes = self.frame_bytes();
-        let fits = flat_bytes_needed(frame_bytes, items).saturating_add(need) <= frame_bytes / 16 * 15;
-        fits.then(|| self.built(items, 0)).flatten()
+    /// A frame without its garbage, if a worthwhile part of it is free then beside what is needed.
+    pub(in crate::forest) fn rebuilt(&self, flat: FlatRef<'_>, need: usize) -> Option<Buffer> {
+        let mut buffer = self.table.frame_buffer();
+        let spare = self.frame_bytes() / 16 + need;
+        copy_flat(flat, buffer.frame_mut(), spare).ok().map(|()| buffer)
     }
 
     /// Lays a flat frame out anew, with its base as deep as its keys allow, and no deeper than `reach` bytes.

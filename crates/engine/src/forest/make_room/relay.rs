@@ -5,8 +5,8 @@
 //! trie frame again, in a copy of it.
 
 use coppice_frame::{
-    FlatRef, FlatRun, Item, Layout, Moved, NoRoom, Placed, Region, Run, Stored, TrieMut, TrieRef, UNIT_BYTES,
-    build_flat, copy_trie,
+    FlatRef, FlatRun, Item, Layout, Moved, NoRoom, Placed, Region, Run, Stored, TrieMut, TrieRef, UNIT_BYTES, Value,
+    begin_flat, build_flat, copy_trie,
 };
 
 use super::stuck;
@@ -134,25 +134,8 @@ impl Forest<'_> {
         for (_, path, buffer) in &held {
             bare.push((&path[..], FlatRef::new(buffer.frame()).items()));
         }
-        // All keys, relative to the trie frame, one behind the other.
-        let mut keys = Vec::with_capacity(keys_bytes(&bare));
-        for (path, items) in &bare {
-            for item in items {
-                keys.extend_from_slice(path);
-                keys.extend_from_slice(item.key);
-            }
-        }
-        let mut items =
-            Vec::with_capacity(bare.iter().map(|bare| bare.1.len()).sum::<usize>() + contents.records.len());
-        let mut rest = &keys[..];
-        for (path, bare) in &bare {
-            for item in bare {
-                let (key, behind) = rest.split_at(path.len() + item.key.len());
-                rest = behind;
-                let stored = item.stored;
-                items.push(Item { key, stored });
-            }
-        }
+        let mut keys = Vec::new();
+        let mut items = with_paths(&bare, &mut keys);
         items.extend(
             contents
                 .records
@@ -199,7 +182,11 @@ impl Forest<'_> {
         (ends, reach): (&[usize], usize),
         used: &[u32],
     ) -> Result<Result<Dealt, Relaid>, Error> {
-        let Some(layout) = Layout::plan(region, items, ends, guest, reach) else {
+        let mut reaches = vec![usize::MAX; ends.len()];
+        if let Some(last) = reaches.last_mut() {
+            *last = reach;
+        }
+        let Some(layout) = Layout::plan(region, items, ends, guest, &reaches) else {
             return Ok(Err(Relaid::Refused));
         };
         let Some(frames) = self.build_parts(&layout, items, ends) else {
@@ -240,6 +227,55 @@ impl Forest<'_> {
                 } else {
                     Relaid::Lacking(units)
                 }))
+            }
+        }
+    }
+
+    /// Puts an empty flat frame behind one that stays as it is, for a key that leads to that one and comes behind all in it.
+    /// The new frame's base is no deeper than `reach` bytes.
+    pub(in crate::forest) fn begin_behind(
+        &mut self,
+        parent: u32,
+        own: &FlatRun,
+        key: &[u8],
+        reach: usize,
+    ) -> Result<Relaid, Error> {
+        let old = self.table.buffer(parent, BlobKind::Trie)?;
+        let held = self.table.buffer(own.child, BlobKind::Flat)?;
+        let Some(region) = TrieRef::new(old.frame()).region_of(own) else {
+            return Ok(Relaid::Refused);
+        };
+        let Some((_, path)) = region.contents().flats.into_iter().next() else {
+            return Ok(Relaid::Refused);
+        };
+        let flat = FlatRef::new(held.frame());
+        let bare = [(&path[..], flat.items())];
+        let mut keys = Vec::new();
+        let mut items = with_paths(&bare, &mut keys);
+        let stored = Stored {
+            version: 0,
+            value: Value::Inline(&[]),
+        };
+        items.push(Item { key, stored });
+        let ends = [items.len() - 1, items.len()];
+        let layout = Layout::plan(&region, &items, &ends, None, &[path.len(), reach]);
+        // One of the records might have to become a node's own.
+        let fits = |layout: &Layout| layout.owned().is_empty() && layout.base(0) == Some(path.len());
+        let Some(layout) = layout.filter(fits) else {
+            return Ok(Relaid::Refused);
+        };
+        let mut buffer = self.table.frame_buffer();
+        begin_flat(buffer.frame_mut(), flat);
+        let child = self.table.add(BlobKind::Flat, self.frame_bytes(), buffer)?;
+        let mut upper = old.clone();
+        match TrieMut::new(upper.frame_mut()).lay(&region, &layout, &items, &[own.child, child]) {
+            Ok(()) => {
+                self.table.replace(parent, upper);
+                Ok(Relaid::Done)
+            }
+            Err(NoRoom { .. }) => {
+                self.table.remove(child);
+                Ok(Relaid::Refused)
             }
         }
     }
@@ -392,11 +428,26 @@ impl Forest<'_> {
     }
 }
 
-/// Bytes of all keys together, each behind its path.
-fn keys_bytes(bare: &[(&[u8], Vec<Item<'_>>)]) -> usize {
-    let of_one =
-        |(path, items): &(&[u8], Vec<Item<'_>>)| items.iter().map(|item| path.len() + item.key.len()).sum::<usize>();
-    bare.iter().map(of_one).sum()
+/// Records with their keys behind the paths to their frames; the keys are put together in `keys`.
+fn with_paths<'a>(bare: &[(&[u8], Vec<Item<'a>>)], keys: &'a mut Vec<u8>) -> Vec<Item<'a>> {
+    let records = || {
+        bare.iter()
+            .flat_map(|(path, items)| items.iter().map(move |item| (*path, item)))
+    };
+    keys.reserve_exact(records().map(|(path, item)| path.len() + item.key.len()).sum());
+    for (path, item) in records() {
+        keys.extend_from_slice(path);
+        keys.extend_from_slice(item.key);
+    }
+    let mut rest = &keys[..];
+    let mut items = Vec::with_capacity(records().count() + 1);
+    for (path, item) in records() {
+        let (key, behind) = rest.split_at(path.len() + item.key.len());
+        rest = behind;
+        let stored = item.stored;
+        items.push(Item { key, stored });
+    }
+    items
 }
 
 /// Flat frames taken apart where a part of a trie frame goes elsewhere.
