@@ -3,6 +3,7 @@
 import path from 'node:path'
 import test from 'ava'
 import { open } from 'coppice'
+import { root, run } from './support/command.js'
 import { temporaryFolder, throwsCode } from './support/database.js'
 
 const MIB = 1024 * 1024
@@ -56,6 +57,15 @@ test('memory stays within its bound while ten times as much is written and read'
   t.true(memory.misses > 0 && memory.evictions > 0 && memory.hits > 0)
   t.true(used <= BUDGET, `${used} bytes were used`)
   t.true(rss - before <= BUDGET + OVERHEAD, `the process grew by ${(rss - before) / MIB} MiB`)
+})
+
+test('memory stays within its bound while everything goes on at once', async (t) => {
+  t.timeout(300_000)
+  const script = path.join(root, 'scripts/soak-memory.mjs')
+  const parent = await temporaryFolder(t)
+  const soaked = await run(process.execPath, [script, '3', `${BUDGET / MIB}`, parent])
+  t.is(soaked.code, 0, soaked.stderr)
+  t.regex(soaked.stdout, /^at most \d+ MiB more than before/m)
 })
 
 test('a value and a batch that memory cannot hold are refused, and change nothing', async (t) => {
