@@ -1103,8 +1103,11 @@ export interface LostKeys {
 export interface SalvageReport {
   /** Whether nothing is wrong with the damaged database: `problems` is empty, and everything was kept. */
   ok: boolean
-  /** The last commit of the damaged database that the trees of the new one show, less what was lost. */
-  version: number
+  /**
+   * The last commit of the damaged database that the trees of the new one show, less what was lost. Absent where the slot map is
+   * damaged so that it does not say which that is.
+   */
+  version?: number
   /** Trees of the new database, but for `lostAndFound`. */
   trees: number
   /** Records in them. */

@@ -83,7 +83,7 @@ export interface VerifyData {
 }
 
 export interface SalvageData {
-  version: number
+  version?: number
   trees: number
   keys: number
   lostAndFound?: string

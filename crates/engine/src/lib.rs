@@ -42,6 +42,8 @@ pub use options::{
     Options, ReplayProgress,
 };
 pub use request::{After, Condition, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
+#[cfg(feature = "simulation")]
+pub use salvage::salvage_disk;
 pub use salvage::{LostKeys, SalvageReport, salvage};
 #[cfg(feature = "simulation")]
 pub use simulation::World;

@@ -36,6 +36,9 @@ use crate::{
 /// Problems and ranges of lost keys that a report lists; more are only counted.
 const LISTED: usize = 10_000;
 
+/// The new database begins with a small segment of journal.
+const SMALL_JOURNAL_BYTES: u64 = 1 << 20;
+
 /// Keys whose records were lost: those of a tree that begin with `first`, with `last`, or with what lies between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostKeys {
@@ -52,8 +55,8 @@ pub struct LostKeys {
 /// What a salvage kept and lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SalvageReport {
-    /// The last commit that the trees show all of, less what was lost.
-    pub version: u64,
+    /// The last commit that the trees show all of, less what was lost; none where a damaged map does not say it.
+    pub version: Option<u64>,
     /// Trees of the new database, but for the one of what has no place.
     pub trees: u64,
     /// Records in them.
@@ -130,6 +133,18 @@ pub fn salvage(source: &Path, destination: &Path, on_progress: OnProgress<'_>) -
     made
 }
 
+/// The same from one disk to another, which is empty. What is there after an error is no database.
+///
+/// # Errors
+/// As [`salvage`].
+#[cfg(feature = "simulation")]
+pub fn salvage_disk(damaged: &dyn Disk, destination: Arc<dyn Disk>) -> Result<SalvageReport, Error> {
+    let mut findings = Findings::default();
+    let remains = find(damaged, &mut findings)?;
+    let go_on: OnProgress<'_> = &mut |_, _| std::ops::ControlFlow::Continue(());
+    salvage_to(damaged, &remains, findings, destination, go_on)
+}
+
 /// Keeps writers out, if there can be any: nothing is created for that.
 fn lock(disk: &FolderDisk, findings: &mut Findings) -> Result<Option<FolderLock>, Error> {
     let names = disk.list().map_err(|error| folder_error(disk.path(), error))?;
@@ -179,6 +194,8 @@ fn salvage_to(
     let options = Options {
         durability: Durability::None,
         frame_bytes: remains.frame_bytes(),
+        // Nothing is journaled.
+        journal_bytes: SMALL_JOURNAL_BYTES,
         ..Options::default()
     };
     let engine = Engine::open(Arc::<Unfinished>::clone(&unfinished), None, &options)?;
@@ -209,32 +226,43 @@ fn fill(
     // A map whose last records are lost does not say what it is the state of; what was written does, as far as it goes.
     let cut = remains.cut().max(frames.newest_version());
     let mut target = frames.into_target();
-    let mut in_doubt = None;
-    let replayed = salvage_journal(disk, remains.database_id(), cut, &mut |sequence, standing, op| {
-        // Puts and deletes come to the same when they are done again in order; what is done to prefixes does not.
-        if remains.is_cut_lost() && in_doubt.is_none() && is_of_prefixes(&op) {
-            in_doubt = Some(sequence);
-        }
-        let standing = in_doubt.map_or(standing, |_| Standing::BehindGap);
+    let is_exact = !remains.is_cut_lost() || comes_to_the_same(disk, remains, cut)?;
+    let replayed = salvage_journal(disk, remains.database_id(), cut, &mut |_, standing, op| {
+        let standing = if is_exact { standing } else { Standing::BehindGap };
         target.apply(standing, &op)
     });
-    let replayed = replayed.map_err(|error| match error {
-        OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
-        OpenError::Apply { error, .. } => error,
-    })?;
+    let replayed = replayed.map_err(replay_error)?;
     for error in &replayed.problems {
         target.findings.problem(journal_problem(error));
     }
-    let mut version = replayed.last_sequence;
-    if let Some(sequence) = in_doubt {
-        version = version.min(sequence - 1);
+    if !is_exact {
         target.findings.problem(Problem {
             file: String::new(),
             offset: 0,
-            what: format!("commit {sequence} may or may not be part of the frames: it was not done again in the trees, nor what follows"),
+            what:
+                "it is lost which commit the frames are the state of: what the journal has was not put into the trees"
+                    .to_owned(),
         });
     }
-    target.report(version)
+    target.report(is_exact.then_some(replayed.last_sequence))
+}
+
+fn replay_error(error: OpenError<Error>) -> Error {
+    match error {
+        OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
+        OpenError::Apply { error, .. } => error,
+    }
+}
+
+/// Whether all that the journal has behind `cut` may be done again, even if the frames have part of it: puts and deletes may,
+/// in order and to the end; what is done to prefixes may not.
+fn comes_to_the_same(disk: &dyn Disk, remains: &Remains, cut: u64) -> Result<bool, Error> {
+    let mut only_records = true;
+    let read = salvage_journal(disk, remains.database_id(), cut, &mut |_, standing, op| {
+        only_records &= standing == Standing::Next && !is_of_prefixes(&op);
+        Ok(())
+    });
+    Ok(read.map_err(replay_error)?.problems.is_empty() && only_records)
 }
 
 fn is_of_prefixes(op: &Op<'_>) -> bool {

@@ -32,8 +32,8 @@ pub struct LostKeysData {
 /// What was kept and lost; the field names are the public ones.
 #[napi(object, object_from_js = false)]
 pub struct SalvageData {
-    /// The last commit that the trees show.
-    pub version: f64,
+    /// The last commit that the trees show, where that is known.
+    pub version: Option<f64>,
     /// Trees.
     pub trees: f64,
     /// Records in them.
@@ -93,7 +93,7 @@ fn report_data(report: SalvageReport) -> SalvageData {
         records: keys.records as f64,
     });
     SalvageData {
-        version: report.version as f64,
+        version: report.version.map(|version| version as f64),
         trees: report.trees as f64,
         keys: report.keys as f64,
         lost_and_found: report.lost_and_found,

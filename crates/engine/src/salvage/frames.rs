@@ -100,13 +100,14 @@ impl<'s, 'p> Frames<'s, 'p> {
         self.put_values()
     }
 
-    /// Reads the catalog, so that every record finds its tree. Its frames are read again later.
+    /// Reads what is sure of the catalog, so that every record finds its tree. Its frames are read again later.
     fn learn_names(&mut self) -> Result<(), Error> {
         let catalog = CATALOG.to_be_bytes();
         let mut visited = BTreeSet::new();
         let mut pending = vec![(ROOT, BlobKind::Trie, Vec::new())];
         while let Some((blob, kind, path)) = pending.pop() {
-            if !visited.insert(blob) {
+            // One that is in doubt may hold what has nothing to do with the catalog.
+            if self.remains.is_in_doubt(blob) || !visited.insert(blob) {
                 continue;
             }
             self.step(false)?;

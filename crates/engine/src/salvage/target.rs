@@ -232,8 +232,8 @@ impl<'t> Target<'t> {
         Ok(())
     }
 
-    /// What has become of it all; `version` is the last commit of which nothing is missing.
-    pub(super) fn report(self, version: u64) -> Result<SalvageReport, Error> {
+    /// What has become of it all; `version` is the last commit of which nothing is missing, if that is known.
+    pub(super) fn report(self, version: Option<u64>) -> Result<SalvageReport, Error> {
         let mut keys = 0;
         for named in self.trees.values() {
             keys += self.engine.count(named.id, b"")?;

@@ -87,12 +87,17 @@ pub(crate) fn salvage(disk: &dyn Disk, header: Header, witness: &mut dyn Witness
         if damages == MAX_DAMAGES {
             break;
         }
-        match reader.record_header_at(offset) {
-            Ok(Some(header)) => remains.point.cut = remains.point.cut.max(header.cut),
-            _ => remains.is_cut_lost = true,
+        let header = reader.record_header_at(offset).unwrap_or_default();
+        match header {
+            Some(header) => remains.point.cut = remains.point.cut.max(header.cut),
+            None => remains.is_cut_lost = true,
         }
         let end = later.unwrap_or(len);
         remains.damaged_record(&reader, offset, end, witness);
+        if !is_one_record(&reader, header, offset, end) {
+            // What was found may have been replaced by a later one of them.
+            remains.in_doubt = remains.map.clone();
+        }
         // What follows may have been written behind anything.
         chain = None;
         offset = end;
@@ -102,6 +107,20 @@ pub(crate) fn salvage(disk: &dyn Disk, header: Header, witness: &mut dyn Witness
         remains.problems.push(short);
     }
     Ok(remains)
+}
+
+/// Whether all from `offset` to `end` is one damaged record: its header says so, or else what its payload begins with.
+fn is_one_record(reader: &Reader<'_>, header: Option<RecordHeader>, offset: u64, end: u64) -> bool {
+    let payload = offset + RECORD_HEADER_BYTES as u64;
+    let Some(bytes) = end.checked_sub(payload) else {
+        return false;
+    };
+    match header {
+        Some(header) => header.payload_bytes == bytes,
+        None => reader
+            .bytes_at(payload)
+            .is_ok_and(|prefix| Prefix::decode(prefix, bytes).is_some()),
+    }
 }
 
 impl LogRemains {

@@ -105,6 +105,19 @@ fn records_behind_a_damaged_one_count() {
 }
 
 #[test]
+fn what_is_found_among_several_damaged_records_is_in_doubt() {
+    let (disk, _) = filled();
+    let records = records(&disk);
+    // The headers of the last two, and with them the sign that they are two.
+    for record in &records[5..] {
+        change(&disk, &log_name_of(&disk), |log| log[*record..record + 48].fill(0));
+    }
+    let (remains, problems) = find(&disk);
+    assert_eq!(problems, 1);
+    assert!((0..6).all(|blob| remains.is_in_doubt(blob)));
+}
+
+#[test]
 fn damaged_end_is_a_power_cut_where_the_journal_goes_on() {
     let (disk, model) = filled();
     let last = *records(&disk).last().unwrap();
