@@ -16,11 +16,11 @@ import { root, run } from './lib/process.mjs'
 const LEDGER = path.join(root, 'docs/reliability-ledger.md')
 /** Its parts: defects, then runs, to which lines are added at the end. */
 const [DEFECTS, RUNS] = ['## Planted defects', '## Runs']
-const BY_SEED = ['crash', 'faults', 'syncs', 'damage', 'backups', 'agree']
+const BY_SEED = ['crash', 'faults', 'syncs', 'damage', 'backups', 'salvage', 'agree']
 const BY_ROUND = ['kill', 'power']
 
 /** Below these the tests run. */
-const FIRST_SEEDS = { crash: 72, faults: 64, syncs: 10, damage: 48, backups: 30, agree: 1000, kill: 3, power: 3 }
+const FIRST_SEEDS = { crash: 72, faults: 64, syncs: 10, damage: 48, backups: 30, salvage: 160, agree: 1000, kill: 3, power: 3 }
 
 const usage = () => {
   console.error(

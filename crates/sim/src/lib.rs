@@ -29,6 +29,7 @@ mod hunt;
 mod loop_mount;
 mod medium;
 mod model;
+mod salvages;
 mod session;
 mod soak;
 mod suites;
@@ -48,9 +49,11 @@ pub use hunt::{Hunted, defect_named, hunt, hunt_here};
 pub use loop_mount::LoopMount;
 pub use medium::{AfterFailedSync, Change, FileId, Medium};
 pub use model::{Census, Commit, Edit, Mark, Model, OnRecord, Readable, Tree, Value};
+pub use salvages::{Rebuilt, salvage_matrix};
 pub use session::{Checked, Left, Legal, Session, Violation};
 pub use soak::{Killed, Place, Soaked, Task, soak};
 pub use suites::{
-    Figures, backup_suite, crash_suite, damage_suite, failed_sync_suite, fault_suite, line, run_seeds, test_seeds,
+    Figures, backup_suite, crash_suite, damage_suite, failed_sync_suite, fault_suite, line, run_seeds, salvage_suite,
+    test_seeds,
 };
 pub use workload::{Handles, Part, Profile, Step};

@@ -16,7 +16,7 @@ use coppice_defect::Defect;
 use coppice_engine::Durability;
 use coppice_sim::{
     Checked, Figures, Hunted, Killed, LoopMount, Soaked, Task, agreement_suite, backup_suite, crash_suite,
-    damage_suite, defect_named, failed_sync_suite, fault_suite, hunt, hunt_here, line, run_seeds, soak,
+    damage_suite, defect_named, failed_sync_suite, fault_suite, hunt, hunt_here, line, run_seeds, salvage_suite, soak,
 };
 
 /// How much to do.
@@ -91,7 +91,7 @@ fn defects(names: &[String]) -> Result<String, String> {
 
 fn run(args: &[String]) -> Result<String, String> {
     let usage = || {
-        "usage: coppice-sim agree|crash|faults|syncs|damage|backups|kill|power FIRST_SEED COUNT [THREADS]\n       coppice-sim defects [NAME...]".to_owned()
+        "usage: coppice-sim agree|crash|faults|syncs|damage|salvage|backups|kill|power FIRST_SEED COUNT [THREADS]\n       coppice-sim defects [NAME...]".to_owned()
     };
     let (suite, rest) = args.split_first().ok_or_else(usage)?;
     if suite == "write" {
@@ -117,6 +117,7 @@ fn run(args: &[String]) -> Result<String, String> {
         "syncs" => seeds(first, amount, threads, failed_sync_suite),
         "backups" => seeds(first, amount, threads, backup_suite),
         "damage" => seeds(first, amount, threads, damage_suite),
+        "salvage" => seeds(first, amount, threads, salvage_suite),
         "kill" | "power" => match amount {
             Amount::Count(count) => return ended(suite, first, count),
             Amount::Seconds(_) => return Err(usage()),
