@@ -20,7 +20,17 @@ const BY_SEED = ['crash', 'faults', 'syncs', 'damage', 'backups', 'salvage', 'ag
 const BY_ROUND = ['kill', 'power']
 
 /** Below these the tests run. */
-const FIRST_SEEDS = { crash: 72, faults: 64, syncs: 10, damage: 48, backups: 30, salvage: 160, agree: 1000, kill: 3, power: 3 }
+const FIRST_SEEDS = {
+  crash: 72,
+  faults: 64,
+  syncs: 10,
+  damage: 48,
+  backups: 30,
+  salvage: 160,
+  agree: 1000,
+  kill: 3,
+  power: 3,
+}
 
 const usage = () => {
   console.error(
