@@ -1,5 +1,5 @@
 //! The engine's own thread: syncs the journal at intervals, plans a checkpoint when the journal has grown enough, much in
-//! memory has changed, or the last one is old, evicts ahead of need, frees what deleted subtrees left behind, and gives file
+//! memory has changed, or the last one is old, evicts and makes memory ready ahead of need, frees what deleted subtrees left behind, and gives file
 //! space back.
 //!
 //! It holds the engine weakly, so that an engine that nobody closed goes when its last handle does. It waits for no
@@ -29,6 +29,9 @@ const BURY_SLICE: Duration = Duration::from_millis(1);
 
 /// While a writer has called, checkpoints under way are looked at so often.
 const LOOK_WHEN_CALLED: Duration = Duration::from_millis(1);
+
+/// Memory is made ready in steps, with so long a pause in between.
+const BETWEEN_STEPS: Duration = Duration::from_micros(50);
 
 /// How the thread is reached.
 #[derive(Default)]
@@ -106,7 +109,7 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
     };
     let mut next_sync = Instant::now() + interval;
     let mut planner = Planner::new();
-    let mut burying = false;
+    let (mut burying, mut readying) = (false, false);
     let mut compacting = BackOff::new();
     loop {
         {
@@ -114,6 +117,8 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
             if !*stopping {
                 let wait = if signal.called.load(Relaxed) {
                     LOOK_WHEN_CALLED
+                } else if readying {
+                    BETWEEN_STEPS
                 } else if burying {
                     BURY_SLICE
                 } else {
@@ -138,6 +143,7 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
             signal.called.store(false, Relaxed);
         }
         engine.evict_ahead();
+        readying = engine.make_memory_ready();
         if !burying && planner.is_idle() && compacting.is_over(now) {
             // Where it fails, a writer or the next checkpoint will say so, unless it was for want of room.
             match engine.compact_in_background() {

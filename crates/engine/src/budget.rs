@@ -234,7 +234,7 @@ impl Budget {
     }
 
     /// Bytes that are nowhere but in memory.
-    fn unsettled(&self) -> usize {
+    pub(crate) fn unsettled(&self) -> usize {
         self.changed() + self.cut()
     }
 

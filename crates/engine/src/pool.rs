@@ -3,12 +3,18 @@
 //! A lookup touches a handful of lines, each on a page of its own; with pages of 4 KiB each of these costs a miss in the
 //! address translation as well. Chunks of 2 MiB and more are therefore aligned to what the kernel calls huge pages, and
 //! ask for them. Slots go back to the pool when they are dropped, and to the system when the pool is.
+//!
+//! The first touch of a page waits until the system has found and cleared it, 2 MiB at a time where pages are huge. So that
+//! no writer waits for that when it copies what a checkpoint holds, a thread of the engine's touches slots ahead of need.
 
 use std::{
     ptr::NonNull,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Acquire},
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed},
+        },
     },
 };
 
@@ -20,13 +26,18 @@ use crate::budget::{Budget, Charge};
 
 /// A huge page of x86-64, and of 64-bit ARM with small pages.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
+/// No page is smaller.
+const SMALL_PAGE_BYTES: usize = 4096;
 /// Slots of the first chunk: a small database should not cost a huge page.
 const FIRST_CHUNK_SLOTS: usize = 8;
 /// Chunks double up to this.
 const MAX_CHUNK_BYTES: usize = 32 << 20;
 
 struct Free {
+    /// Given back, or made ready ahead of need: the last one is taken first.
     slots: Vec<NonNull<AtomicU64>>,
+    /// Never touched: whoever touches them first waits for the system to find memory, as long as for a huge page.
+    fresh: Vec<NonNull<AtomicU64>>,
     /// Held for as long as the pool: the slots lie in them.
     chunks: Vec<MmapMut>,
     slots_of_next_chunk: usize,
@@ -68,6 +79,7 @@ impl Pool {
             budget,
             free: Mutex::new(Free {
                 slots: Vec::new(),
+                fresh: Vec::new(),
                 chunks: Vec::new(),
                 slots_of_next_chunk: FIRST_CHUNK_SLOTS,
             }),
@@ -94,7 +106,7 @@ impl Pool {
 
     fn slot(self: &Arc<Self>, charge: Charge) -> Slot {
         let mut free = self.free.lock();
-        let start = match free.slots.pop() {
+        let start = match free.slots.pop().or_else(|| free.fresh.pop()) {
             Some(start) => start,
             None => self.grow(&mut free),
         };
@@ -103,6 +115,46 @@ impl Pool {
             pool: self.clone(),
             charge,
         }
+    }
+
+    /// Has the system find memory for the slots of a huge page, unless what can be taken without waiting for that is as many
+    /// bytes already; whether it was less. For a thread that has time.
+    pub(crate) fn make_ready(&self, bytes: usize) -> bool {
+        let mut batch = Vec::new();
+        {
+            let mut free = self.free.lock();
+            if free.slots.len() * self.slot_bytes >= bytes {
+                return false;
+            }
+            if free.fresh.is_empty() {
+                let first = self.grow(&mut free);
+                free.fresh.push(first);
+            }
+            let count = (HUGE_PAGE_BYTES / self.slot_bytes).max(1);
+            let kept = free.fresh.len().saturating_sub(count);
+            batch.extend(free.fresh.drain(kept..));
+        }
+        for start in &batch {
+            // SAFETY: the slot is nobody's while it is in no list. It is a chunk's, which lives as long as the pool.
+            #[allow(unsafe_code)]
+            let words = unsafe { self.words_at(*start) };
+            for word in words.iter().step_by(SMALL_PAGE_BYTES / UNIT_BYTES) {
+                word.store(0, Relaxed);
+            }
+        }
+        self.free.lock().slots.extend(batch);
+        true
+    }
+
+    /// The words of a slot.
+    ///
+    /// # Safety
+    /// `start` is that of a slot of this pool.
+    #[allow(unsafe_code)]
+    unsafe fn words_at(&self, start: NonNull<AtomicU64>) -> &[AtomicU64] {
+        // SAFETY: as the caller says. The memory is mapped, zeroed by the system at first, aligned to 64 bytes, as long as the
+        // pool says, and lives as long as the pool.
+        unsafe { std::slice::from_raw_parts(start.as_ptr(), self.slot_bytes / UNIT_BYTES) }
     }
 
     /// Adds a chunk, and takes its first slot.
@@ -133,10 +185,10 @@ impl Pool {
         }
         let all = chunk.get_mut(skip..skip + bytes).unwrap_or_default();
         let starts = all.chunks_exact_mut(self.slot_bytes).rev();
-        free.slots
+        free.fresh
             .extend(starts.map(|slot| NonNull::from(slot).cast::<AtomicU64>()));
         free.chunks.push(chunk);
-        match free.slots.pop() {
+        match free.fresh.pop() {
             Some(start) => start,
             None => std::alloc::handle_alloc_error(layout),
         }
@@ -151,11 +203,10 @@ impl Slot {
 
     /// The slot's memory.
     pub(crate) fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the slot's memory is mapped, zeroed by the system at first, aligned to 64 bytes, as long as the pool
-        // says, and lives as long as the pool, which the slot holds.
+        // SAFETY: the slot is one of the pool that it holds.
         #[allow(unsafe_code)]
         unsafe {
-            std::slice::from_raw_parts(self.start.as_ptr(), self.pool.slot_bytes / UNIT_BYTES)
+            self.pool.words_at(self.start)
         }
     }
 
@@ -182,4 +233,42 @@ impl Drop for Slot {
 /// A word that holds the same.
 pub(crate) fn copy_of(word: &AtomicU64) -> AtomicU64 {
     AtomicU64::new(word.load(Acquire))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const SLOT_BYTES: usize = 4096;
+
+    #[test]
+    fn what_is_made_ready_is_taken_first_and_each_slot_once() {
+        let pool = Pool::new(SLOT_BYTES, Budget::unbounded());
+        let taken = pool.take();
+        assert!(pool.make_ready(3 * SLOT_BYTES), "nothing was ready");
+        assert!(!pool.make_ready(3 * SLOT_BYTES), "now it is");
+        let ready = pool.free.lock().slots.clone();
+        let mut starts = BTreeSet::from([taken.start()]);
+        let slots: Vec<Slot> = (0..40).map(|_| pool.take()).collect();
+        for (index, slot) in slots.iter().enumerate() {
+            assert!(starts.insert(slot.start()), "slot {index} was taken twice");
+            assert_eq!(index < ready.len(), ready.contains(&slot.start), "slot {index}");
+        }
+    }
+
+    #[test]
+    fn making_ready_goes_on_until_there_is_as_much_as_asked_for() {
+        let pool = Pool::new(SLOT_BYTES, Budget::unbounded());
+        let wanted = 3 * HUGE_PAGE_BYTES;
+        let steps = (0..1000).take_while(|_| pool.make_ready(wanted)).count();
+        assert!((3..1000).contains(&steps), "{steps} steps");
+        assert!(pool.free.lock().slots.len() * SLOT_BYTES >= wanted);
+        // What comes back counts.
+        let slots: Vec<Slot> = (0..3).map(|_| pool.take()).collect();
+        assert!(pool.make_ready(usize::MAX));
+        drop(slots);
+        assert!(!pool.make_ready(wanted));
+    }
 }

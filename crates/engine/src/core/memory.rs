@@ -78,6 +78,12 @@ impl Engine {
         self.table.evict_ahead();
     }
 
+    /// Has memory found for the copies that writers will make of what a checkpoint is writing, as much as is nowhere but in
+    /// memory. A step at a time; whether there is more to do.
+    pub(crate) fn make_memory_ready(&self) -> bool {
+        self.durable.is_some() && self.table.make_memory_ready()
+    }
+
     /// Before a change takes any lock that puts so many bytes into memory beside frames: sees to room.
     #[inline]
     pub(super) fn make_way_in_memory(&self, more: usize) -> Result<(), Error> {

@@ -130,6 +130,12 @@ impl Table {
         Some(taken)
     }
 
+    /// Makes memory for frames ready: as much as a checkpoint under way, or one that began now, would hold, within the budget.
+    /// A step at a time; whether there is more to do.
+    pub(crate) fn make_memory_ready(&self) -> bool {
+        self.pool.make_ready(self.budget.unsettled().min(self.budget.room()))
+    }
+
     /// Evicts ahead of need, and gives back what was evicted before.
     pub(crate) fn evict_ahead(&self) {
         let guard = crossbeam_epoch::pin();
