@@ -230,7 +230,7 @@ impl Session {
         };
         match &result {
             Ok(()) => {
-                let settled = step.settles(self.profile.durability);
+                let settled = step.settles(self.profile.durability, !commits.is_empty());
                 if settled {
                     self.legal.after_power_cut = self.legal.newest;
                 }

@@ -196,8 +196,9 @@ impl Step {
         }
     }
 
-    /// Whether all that was written before is on disk when the step has succeeded.
-    pub fn settles(&self, durability: Durability) -> bool {
+    /// Whether all that was written before is on disk when the step has succeeded. One that `wrote` nothing may do so after a
+    /// failure that ended all writing, and vouches for nothing then.
+    pub fn settles(&self, durability: Durability, wrote: bool) -> bool {
         match self {
             Self::Flush | Self::Checkpoint | Self::Compact | Self::Close => true,
             Self::Kill => durability != Durability::None,
@@ -209,7 +210,7 @@ impl Step {
             | Self::MovePrefix(..)
             | Self::DeletePrefix(..)
             | Self::DropTree(_)
-            | Self::Batch(_) => durability == Durability::Disk,
+            | Self::Batch(_) => durability == Durability::Disk && wrote,
             Self::Tidy | Self::Snapshot => false,
         }
     }
