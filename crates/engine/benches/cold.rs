@@ -15,23 +15,13 @@ use std::{
 };
 
 use coppice_engine::{Condition, Database, Options};
+use fastrand::Rng;
 
 const VALUE: [u8; 100] = [7; 100];
 const PAGE: usize = 4096;
 const ROUNDS: usize = 20;
 /// Of each kind, in a round.
 const READS: usize = 250;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
-}
 
 fn key(number: usize) -> Vec<u8> {
     format!(
@@ -52,9 +42,9 @@ fn open_file(path: &Path) -> File {
 }
 
 /// Reads as many bytes as a frame has from anywhere in a file.
-fn read_anywhere(file: &mut File, into: &mut [u8], random: &mut Random) {
+fn read_anywhere(file: &mut File, into: &mut [u8], random: &mut Rng) {
     let frames = file.metadata().unwrap().len() as usize / into.len();
-    let at = (random.below(frames - 1) * into.len()) as u64;
+    let at = (random.usize(..frames - 1) * into.len()) as u64;
     file.seek(SeekFrom::Start(at)).unwrap();
     file.read_exact(into).unwrap();
 }
@@ -89,13 +79,13 @@ fn main() {
     let mut room = vec![0; frame_bytes + PAGE];
     let start = room.as_ptr().align_offset(PAGE);
     let room = &mut room[start..start + frame_bytes];
-    let mut random = Random(88_172_645_463_325_252);
+    let mut random = Rng::with_seed(88_172_645_463_325_252);
     let (mut gets, mut reads, mut read_in) = (Vec::new(), Vec::new(), 0);
     for _ in 0..ROUNDS {
         let misses = database.stats().unwrap().memory_misses;
         let started = Instant::now();
         for _ in 0..READS {
-            let found = database.get(tree, &key(random.below(keys)), |found| found.is_some());
+            let found = database.get(tree, &key(random.usize(..keys)), |found| found.is_some());
             assert!(found.unwrap());
         }
         gets.push(started.elapsed().as_secs_f64() * 1e6 / READS as f64);

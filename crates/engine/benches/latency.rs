@@ -16,6 +16,7 @@ use std::{
 };
 
 use coppice_engine::{Condition, Database, Durability, Options, TreeId};
+use fastrand::Rng;
 
 const VALUE: [u8; 100] = [7; 100];
 /// Puts of one round, where modes are compared.
@@ -25,17 +26,6 @@ const ROUNDS: usize = 9;
 const PUT_ROUNDS: usize = 4;
 /// Operations that are timed one by one without a checkpoint.
 const QUIET: usize = 300_000;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
-}
 
 fn key(number: usize) -> Vec<u8> {
     format!(
@@ -88,10 +78,12 @@ fn compare_modes(folder: &Path, keys: &[Vec<u8>]) {
     let modes = [("none", Durability::None), ("process", Durability::Process)];
     let opened = modes.map(|(name, mode)| open(&folder.join(name), mode, keys));
     let mut figures = [Vec::new(), Vec::new()];
-    let mut random = Random(1);
+    let mut random = Rng::with_seed(1);
     for _ in 0..ROUNDS {
         for ((database, tree), figures) in opened.iter().zip(&mut figures) {
-            let wanted: Vec<&[u8]> = (0..ROUND).map(|_| keys[random.below(keys.len())].as_slice()).collect();
+            let wanted: Vec<&[u8]> = (0..ROUND)
+                .map(|_| keys[random.usize(..keys.len())].as_slice())
+                .collect();
             let started = Instant::now();
             for key in &wanted {
                 put(database, *tree, key);
@@ -135,11 +127,11 @@ fn beside_checkpoint(
     keys: &[Vec<u8>],
     operation: fn(&Database, TreeId, &[u8]),
 ) {
-    let mut random = Random(2);
+    let mut random = Rng::with_seed(2);
     time(
         label,
         |count| count == QUIET,
-        || operation(database, tree, &keys[random.below(keys.len())]),
+        || operation(database, tree, &keys[random.usize(..keys.len())]),
     );
     for key in keys.iter().step_by(3) {
         put(database, tree, key);
@@ -155,7 +147,7 @@ fn beside_checkpoint(
         time(
             &label,
             |count| count > 0 && done.load(Ordering::Relaxed),
-            || operation(database, tree, &keys[random.below(keys.len())]),
+            || operation(database, tree, &keys[random.usize(..keys.len())]),
         );
         let report = checkpoint.join().unwrap();
         let (mib, seconds) = (report.bytes_written >> 20, report.duration_micros as f64 / 1e6);

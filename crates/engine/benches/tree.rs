@@ -8,23 +8,7 @@
 use std::{hint::black_box, ops::Bound, ops::ControlFlow, time::Instant};
 
 use coppice_engine::{After, Condition, Database, ListRequest, Range};
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for at in (1..items.len()).rev() {
-            items.swap(at, (self.next() % (at as u64 + 1)) as usize);
-        }
-    }
-}
+use fastrand::Rng;
 
 /// Object-store-shaped: 16 buckets of 64 folders, names of 46 bytes.
 fn key(number: usize) -> Vec<u8> {
@@ -76,7 +60,7 @@ impl Keys {
 }
 
 /// Dependent loads over this many bytes, on huge pages where the system has them, as the frames are.
-fn chase_nanoseconds(bytes: usize, random: &mut Random) -> f64 {
+fn chase_nanoseconds(bytes: usize, random: &mut Rng) -> f64 {
     let slots = (bytes / 64).max(1024);
     let mut order: Vec<u32> = (0..slots as u32).collect();
     random.shuffle(&mut order);
@@ -124,7 +108,7 @@ fn main() {
         .skip(1)
         .find_map(|argument| argument.parse().ok())
         .unwrap_or(1_000_000);
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut random = Rng::with_seed(0x9E37_79B9_7F4A_7C15);
     let value = [7u8; 100];
     let chase = chase_nanoseconds(keys * 190, &mut random);
     println!(
@@ -198,12 +182,7 @@ fn main() {
     two_threads("two threads: put over a value", &gets, chase, |key| {
         database.put(tree, key, &value, Condition::Always).unwrap();
     });
-    let range = Range {
-        prefix: b"",
-        lower: Bound::Unbounded,
-        upper: Bound::Unbounded,
-        reverse: false,
-    };
+    let range = Range::ALL;
     nanoseconds("scan, a record", keys, chase, || {
         let mut seen = 0;
         database

@@ -18,26 +18,11 @@ use std::{
 };
 
 use coppice_engine::{Condition, Database, Durability, Options, TreeId};
+use fastrand::Rng;
 
 use stress::{all_under, key, serial, stress_time, value};
 
 const FRAME_BYTES: u32 = 4096;
-
-/// The xorshift generator of Marsaglia (2003).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
 
 fn open(path: &std::path::Path) -> Database {
     let options = Options {
@@ -80,10 +65,10 @@ fn each_writer_finds_what_it_wrote_and_readers_miss_nothing() {
         let (database, done) = (&database, &done);
         for reader in 0..2 {
             scope.spawn(move || {
-                let mut random = Random(0x5EED + reader);
+                let mut random = Rng::with_seed(0x5EED + reader);
                 let mut newest: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
                 while !done.load(SeqCst) {
-                    let (owner, number) = (random.below(WRITERS), random.below(KEYS));
+                    let (owner, number) = (random.u64(..WRITERS), random.u64(..KEYS));
                     let key = key(owner, number);
                     let found = read(database, tree, &key);
                     assert!(
@@ -103,9 +88,9 @@ fn each_writer_finds_what_it_wrote_and_readers_miss_nothing() {
             });
         }
         scope.spawn(move || {
-            let mut random = Random(0x11575);
+            let mut random = Rng::with_seed(0x11575);
             while !done.load(SeqCst) {
-                let prefix = format!("{}/owner-{}/", random.below(3), random.below(WRITERS));
+                let prefix = format!("{}/owner-{}/", random.u64(..3), random.u64(..WRITERS));
                 let range = all_under(prefix.as_bytes());
                 let mut last: Vec<u8> = Vec::new();
                 let mut kept = 0;
@@ -135,16 +120,16 @@ fn each_writer_finds_what_it_wrote_and_readers_miss_nothing() {
         let writers: Vec<_> = (0..WRITERS)
             .map(|owner| {
                 scope.spawn(move || {
-                    let mut random = Random(0xC0FFEE + owner);
+                    let mut random = Rng::with_seed(0xC0FFEE + owner);
                     let mut model: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
                     for number in (0..KEYS).step_by(2) {
                         model.insert(key(owner, number), 1);
                     }
                     let mut serials = 2;
                     while Instant::now() < deadline {
-                        let number = random.below(KEYS);
+                        let number = random.u64(..KEYS);
                         let key = key(owner, number);
-                        if number % 2 == 1 && random.below(2) == 0 {
+                        if number % 2 == 1 && random.u64(..2) == 0 {
                             let deleted = database.delete(tree, &key, Condition::Always).unwrap();
                             assert_eq!(
                                 deleted,
@@ -259,12 +244,12 @@ fn histories_of_single_keys_are_linearizable() {
     thread::scope(|scope| {
         let (database, clock, done, hot) = (&database, &clock, &done, &hot);
         scope.spawn(move || {
-            let mut random = Random(0xABCDEF);
+            let mut random = Rng::with_seed(0xABCDEF);
             while !done.load(SeqCst) {
-                let key = format!("{}/hot/{}~{}", random.below(3), random.below(8), random.below(400));
-                if random.below(2) == 0 {
+                let key = format!("{}/hot/{}~{}", random.u64(..3), random.u64(..8), random.u64(..400));
+                if random.u64(..2) == 0 {
                     database
-                        .put(tree, key.as_bytes(), &value(random.below(1000)), Condition::Always)
+                        .put(tree, key.as_bytes(), &value(random.u64(..1000)), Condition::Always)
                         .unwrap();
                 } else {
                     database.delete(tree, key.as_bytes(), Condition::Always).unwrap();
@@ -274,13 +259,13 @@ fn histories_of_single_keys_are_linearizable() {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
                 scope.spawn(move || {
-                    let mut random = Random(0xF00D + thread);
+                    let mut random = Rng::with_seed(0xF00D + thread);
                     let mut events: Vec<(u64, Event)> = Vec::new();
                     let mut serials = 0;
                     while Instant::now() < deadline && events.len() < 400_000 {
-                        let number = random.below(HOT);
+                        let number = random.u64(..HOT);
                         let key = hot(number);
-                        let wrote = random.below(4) == 0;
+                        let wrote = random.u64(..4) == 0;
                         let start = clock.fetch_add(1, SeqCst);
                         let version = if wrote {
                             serials += 1;

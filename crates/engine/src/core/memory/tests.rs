@@ -1,12 +1,9 @@
 //! Databases ten times larger than the memory that they may use, against ordered maps.
 
-use std::{
-    collections::BTreeMap,
-    ops::{Bound, ControlFlow},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use coppice_disk::MemoryDisk;
+use fastrand::Rng;
 use proptest::{prelude::*, test_runner::Config};
 
 use crate::{
@@ -21,22 +18,6 @@ const FRAME_BYTES: u32 = 4096;
 const MEMORY_BYTES: u64 = 64 * FRAME_BYTES as u64;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// The xorshift generator of Marsaglia (2003).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
 
 fn options() -> Options {
     Options {
@@ -55,12 +36,12 @@ fn key(number: usize) -> Vec<u8> {
     format!("{}/folder-{:02}/{number:05}.json", number % 5, number % 37).into_bytes()
 }
 
-fn value(random: &mut Random) -> Vec<u8> {
-    let len = match random.below(100) {
-        0 => 1000 + random.below(20_000),
-        _ => random.below(200),
+fn value(random: &mut Rng) -> Vec<u8> {
+    let len = match random.usize(..100) {
+        0 => 1000 + random.usize(..20_000),
+        _ => random.usize(..200),
     };
-    vec![random.next() as u8; len]
+    vec![random.u8(..); len]
 }
 
 fn assert_bounded(engine: &Engine) {
@@ -72,12 +53,7 @@ fn assert_bounded(engine: &Engine) {
 }
 
 fn scanned(engine: &Engine, tree: TreeId, reverse: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let range = Range {
-        prefix: &[],
-        lower: Bound::Unbounded,
-        upper: Bound::Unbounded,
-        reverse,
-    };
+    let range = Range { reverse, ..Range::ALL };
     let mut found = Vec::new();
     let exhausted = engine.scan(tree, &range, &mut |key, record| {
         found.push((key.to_vec(), record.value.to_vec()));
@@ -142,7 +118,7 @@ fn assert_same(engine: &Engine, tree: TreeId, model: &Model) {
 }
 
 /// Fills a database with ten times its memory.
-fn fill(engine: &Engine, tree: TreeId, random: &mut Random, model: &mut Model) {
+fn fill(engine: &Engine, tree: TreeId, random: &mut Rng, model: &mut Model) {
     let mut bytes = 0;
     for number in 0.. {
         if bytes >= 10 * MEMORY_BYTES as usize {
@@ -163,12 +139,12 @@ proptest! {
         let disk = MemoryDisk::new();
         let mut engine = open(&disk);
         let mut tree = engine.tree("t").unwrap();
-        let (mut random, mut model) = (Random(seed), Model::new());
+        let (mut random, mut model) = (Rng::with_seed(seed), Model::new());
         fill(&engine, tree, &mut random, &mut model);
         for round in 0..6 {
             for _ in 0..400 {
-                let (one, other) = (key(random.below(20_000)), key(random.below(20_000)));
-                match random.below(20) {
+                let (one, other) = (key(random.usize(..20_000)), key(random.usize(..20_000)));
+                match random.usize(..20) {
                     0..8 => {
                         let found = engine.get(tree, &one, |found| found.map(|found| found.value.to_vec())).unwrap();
                         prop_assert!(found.as_ref() == model.get(&one), "a get is wrong");
@@ -183,7 +159,7 @@ proptest! {
                         prop_assert_eq!(deleted, model.remove(&one).is_some());
                     }
                     16 => {
-                        let entries: Vec<_> = (0..50).map(|_| (key(random.below(20_000)), value(&mut random))).collect();
+                        let entries: Vec<_> = (0..50).map(|_| (key(random.usize(..20_000)), value(&mut random))).collect();
                         let given = entries.iter().map(|(key, value)| (key.as_slice(), value.as_slice()));
                         engine.put_many(tree, &mut { given }).unwrap();
                         model.extend(entries);
@@ -192,7 +168,7 @@ proptest! {
                         let put = Operation::Put { tree, key: &one, value: b"new", condition: Condition::Always };
                         let rename = Operation::Rename { tree, from: &one, to: &other, overwrite: true };
                         let delete = Operation::Delete { tree, key: &other, condition: Condition::IfAbsent };
-                        let fails = one != other && random.below(2) == 0;
+                        let fails = one != other && random.usize(..2) == 0;
                         let operations = [put, rename, delete];
                         let done = engine.commit(&operations[..2 + usize::from(fails)]).unwrap();
                         prop_assert_eq!(matches!(done, Outcome::Committed { .. }), !fails);
@@ -202,7 +178,7 @@ proptest! {
                         }
                     }
                     18 => {
-                        let from = format!("{}/folder-{:02}/", random.below(5), random.below(37)).into_bytes();
+                        let from = format!("{}/folder-{:02}/", random.usize(..5), random.usize(..37)).into_bytes();
                         let to = [b"moved/", from.as_slice()].concat();
                         let there: Vec<_> = model.keys().filter(|key| key.starts_with(&from)).cloned().collect();
                         if model.keys().any(|key| key.starts_with(&to)) {
@@ -275,7 +251,7 @@ fn what_memory_cannot_hold_at_once_is_refused_with_nothing_done() {
         .unwrap();
 
     // Each put dirties a frame of its own.
-    let (mut random, mut model) = (Random(7), Model::new());
+    let (mut random, mut model) = (Rng::with_seed(7), Model::new());
     fill(&engine, tree, &mut random, &mut model);
     let before = scanned(&engine, tree, false);
     let keys: Vec<Vec<u8>> = model.keys().step_by(20).cloned().collect();
