@@ -96,6 +96,16 @@ pub struct Range<'a> {
     pub reverse: bool,
 }
 
+impl Range<'_> {
+    /// Every key, from the first to the last.
+    pub const ALL: Self = Self {
+        prefix: &[],
+        lower: Bound::Unbounded,
+        upper: Bound::Unbounded,
+        reverse: false,
+    };
+}
+
 /// Where a listing goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After<'a> {

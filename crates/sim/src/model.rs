@@ -268,12 +268,7 @@ type Visit<'a> = &'a mut dyn FnMut(&str, Option<(&[u8], Record<'_>)>);
 
 /// Visits each tree, and then its records in order.
 fn visit(database: &impl Readable, visit: Visit<'_>) -> Result<(), Error> {
-    let everything = Range {
-        prefix: &[],
-        lower: Bound::Unbounded,
-        upper: Bound::Unbounded,
-        reverse: false,
-    };
+    let everything = Range::ALL;
     let mut key = Vec::new();
     for name in database.names()? {
         visit(&name, None);

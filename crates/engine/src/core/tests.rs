@@ -1,6 +1,6 @@
 //! Databases over a disk in memory, against an ordered map, with reopens between the steps.
 
-use std::{collections::BTreeMap, ops::Bound, ops::ControlFlow, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use coppice_disk::{Disk, MemoryDisk};
 use proptest::{collection::vec, prelude::*};
@@ -28,12 +28,7 @@ pub(super) fn open(disk: &MemoryDisk, durability: Durability) -> Engine {
 }
 
 pub(super) fn contents(engine: &Engine, tree: TreeId) -> Tree {
-    let range = Range {
-        prefix: &[],
-        lower: Bound::Unbounded,
-        upper: Bound::Unbounded,
-        reverse: false,
-    };
+    let range = Range::ALL;
     let mut found = Tree::new();
     let exhausted = engine.scan(tree, &range, &mut |key, record| {
         found.insert(key.to_vec(), (record.version, record.value.to_vec()));

@@ -5,7 +5,7 @@ mod hostile;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::{Bound, ControlFlow},
+    ops::ControlFlow,
     sync::{Arc, LazyLock},
 };
 
@@ -232,12 +232,7 @@ fn try_salvage(disk: &MemoryDisk) -> Result<(SalvageReport, Model), Error> {
 }
 
 fn contents(engine: &Engine, tree: TreeId) -> Tree {
-    let range = Range {
-        prefix: &[],
-        lower: Bound::Unbounded,
-        upper: Bound::Unbounded,
-        reverse: false,
-    };
+    let range = Range::ALL;
     let mut found = Tree::new();
     let scanned = engine.scan(tree, &range, &mut |key, record| {
         found.insert(key.to_vec(), record.value.to_vec());

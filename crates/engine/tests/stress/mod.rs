@@ -1,6 +1,6 @@
 //! What the tests share that write from several threads: how long they run, and records that tell who wrote them.
 
-use std::{ops::Bound, time::Duration};
+use std::time::Duration;
 
 use coppice_engine::Range;
 
@@ -16,12 +16,7 @@ pub(crate) fn stress_time() -> Duration {
 }
 
 pub(crate) fn all_under(prefix: &[u8]) -> Range<'_> {
-    Range {
-        prefix,
-        lower: Bound::Unbounded,
-        upper: Bound::Unbounded,
-        reverse: false,
-    }
+    Range { prefix, ..Range::ALL }
 }
 
 /// Path-shaped, with folders that differ in size.

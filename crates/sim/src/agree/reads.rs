@@ -17,12 +17,7 @@ type Visit<'v> = &'v mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>;
 /// Every record of a tree, by a scan of it.
 pub(super) fn all_of(scan: impl FnOnce(&Range<'_>, Visit<'_>) -> Result<bool, Error>) -> Result<Records, Error> {
     let mut found = Records::new();
-    let range = Range {
-        prefix: &[],
-        lower: Bound::Unbounded,
-        upper: Bound::Unbounded,
-        reverse: false,
-    };
+    let range = Range::ALL;
     let visit = &mut |key: SplitKey<'_>, record: Record<'_>| {
         found.push((key.to_vec(), of_record(record)));
         ControlFlow::Continue(())

@@ -1,6 +1,6 @@
 //! Snapshots against ordered maps that are copies of what was there when they were taken.
 
-use std::{collections::BTreeMap, ops::Bound, ops::ControlFlow, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use coppice_disk::MemoryDisk;
 use proptest::{collection::vec, prelude::*};
@@ -17,12 +17,7 @@ use crate::{
 type Model = BTreeMap<String, Tree>;
 
 fn all() -> Range<'static> {
-    Range {
-        prefix: &[],
-        lower: Bound::Unbounded,
-        upper: Bound::Unbounded,
-        reverse: false,
-    }
+    Range::ALL
 }
 
 /// All that a view shows, by every way to look at it.
