@@ -26,9 +26,8 @@ use crate::{
     record,
     recovery::{self, LiveSegment},
     segment::{self, file_name},
-    segment_file::SegmentFile,
     spare::Spares,
-    sync::{AtomicU64, Ordering},
+    sync::Ordering,
     writer::{ActiveSegment, OldSegment, Segment, Writer},
 };
 
@@ -465,14 +464,7 @@ impl Drop for Journal {
 /// The segment in which recovery found the end: all of it is on disk, and it takes no more.
 fn recovered_segment(last: LiveSegment, end: u64, last_digest: u64, next_sequence: u64) -> ActiveSegment {
     ActiveSegment {
-        segment: Arc::new(Segment {
-            number: last.number,
-            capacity: last.file_bytes,
-            file: SegmentFile::Positional(last.file),
-            end: AtomicU64::new(end),
-            synced: AtomicU64::new(end),
-            ready: AtomicU64::new(last.file_bytes),
-        }),
+        segment: Arc::new(Segment::ended(last.number, last.file, last.file_bytes, end, end)),
         first_sequence: last.opening.first_sequence,
         next_sequence,
         key: last.key,

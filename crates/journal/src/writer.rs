@@ -69,15 +69,14 @@ impl Segment {
         Ok(())
     }
 
-    /// The same in a file of `capacity` bytes that is not mapped.
-    pub(crate) fn closed(&self, file: Arc<dyn DiskFile>, capacity: u64) -> Self {
-        let same = |number: &AtomicU64| AtomicU64::new(number.load(Ordering::Acquire));
+    /// One that takes no more, in a file that is not mapped: of `capacity` bytes, on disk up to `synced`.
+    pub(crate) fn ended(number: u64, file: Arc<dyn DiskFile>, capacity: u64, end: u64, synced: u64) -> Self {
         Self {
-            number: self.number,
+            number,
             capacity,
             file: SegmentFile::Positional(file),
-            end: same(&self.end),
-            synced: same(&self.synced),
+            end: AtomicU64::new(end),
+            synced: AtomicU64::new(synced),
             ready: AtomicU64::new(capacity),
         }
     }

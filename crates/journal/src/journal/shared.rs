@@ -343,7 +343,8 @@ impl Shared {
         let Ok(file) = self.disk.open(&file_name(number)) else {
             return;
         };
-        let closed = Arc::new(active.segment.closed(Arc::clone(&file), end));
+        let synced = active.segment.synced.load(Ordering::Acquire);
+        let closed = Arc::new(Segment::ended(number, Arc::clone(&file), end, active.position, synced));
         let open = std::mem::replace(&mut active.segment, closed);
         self.unsynced.lock().clear();
         // A file keeps its length while it is mapped: somebody may be in the middle of a sync.
