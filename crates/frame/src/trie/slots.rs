@@ -34,13 +34,18 @@ pub(super) struct SlotCursor<'a> {
 }
 
 impl<'a> SlotCursor<'a> {
-    /// At the slot that a key leads to; None where it leaves the nodes' paths.
-    pub(super) fn at(trie: TrieRef<'a>, key: &[u8]) -> Option<Self> {
-        let mut cursor = Self {
+    /// On its way from the root, to a path of about so many bytes.
+    fn new(trie: TrieRef<'a>, path_len: usize) -> Self {
+        Self {
             trie,
             passed: Vec::new(),
-            path: Vec::with_capacity(key.len()),
-        };
+            path: Vec::with_capacity(path_len),
+        }
+    }
+
+    /// At the slot that a key leads to; None where it leaves the nodes' paths.
+    pub(super) fn at(trie: TrieRef<'a>, key: &[u8]) -> Option<Self> {
+        let mut cursor = Self::new(trie, key.len());
         let mut reference = trie.root_ref();
         while let Some(node) = trie.node(reference) {
             let rest = key.get(cursor.path.len()..)?;
@@ -54,11 +59,7 @@ impl<'a> SlotCursor<'a> {
     /// At the slot that a key leads to, or else at the last one before it; None where there is none, and for a key that ends
     /// at a node or in its prefix.
     pub(super) fn at_or_before(trie: TrieRef<'a>, key: &[u8]) -> Option<Self> {
-        let mut cursor = Self {
-            trie,
-            passed: Vec::new(),
-            path: Vec::with_capacity(key.len()),
-        };
+        let mut cursor = Self::new(trie, key.len());
         let mut reference = trie.root_ref();
         while let Some(node) = trie.node(reference) {
             let rest = key.get(cursor.path.len()..).unwrap_or(&[]);
@@ -80,11 +81,7 @@ impl<'a> SlotCursor<'a> {
 
     /// At the first or the last slot of the frame; None where it has none.
     pub(super) fn at_end(trie: TrieRef<'a>, last: bool) -> Option<Self> {
-        let mut cursor = Self {
-            trie,
-            passed: Vec::new(),
-            path: Vec::new(),
-        };
+        let mut cursor = Self::new(trie, 0);
         cursor.descend(trie.root_ref(), last);
         (!cursor.passed.is_empty()).then_some(cursor)
     }
