@@ -8,7 +8,7 @@ use std::{
 use super::{CATALOG, Engine, State, TREE_BYTES};
 use crate::{
     error::{Error, ErrorCode},
-    forest::{Cursor, GROUP, Listed, Progress, Resolved, Span, list, successor},
+    forest::{Cursor, GROUP, Listed, Progress, Resolved, Span, Stopped, list, successor},
     options::MAX_KEY_BYTES,
     request::{ListItem, ListRequest, Range, Record, SplitKey, TreeId},
 };
@@ -248,36 +248,25 @@ pub(crate) trait Reads {
                 reverse: range.reverse,
             };
             let mut cursor = Cursor::new(&state.forest, span, None)?;
-            let mut unread = None;
-            let done = cursor.for_each(TREE_BYTES, &mut |key, stored| {
-                let full = || [&tree.0.to_be_bytes(), key.head, key.tail].concat();
-                match state.forest.resolve_at(full, stored) {
-                    Ok(Some(found)) => {
-                        told.set(told.get() + 1);
-                        Ok(visit(key, found.into()))
-                    }
-                    Ok(None) => Ok(ControlFlow::Continue(())),
-                    Err(error) => {
-                        unread = Some(full());
-                        Err(error)
-                    }
-                }
+            let done = cursor.read_each(&tree.0.to_be_bytes(), usize::MAX, |key, found| {
+                told.set(told.get() + 1);
+                visit(key, found.into())
             });
-            if done.is_err() {
+            done.map_err(|stopped| {
                 // Where the walk goes on, if it does: at a record, or at all that start with this.
-                let stopped = cursor.stopped().map(<[u8]>::to_vec);
+                let Stopped { error, unread, ahead } = stopped;
                 if range.reverse {
                     let behind = match unread {
                         Some(key) => Some([key.as_slice(), &[0]].concat()),
-                        None => stopped.as_deref().and_then(successor),
+                        None => ahead.as_deref().and_then(successor),
                     };
                     to = behind.into_iter().chain(to.take()).min();
                 } else {
-                    let at = unread.or(stopped);
+                    let at = unread.or(ahead);
                     from = at.into_iter().fold(std::mem::take(&mut from), Ord::max);
                 }
-            }
-            done
+                error
+            })
         })
     }
 

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use coppice_frame::{Crossing, FlatCursor, FlatRef, Kind, NodePosition, Step, Stored, TrieRef};
 
-use super::{Forest, ROOT};
+use super::{Forest, ROOT, Resolved};
 use crate::{error::Error, request::SplitKey};
 
 /// What a cursor comes to.
@@ -101,6 +101,15 @@ struct FlatLevel<'a> {
     base_len: usize,
     /// The path from there to the node that leads to the frame: the frame's keys begin with it.
     lead: Vec<u8>,
+}
+
+/// A walk that failed, and how it can go on.
+pub(crate) struct Stopped {
+    pub(crate) error: Error,
+    /// The full key of the record whose value could not be read, if it was that.
+    pub(crate) unread: Option<Vec<u8>>,
+    /// What the next keys start with, if it was the way to them.
+    pub(crate) ahead: Option<Vec<u8>>,
 }
 
 /// Walks the records of a span.
@@ -433,6 +442,40 @@ impl<'a> Cursor<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// [`Cursor::for_each`] with the records' values, for at most so many records of a tree, whose full keys begin with `tree`.
+    /// True when nothing is left.
+    pub(crate) fn read_each(
+        &mut self,
+        tree: &[u8],
+        most: usize,
+        mut visit: impl FnMut(SplitKey<'_>, Resolved<'a>) -> ControlFlow<()>,
+    ) -> Result<bool, Stopped> {
+        let forest = self.forest;
+        let (mut left, mut unread) = (most, None);
+        let done = self.for_each(tree.len(), &mut |key, stored| {
+            if left == 0 {
+                return Ok(ControlFlow::Break(()));
+            }
+            let full = || [tree, key.head, key.tail].concat();
+            match forest.resolve_at(full, stored) {
+                Ok(Some(found)) => {
+                    left -= 1;
+                    Ok(visit(key, found))
+                }
+                Ok(None) => Ok(ControlFlow::Continue(())),
+                Err(error) => {
+                    unread = Some(full());
+                    Err(error)
+                }
+            }
+        });
+        done.map_err(|error| Stopped {
+            error,
+            unread,
+            ahead: self.stopped().map(<[u8]>::to_vec),
+        })
     }
 
     /// Visits what is left of the flat frame at hand, if there is one; true when `visit` broke.

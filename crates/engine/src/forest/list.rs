@@ -68,29 +68,18 @@ pub(crate) fn list(
         delimiter: request.delimiter,
     };
     if request.delimiter.is_empty() {
-        let mut cursor = Cursor::new(forest, span, None)?;
-        let mut unread = None;
-        let done = cursor.for_each(tree.len(), &mut |key, stored| {
-            if progress.visited >= request.limit {
-                return Ok(ControlFlow::Break(()));
-            }
-            let full = || [tree, key.head, key.tail].concat();
-            match forest.resolve_at(full, stored) {
-                Ok(Some(record)) => {
-                    progress.visited += 1;
-                    Ok(visit(Listed::Key(key, record)))
-                }
-                Ok(None) => Ok(ControlFlow::Continue(())),
-                Err(error) => {
-                    unread = Some(full());
-                    Err(error)
-                }
-            }
+        let left = request.limit.saturating_sub(progress.visited);
+        let done = Cursor::new(forest, span, None)?.read_each(tree, left, |key, record| {
+            progress.visited += 1;
+            visit(Listed::Key(key, record))
         });
-        if done.is_err() {
-            progress.from = unread.unwrap_or_else(|| cursor.stopped().unwrap_or(&from).to_vec());
-        }
-        return done.map(|exhausted| !exhausted);
+        return match done {
+            Ok(exhausted) => Ok(!exhausted),
+            Err(stopped) => {
+                progress.from = stopped.unread.or(stopped.ahead).unwrap_or(from);
+                Err(stopped.error)
+            }
+        };
     }
     let mut cursor = Cursor::new(forest, span, Some(rollup))?;
     loop {
