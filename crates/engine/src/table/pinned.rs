@@ -96,7 +96,10 @@ impl<'t> Pinned<'t> {
         while self.is_crowded(0) {
             self.evict(0);
             if self.is_crowded(0) && !patience.wait() {
-                return Err(self.table.crowded());
+                return match self.claim {
+                    Claim::Recovery => Ok(()),
+                    Claim::Shared | Claim::Alone => Err(self.table.crowded()),
+                };
             }
         }
         Ok(())
@@ -118,7 +121,7 @@ impl<'t> Pinned<'t> {
             Claim::Shared => limits.evict_above,
             Claim::Alone | Claim::Recovery => limits.total.saturating_sub(limits.reserve),
         };
-        self.table.budget().used() > enough.saturating_sub(more)
+        self.table.budget().used().saturating_add(more) > enough
     }
 
     fn evict(&mut self, more: usize) {

@@ -270,3 +270,51 @@ fn what_memory_cannot_hold_at_once_is_refused_with_nothing_done() {
         .put(tree, &keys[0], b"still takes writes", Condition::Always)
         .unwrap();
 }
+
+#[test]
+fn moves_evict_nothing_where_memory_has_no_bound() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    let tree = engine.tree("t").unwrap();
+    let (mut random, mut model) = (Rng::with_seed(9), Model::new());
+    fill(&engine, tree, &mut random, &mut model);
+    engine.checkpoint().unwrap();
+    for _ in 0..3 {
+        engine.move_prefix(tree, b"3/", b"moved/").unwrap();
+        engine.move_prefix(tree, b"moved/", b"3/").unwrap();
+    }
+    engine.abandon();
+    drop(engine);
+    let reading = Engine::open_read_only(Arc::new(disk), None, &options()).unwrap();
+    assert_eq!(reading.stats().unwrap().memory_evictions, 0);
+    assert_eq!(scanned(&reading, tree, false).len(), model.len());
+}
+
+#[test]
+fn recovery_with_less_memory_than_was_written_with_is_not_refused() {
+    let disk = MemoryDisk::new();
+    let large = Options {
+        memory_bytes: 64 << 20,
+        ..options()
+    };
+    let engine = Engine::open(Arc::new(disk.clone()), None, &large).unwrap();
+    let tree = engine.tree("t").unwrap();
+    let keys: Vec<Vec<u8>> = (0..3000).map(key).collect();
+    let puts = keys.iter().map(|key| Operation::Put {
+        tree,
+        key,
+        value: &[1; 300],
+        condition: Condition::Always,
+    });
+    let moved = Operation::MovePrefix {
+        tree,
+        from: b"3/",
+        to: b"moved/",
+    };
+    engine.commit(&puts.chain([moved]).collect::<Vec<_>>()).unwrap();
+    engine.abandon();
+    drop(engine);
+    let engine = open(&disk);
+    assert_eq!(engine.count(tree, b"moved/").unwrap(), 600);
+    assert_eq!(scanned(&engine, tree, false).len(), 3000);
+}
