@@ -80,12 +80,8 @@ impl Table {
     /// Evicts what snapshots have read: first, since they let go of what they share with the live table, too. What they use
     /// is left to them.
     fn evict_views(&self, most: usize, guard: &Guard) {
-        let mut views = self.views.lock();
-        if views.is_empty() {
-            return;
-        }
-        views.retain(|view| view.strong_count() > 0);
-        let views: Vec<_> = views.iter().filter_map(Weak::upgrade).collect();
+        // Not locked meanwhile: who takes a snapshot adds one.
+        let views: Vec<_> = self.views.lock().iter().filter_map(Weak::upgrade).collect();
         for view in views {
             view.evict_own(most, 1, guard);
         }
