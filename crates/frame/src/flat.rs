@@ -34,7 +34,7 @@ mod write;
 
 use crate::{
     Stored, UNIT_BYTES,
-    bytes::{Frame, u16_at, u64_at, units_for},
+    bytes::{Frame, narrow, u16_at, u64_at, units_for},
     record::{DEAD, RecordRef},
 };
 
@@ -64,6 +64,11 @@ const _: () = assert!(HASH_AT == 64 && DEAD_AT + 2 == 24 && EXTENTS_AT + 2 == 28
 /// The hash of a key relative to its frame.
 pub(crate) fn hash_of(key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key)
+}
+
+/// What a hash slot says of the record at a unit.
+pub(crate) fn hash_entry(unit: usize, hash: u64) -> u16 {
+    narrow(unit << 3) | (hash & 7) as u16
 }
 
 /// Slots of the smallest and the largest hash table: the largest frame holds fewer records than seven eighths of the latter.

@@ -2,7 +2,7 @@
 
 use super::{
     COUNT_AT, EXTENTS_AT, FlatCursor, FlatMut, FlatRef, HASH_AT, HASH_BITS_AT, HASH_USED_AT, HEAD_AT, LONGEST_AT,
-    MAX_HASH_SLOTS, MIN_HASH_SLOTS, TAIL_AT, hash_of, most_hashed, tail_capacity,
+    MAX_HASH_SLOTS, MIN_HASH_SLOTS, TAIL_AT, hash_entry, hash_of, most_hashed, tail_capacity,
 };
 use crate::{
     Kind, LAYOUT_VERSION, NoRoom, Stored, UNIT_BYTES,
@@ -149,7 +149,7 @@ impl<'f> Builder<'f> {
         let hash = hash_of(key);
         let (before, behind) = self.hashed.split_at_mut((hash >> (64 - self.bits)) as usize);
         if let Some(slot) = behind.iter_mut().chain(before).find(|slot| **slot == 0) {
-            *slot = narrow(self.unit << 3) | (hash & 7) as u16;
+            *slot = hash_entry(self.unit, hash);
         }
         self.order.push(narrow(self.unit));
         self.unit

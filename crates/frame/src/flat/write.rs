@@ -2,7 +2,7 @@
 
 use super::{
     COUNT_AT, DEAD_AT, EXTENTS_AT, FlatCursor, FlatRef, Found, GARBAGE_AT, HASH_AT, HASH_USED_AT, HEAD_AT, LONGEST_AT,
-    ORDER_AT, Order, TAIL_AT, TOMBSTONE, hash_of, most_hashed, order_growth, tail_capacity,
+    ORDER_AT, Order, TAIL_AT, TOMBSTONE, hash_entry, hash_of, most_hashed, order_growth, tail_capacity,
 };
 use crate::{
     NoRoom, Stored, UNIT_BYTES, Value,
@@ -89,7 +89,7 @@ impl<'a> FlatMut<'a> {
         if u16_at(self.frame, slot) == 0 {
             self.add(HASH_USED_AT, 1);
         }
-        put_u16(self.frame, slot, narrow(unit << 3) | (hash & 7) as u16);
+        put_u16(self.frame, slot, hash_entry(unit, hash));
         self.add(COUNT_AT, 1);
     }
 
@@ -148,7 +148,7 @@ impl<'a> FlatMut<'a> {
         if let Some(found) = found {
             let old_units = self.as_ref().record(found.unit).flat_units();
             let unit = self.write(key, stored);
-            put_u16(self.frame, found.slot, narrow(unit << 3) | (hash & 7) as u16);
+            put_u16(self.frame, found.slot, hash_entry(unit, hash));
             set_link(self.frame, found.unit * UNIT_BYTES, narrow(unit << 3));
             self.add(GARBAGE_AT, old_units as isize);
             return true;

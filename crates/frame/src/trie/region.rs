@@ -126,16 +126,19 @@ impl<'a> TrieRef<'a> {
         (Run { first, last }, ends)
     }
 
+    /// The flat frame that this slot leads to, if it is one.
+    fn flat_at(cursor: &SlotCursor<'a>) -> Option<FlatRun> {
+        let child = flat_child(cursor.slot())?;
+        let (run, _) = Self::run_at(cursor, child);
+        Some(FlatRun { child, run })
+    }
+
     /// The flat frame beside this slot, records passed over.
     fn flat_beside(mut cursor: SlotCursor<'a>, forwards: bool) -> Option<FlatRun> {
         while cursor.step(forwards) {
             match cursor.slot() {
                 Slot::Record => {}
-                slot => {
-                    let child = flat_child(slot)?;
-                    let (run, _) = Self::run_at(&cursor, child);
-                    return Some(FlatRun { child, run });
-                }
+                _ => return Self::flat_at(&cursor),
             }
         }
         None
@@ -170,10 +173,7 @@ impl<'a> TrieRef<'a> {
 
     /// The flat frame that the slot right before the place of a key leads to. None where it leads to something else.
     pub fn flat_before(self, key: &[u8]) -> Option<FlatRun> {
-        let cursor = SlotCursor::at_or_before(self, key)?;
-        let child = flat_child(cursor.slot())?;
-        let (run, _) = Self::run_at(&cursor, child);
-        Some(FlatRun { child, run })
+        Self::flat_at(&SlotCursor::at_or_before(self, key)?)
     }
 
     /// All records between the place of a key and the slot before it that leads across, where none come behind the key: what
@@ -304,6 +304,13 @@ impl<'a> TrieRef<'a> {
             }
         }
         Some(Region { trie: self, tops })
+    }
+
+    /// The same, and the path from this frame to the base of that one.
+    pub fn region_and_path(self, flat: &FlatRun) -> Option<(Region<'a>, Vec<u8>)> {
+        let region = self.region_of(flat)?;
+        let (_, path) = region.contents().flats.into_iter().next()?;
+        Some((region, path))
     }
 
     /// All between the first and the last slot of a run. None where there is no such slot.

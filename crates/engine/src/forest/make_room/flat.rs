@@ -83,13 +83,12 @@ impl Forest<'_> {
             return Ok(());
         };
         let flat = self.table.flat(own.child)?;
-        let region = trie.region_of(&own).map(|region| region.contents());
-        let Some((_, mut path)) = region.and_then(|contents| contents.flats.into_iter().next()) else {
-            return Ok(());
-        };
         if !flat.ends_with_newest() {
             return Ok(());
         }
+        let Some((_, mut path)) = trie.region_and_path(&own) else {
+            return Ok(());
+        };
         path.extend_from_slice(flat.first_key());
         let reach = common_prefix(&path, key);
         let has_room = flat.live_bytes() <= frame_bytes / 16 * 15;

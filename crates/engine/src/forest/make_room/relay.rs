@@ -242,10 +242,7 @@ impl Forest<'_> {
     ) -> Result<Relaid, Error> {
         let old = self.table.buffer(parent, BlobKind::Trie)?;
         let held = self.table.buffer(own.child, BlobKind::Flat)?;
-        let Some(region) = TrieRef::new(old.frame()).region_of(own) else {
-            return Ok(Relaid::Refused);
-        };
-        let Some((_, path)) = region.contents().flats.into_iter().next() else {
+        let Some((region, path)) = TrieRef::new(old.frame()).region_and_path(own) else {
             return Ok(Relaid::Refused);
         };
         let flat = FlatRef::new(held.frame());
@@ -307,22 +304,13 @@ impl Forest<'_> {
         guest: Option<&Stored<'_>>,
     ) -> Result<Result<(Dealt, Sides), Relaid>, Error> {
         let old = upper.clone();
-        let Some(region) = TrieRef::new(old.frame()).region_of(flat) else {
+        let Some((region, path)) = TrieRef::new(old.frame()).region_and_path(flat) else {
             return Ok(Err(Relaid::Refused));
         };
         let held = self.table.buffer(flat.child, BlobKind::Flat)?;
-        let path = region.contents().flats.into_iter().next();
-        let Some((_, path)) = path else {
-            return Ok(Err(Relaid::Refused));
-        };
-        let records = FlatRef::new(held.frame()).items();
-        let keys: Vec<Vec<u8>> = records.iter().map(|item| [&path[..], item.key].concat()).collect();
-        let mut items: Vec<Item<'_>> = (keys.iter().zip(&records))
-            .map(|(key, item)| Item {
-                key,
-                stored: item.stored,
-            })
-            .collect();
+        let bare = [(&path[..], FlatRef::new(held.frame()).items())];
+        let mut keys = Vec::new();
+        let mut items = with_paths(&bare, &mut keys);
         let at = items.partition_point(|item| item.key < key);
         let mut ends = vec![at];
         if let Some(stored) = guest {
@@ -342,10 +330,7 @@ impl Forest<'_> {
     pub(in crate::forest) fn fold(&mut self, parent: u32, flat: &FlatRun) -> Result<(), Error> {
         let old = self.table.buffer(parent, BlobKind::Trie)?;
         let held = self.table.buffer(flat.child, BlobKind::Flat)?;
-        let Some(region) = TrieRef::new(old.frame()).region_of(flat) else {
-            return Ok(());
-        };
-        let Some((_, path)) = region.contents().flats.into_iter().next() else {
+        let Some((region, path)) = TrieRef::new(old.frame()).region_and_path(flat) else {
             return Ok(());
         };
         let mut without = old.clone();
