@@ -244,6 +244,11 @@ impl Budget {
         kept.saturating_add(more) >= self.limits.unsettled
     }
 
+    /// Whether a change may start that puts so much into memory beside frames, and need not wait.
+    pub(crate) fn admits(&self, more: usize) -> bool {
+        !self.is_clogged(more) && self.has_room(more)
+    }
+
     /// Whether there is so much changed that a checkpoint should start.
     pub(crate) fn wants_checkpoint(&self) -> bool {
         self.changed() >= self.limits.checkpoint && (self.used() >= self.limits.full || self.is_clogged(0))
@@ -275,11 +280,6 @@ impl Budget {
     /// Whether snapshots and verifications hold as much as they may, or would if another one held so much more.
     pub(crate) fn is_held_enough(&self, more: usize) -> bool {
         self.held.load(Relaxed).saturating_add(more) > self.limits.held
-    }
-
-    /// Bytes that a hold on the state as of now would keep in memory.
-    pub(crate) fn to_be_held(&self) -> usize {
-        self.unsettled()
     }
 
     /// Counts what a snapshot or a verification holds, for as long as it does.

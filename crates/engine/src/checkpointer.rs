@@ -38,7 +38,6 @@ use crate::{
 
 use group::commit_group;
 use queue::Queue;
-use target::StoreAlone;
 
 /// What became of an epoch.
 pub(crate) type Outcome = Result<CheckpointReport, Error>;
@@ -56,7 +55,8 @@ pub(crate) struct Epoch {
 
 /// Makes one epoch durable in a store, at once and by this thread; the journal keeps what it covers.
 pub(crate) fn commit_alone(store: Arc<Store>, epoch: &Epoch) -> Result<(), Error> {
-    let done = commit_group(&StoreAlone(store), std::slice::from_ref(epoch));
+    let files = Files { store, journal: None };
+    let done = commit_group(&files, std::slice::from_ref(epoch));
     done.outcomes.into_iter().try_for_each(|outcome| outcome.map(|_| ()))
 }
 

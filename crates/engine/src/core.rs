@@ -32,7 +32,7 @@ pub(crate) use read::Reads;
 pub(crate) use snapshot::View;
 use snapshot::{Shown, Snapshots};
 pub(crate) use verify::{journal_problem, problem_of};
-pub(crate) use write::journal_error;
+pub(crate) use write::{journal_error, replay_error};
 
 use std::{
     ops::{Deref, DerefMut},

@@ -20,13 +20,13 @@ mod unfinished;
 use std::{path::Path, sync::Arc};
 
 use coppice_disk::{Disk, FolderDisk, FolderLock, LOCK_FILE_NAME, LockError};
-use coppice_journal::{Op, OpenError, Standing, goes_on_behind, salvage as salvage_journal};
+use coppice_journal::{Op, Standing, goes_on_behind, salvage as salvage_journal};
 use coppice_store::Remains;
 
 use self::{frames::Frames, target::Target, unfinished::Unfinished};
 use crate::{
     backup::Destination,
-    core::{Engine, journal_error, journal_problem, problem_of, store_error},
+    core::{Engine, journal_problem, problem_of, replay_error, store_error},
     error::{Error, ErrorCode},
     options::{Durability, Options},
     registry::{folder_error, lock_error},
@@ -245,13 +245,6 @@ fn fill(
         });
     }
     target.report(is_exact.then_some(replayed.last_sequence))
-}
-
-fn replay_error(error: OpenError<Error>) -> Error {
-    match error {
-        OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
-        OpenError::Apply { error, .. } => error,
-    }
 }
 
 /// Whether all that the journal has behind `cut` may be done again, even if the frames have part of it: puts and deletes may,

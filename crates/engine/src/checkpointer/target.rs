@@ -31,28 +31,8 @@ pub(crate) trait Target: Send + Sync {
 /// A database's files.
 pub(crate) struct Files {
     pub(crate) store: Arc<Store>,
-    pub(crate) journal: Arc<Journal>,
-}
-
-/// A store whose journal is being replayed.
-pub(super) struct StoreAlone(pub(super) Arc<Store>);
-
-impl Target for StoreAlone {
-    fn commit(&self, epoch: &Epoch<'_>) -> Result<CommitReport, Error> {
-        self.0.commit(epoch).map_err(store_error)
-    }
-
-    fn free(&self, blob: u32) -> Result<bool, Error> {
-        self.0.free(blob).map_err(store_error)
-    }
-
-    fn settle_frees(&self) -> Result<u64, Error> {
-        self.0.settle_frees().map_err(store_error)
-    }
-
-    fn trim_journal(&self, _cut: u64) -> Result<(), Error> {
-        Ok(())
-    }
+    /// None while it is being replayed.
+    pub(crate) journal: Option<Arc<Journal>>,
 }
 
 impl Target for Files {
@@ -69,7 +49,8 @@ impl Target for Files {
     }
 
     fn trim_journal(&self, cut: u64) -> Result<(), Error> {
-        self.journal
+        let Some(journal) = &self.journal else { return Ok(()) };
+        journal
             .trim(cut)
             .map_err(|error| match journal_error(&error, ErrorCode::Io) {
                 // It was this very trim that failed, or a sync beside it.

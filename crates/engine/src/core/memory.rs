@@ -5,26 +5,20 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use coppice_store::Store;
 
-use super::{Engine, Exclusive, State};
+use super::{Engine, Exclusive, State, write::STALL};
 use crate::{
     checkpointer::{self, Epoch},
     error::Error,
-    events::Event,
 };
 
 /// How often a read begins again that gets no further. Each time what it read in before is in memory as a rule.
 const ATTEMPTS: usize = 1000;
 /// After so many, what was changed is written, so that there is more to evict.
 const ATTEMPTS_BESIDE_CHANGES: usize = 16;
-/// How long a writer waits for somebody else's checkpoint before it makes one itself.
-const STALL: Duration = Duration::from_millis(200);
 
 /// How often what is to be held is made less by a checkpoint.
 const HOLD_ATTEMPTS: usize = 8;
@@ -56,7 +50,7 @@ impl Engine {
         let budget = self.table.budget();
         for _ in 0..HOLD_ATTEMPTS {
             let state = self.exclusive();
-            let more = budget.to_be_held();
+            let more = budget.unsettled();
             if more == 0 || !budget.is_held_enough(more) {
                 return state;
             }
@@ -91,7 +85,7 @@ impl Engine {
         if budget.wants_checkpoint() {
             self.signal.call();
         }
-        if !budget.is_clogged(more) && budget.has_room(more) {
+        if budget.admits(more) {
             return Ok(());
         }
         self.settle_memory(more)?;
@@ -102,34 +96,21 @@ impl Engine {
     #[cold]
     fn settle_memory(&self, more: usize) -> Result<(), Error> {
         let budget = self.table.budget();
-        if budget.is_clogged(more) {
-            self.stalls.fetch_add(1, Ordering::Relaxed);
-            let started = Instant::now();
-            let is_settled = budget.is_settling() && self.signal.call() && budget.wait_until_settled(more, STALL);
-            let result = if is_settled {
+        if !budget.is_clogged(more) {
+            return Ok(());
+        }
+        self.stall(|| {
+            if budget.is_settling() && self.signal.call() && budget.wait_until_settled(more, STALL) {
                 Ok(())
             } else {
                 self.checkpoint().map(|_| ())
-            };
-            self.events.tell(Event::Backpressure(started.elapsed()));
-            return result;
-        }
-        Ok(())
-    }
-
-    /// The same, for who begins again by itself, after so many attempts.
-    #[cold]
-    pub(super) fn wait_after(&self, attempts: &mut usize, error: Error) -> Result<(), Error> {
-        if !error.is_crowded() || *attempts >= ATTEMPTS {
-            return Err(error);
-        }
-        *attempts += 1;
-        self.wait_for_reads(*attempts)
+            }
+        })
     }
 
     /// Waits for room to read, after so many attempts. A change that was larger than most leaves none until it is on disk.
     #[cold]
-    fn wait_for_reads(&self, attempts: usize) -> Result<(), Error> {
+    pub(super) fn wait_for_reads(&self, attempts: usize) -> Result<(), Error> {
         // If these fail there may be room all the same.
         let _ = if attempts == ATTEMPTS_BESIDE_CHANGES {
             self.checkpoint().map(|_| ())
@@ -157,7 +138,7 @@ impl Engine {
             self.make_way(more)?;
             let state = self.exclusive();
             let budget = self.table.budget();
-            if !budget.is_clogged(more) && budget.has_room(more) {
+            if budget.admits(more) {
                 return Ok(state);
             }
         }

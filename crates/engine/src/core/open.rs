@@ -17,7 +17,10 @@ use coppice_journal::{Journal, JournalOptions, Op, OpenError, Recovered};
 use coppice_store::{Store, StoreError};
 use parking_lot::Mutex;
 
-use super::{Dropped, Durable, Engine, Folder, Snapshots, State, checkpoint::store_error, write::journal_error};
+use super::{
+    Dropped, Durable, Engine, Folder, Snapshots, State, checkpoint::store_error, write::journal_error,
+    write::replay_error,
+};
 use crate::{
     budget::Budget,
     checkpointer::{Checkpointer, Files, Settings},
@@ -92,7 +95,7 @@ impl Durable {
         let poison = Arc::default();
         let files = Files {
             store: Arc::clone(&folder.store),
-            journal: Arc::clone(&journal),
+            journal: Some(Arc::clone(&journal)),
         };
         let settings = Settings {
             queue_depth: options.checkpoint_queue_depth.max(1),
@@ -325,10 +328,7 @@ fn replay<J>(
         state.make_way_in_recovery(store)?;
         state.replay(sequence, &op)
     });
-    let (journal, recovered) = read.map_err(|error| match error {
-        OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
-        OpenError::Apply { error, .. } => error,
-    })?;
+    let (journal, recovered) = read.map_err(replay_error)?;
     if planted(Defect::ForgetsVersions) {
         state.sequence = cut;
     }

@@ -148,7 +148,10 @@ impl Engine {
         key: &[u8],
         read: impl FnOnce(Option<Record<'_>>) -> R,
     ) -> Result<R, Error> {
-        self.wait_after(&mut 0, error)?;
+        if !error.is_crowded() {
+            return Err(error);
+        }
+        self.wait_for_reads(0)?;
         self.get_still(tree, key, read)
     }
 }

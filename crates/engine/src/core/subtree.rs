@@ -144,11 +144,10 @@ impl Engine {
     /// Frees some of what deletions left behind. Whether there is more.
     pub(crate) fn bury(&self) -> Result<bool, Error> {
         self.check_writable()?;
-        // What must be read is read while others go on.
-        let budget = self.table.budget();
-        if budget.is_clogged(0) || !budget.has_room(0) {
+        if !self.table.budget().admits(0) {
             return Ok(false);
         }
+        // What must be read is read while others go on.
         if !self.uncrowded(|| self.shared().forest.has_graves())? {
             return Ok(false);
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use coppice_defect::{Defect, planted};
-use coppice_journal::{Error as JournalError, Journal, Op, Room};
+use coppice_journal::{Error as JournalError, Journal, Op, OpenError, Room};
 
 use super::{CATALOG, Durable, Engine, Ordering, State, TREE_BYTES, read::FullKey, read::Reads, read::check_tree};
 use crate::{
@@ -27,9 +27,17 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// What one of several puts may need of memory, in frames: those on its path, copied or parted.
 const FRAMES_OF_PUT: usize = 4;
 /// How long a writer waits for somebody else's checkpoint before it makes one itself.
-const STALL: Duration = Duration::from_millis(200);
+pub(super) const STALL: Duration = Duration::from_millis(200);
 /// More threads than will ever write at once.
 const MAX_WRITERS: usize = 1 << 20;
+
+/// What a failure to replay the journal means.
+pub(crate) fn replay_error(error: OpenError<Error>) -> Error {
+    match error {
+        OpenError::Journal(error) => journal_error(&error, ErrorCode::Io),
+        OpenError::Apply { error, .. } => error,
+    }
+}
 
 /// What a failure of the journal means; `io` is what one of the operating system does, to this caller.
 pub(crate) fn journal_error(error: &JournalError, io: ErrorCode) -> Error {
@@ -111,13 +119,18 @@ impl Engine {
         if journal.bytes() < limit {
             return Ok(());
         }
-        self.stalls.fetch_add(1, Ordering::Relaxed);
-        let started = Instant::now();
-        let result = match journal.wait_for_room(limit, STALL) {
+        self.stall(|| match journal.wait_for_room(limit, STALL) {
             // The failure is remembered: the write that follows is refused with it.
             Ok(Room::Free | Room::Waited) | Err(_) => Ok(()),
             Ok(Room::Full) => self.checkpoint().map(|_| ()),
-        };
+        })
+    }
+
+    /// Has a writer wait, and counts and tells of it.
+    pub(super) fn stall(&self, wait: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        self.stalls.fetch_add(1, Ordering::Relaxed);
+        let started = Instant::now();
+        let result = wait();
         self.events.tell(Event::Backpressure(started.elapsed()));
         result
     }
@@ -279,14 +292,7 @@ impl Engine {
         condition: Condition,
     ) -> Result<Option<u64>, Error> {
         self.make_way(0)?;
-        let mut attempts = 0;
-        let put = loop {
-            match self.put_in_place(tree, key, value, condition) {
-                Ok(put) => break put,
-                Err(error) => self.wait_after(&mut attempts, error)?,
-            }
-        };
-        if let Some(put) = put {
+        if let Some(put) = self.uncrowded(|| self.put_in_place(tree, key, value, condition))? {
             if put.is_some() {
                 self.settle()?;
             }
@@ -406,14 +412,7 @@ impl Engine {
 
     pub(crate) fn delete(&self, tree: TreeId, key: &[u8], condition: Condition) -> Result<bool, Error> {
         self.make_way_to_remove()?;
-        let mut attempts = 0;
-        let deleted = loop {
-            match self.delete_in_place(tree, key, condition) {
-                Ok(deleted) => break deleted,
-                Err(error) => self.wait_after(&mut attempts, error)?,
-            }
-        };
-        if let Some(deleted) = deleted {
+        if let Some(deleted) = self.uncrowded(|| self.delete_in_place(tree, key, condition))? {
             if deleted {
                 self.settle()?;
             }
