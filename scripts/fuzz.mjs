@@ -10,7 +10,7 @@
 
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
-import { root, run, succeeds } from './lib/process.mjs'
+import { root, run, sanitizerTriple, succeeds } from './lib/process.mjs'
 
 /** The targets, and how many inputs the tests give each. */
 const TARGETS = { validate: 100_000, agree: 5_000 }
@@ -24,7 +24,6 @@ const LIMITS = [
   '-verbosity=0',
 ]
 
-const triple = { x64: 'x86_64-unknown-linux-gnu', arm64: 'aarch64-unknown-linux-gnu' }[process.arch]
 const [first, ...rest] = process.argv.slice(2)
 const replays = first === 'replay'
 const seconds = Number(first)
@@ -36,7 +35,7 @@ if (!isUnderstood || targets.some((target) => !(target in TARGETS))) {
   process.exit(2)
 }
 const hasCompiler = await succeeds('c++', ['--version'])
-if (process.platform !== 'linux' || triple === undefined || !hasCompiler) {
+if (sanitizerTriple === undefined || !hasCompiler) {
   console.log('SKIPPED: fuzzing needs Linux on x86-64 or arm64 and a C++ compiler')
   process.exit(0)
 }
@@ -55,10 +54,10 @@ const env = {
 }
 
 const manifest = path.join('fuzz', 'Cargo.toml')
-const build = `build --release --locked --manifest-path ${manifest} --target ${triple} --target-dir target/fuzz`
+const build = `build --release --locked --manifest-path ${manifest} --target ${sanitizerTriple} --target-dir target/fuzz`
 await run('cargo', build.split(' '), { env })
 for (const target of targets) {
-  const program = path.join(root, 'target/fuzz', triple, 'release', target)
+  const program = path.join(root, 'target/fuzz', sanitizerTriple, 'release', target)
   const [corpus, artifacts] = ['corpus', 'artifacts'].map((kind) => path.join(root, 'fuzz', kind, target))
   mkdirSync(corpus, { recursive: true })
   mkdirSync(artifacts, { recursive: true })

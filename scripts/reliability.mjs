@@ -82,8 +82,8 @@ async function note(suite, seeds, figures, result) {
   await writeFile(LEDGER, `${ledger.trimEnd()}\n${line}\n`)
 }
 
-/** What a program that failed has said: its first line, fit for a table. */
-const firstLine = (error) => error.message.split('\n').slice(1).join(' ').replaceAll('|', '\\|').slice(0, 300)
+/** What a program that failed has said, in one line and cut to fit a table. */
+const complaint = (error) => error.message.split('\n').slice(1).join(' ').replaceAll('|', '\\|').slice(0, 300)
 
 async function runSuite(suite) {
   const seed = await nextSeed(suite)
@@ -95,7 +95,7 @@ async function runSuite(suite) {
     await note(suite, seeds, output.replace(/^\d+ seeds, /, ''), 'nothing lost')
     console.log(`${suite} ${seeds}: ${output}`)
   } catch (error) {
-    await note(suite, `${seed}–`, 'until the failure', `FAILED: ${firstLine(error)}`)
+    await note(suite, `${seed}–`, 'until the failure', `FAILED: ${complaint(error)}`)
     throw error
   }
 }

@@ -7,15 +7,14 @@
 // library orders outside of what is compiled into the callers: scripts/thread-sanitizer.supp names those places.
 
 import path from 'node:path'
-import { root, run } from './lib/process.mjs'
+import { root, run, sanitizerTriple } from './lib/process.mjs'
 
-const triple = { x64: 'x86_64-unknown-linux-gnu', arm64: 'aarch64-unknown-linux-gnu' }[process.arch]
 const rounds = Number(process.argv[2] ?? 1)
 if (!(rounds > 0)) {
   console.error('usage: node scripts/sanitize.mjs [ROUNDS]')
   process.exit(2)
 }
-if (process.platform !== 'linux' || triple === undefined) {
+if (sanitizerTriple === undefined) {
   console.log('SKIPPED: the thread sanitizer needs Linux on x86-64 or arm64')
   process.exit(0)
 }
@@ -27,7 +26,7 @@ const env = {
   RUSTFLAGS: '-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg crossbeam_sanitize_thread',
   TSAN_OPTIONS: `suppressions=${path.join(root, 'scripts/thread-sanitizer.supp')} halt_on_error=1`,
 }
-const tests = `test --locked -p coppice-engine --test threads --test snapshots --target ${triple} --target-dir target/tsan`
+const tests = `test --locked -p coppice-engine --test threads --test snapshots --target ${sanitizerTriple} --target-dir target/tsan`
 for (let round = 1; round <= rounds; round += 1) {
   await run('cargo', tests.split(' '), { env })
   console.log(`round ${round}: nothing found`)

@@ -7,6 +7,12 @@ import { fileURLToPath } from 'node:url'
 /** The repository's root. */
 export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/[\\/]$/, '')
 
+/** What to build for where a sanitizer is wanted; undefined where the compiler has none. */
+export const sanitizerTriple =
+  process.platform === 'linux'
+    ? { x64: 'x86_64-unknown-linux-gnu', arm64: 'aarch64-unknown-linux-gnu' }[process.arch]
+    : undefined
+
 /** Puts the tools of node_modules first, so that `npx` is not needed to find them. */
 const environment = {
   ...process.env,
