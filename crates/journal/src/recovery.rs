@@ -62,12 +62,26 @@ pub(crate) struct Replayed {
 }
 
 /// A segment whose header is sound.
-struct FoundSegment {
-    number: u64,
-    key: SegmentKey,
-    opening: Option<Opening>,
-    file: Arc<dyn DiskFile>,
-    file_bytes: u64,
+pub(crate) struct FoundSegment {
+    pub(crate) number: u64,
+    pub(crate) key: SegmentKey,
+    /// `None` where it fails its check, as it does in a segment that was never opened.
+    pub(crate) opening: Option<Opening>,
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) file_bytes: u64,
+}
+
+impl FoundSegment {
+    /// As part of the journal, with this opening.
+    pub(crate) fn with(self, opening: Opening) -> LiveSegment {
+        LiveSegment {
+            number: self.number,
+            key: self.key,
+            opening,
+            file: self.file,
+            file_bytes: self.file_bytes,
+        }
+    }
 }
 
 /// A segment that is part of the journal.
@@ -288,25 +302,34 @@ fn find_segments(disk: &dyn Disk, database_id: u128) -> Result<Vec<FoundSegment>
     }
     disk.sync()
         .map_err(|error| Error::io(format!("syncing {}", disk.label()), error))?;
-    let mut segments = Vec::with_capacity(opened.len());
-    for (number, file, file_bytes) in opened {
-        let mut bytes = [0; RECORDS_OFFSET];
-        file.read_exact_at(0, &mut bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => corrupt(number, file_bytes, None, "the file ends inside its header"),
-            _ => reading(number, error),
-        })?;
-        let short = || corrupt(number, 0, None, "the file ends inside its header");
-        let (header, opening) = bytes.split_first_chunk().ok_or_else(short)?;
-        let (_, key) = Header::decode(header, number, database_id)?;
-        segments.push(FoundSegment {
-            number,
-            key,
-            opening: Opening::decode(opening.first_chunk().ok_or_else(short)?, key, number),
-            file,
-            file_bytes,
-        });
-    }
-    Ok(segments)
+    opened
+        .into_iter()
+        .map(|(number, file, file_bytes)| examine(number, file, file_bytes, database_id))
+        .collect()
+}
+
+/// Reads a segment's header, which must be sound and this database's, and its opening.
+pub(crate) fn examine(
+    number: u64,
+    file: Arc<dyn DiskFile>,
+    file_bytes: u64,
+    database_id: u128,
+) -> Result<FoundSegment, Error> {
+    let mut bytes = [0; RECORDS_OFFSET];
+    file.read_exact_at(0, &mut bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => corrupt(number, file_bytes, None, "the file ends inside its header"),
+        _ => reading(number, error),
+    })?;
+    let short = || corrupt(number, 0, None, "the file ends inside its header");
+    let (header, opening) = bytes.split_first_chunk().ok_or_else(short)?;
+    let (_, key) = Header::decode(header, number, database_id)?;
+    Ok(FoundSegment {
+        number,
+        key,
+        opening: Opening::decode(opening.first_chunk().ok_or_else(short)?, key, number),
+        file,
+        file_bytes,
+    })
 }
 
 /// Refuses a segment with anything where records would be.
@@ -360,13 +383,7 @@ fn follow_back(
                     return Err(corrupt(by, OPENING_OFFSET as u64, None, what));
                 }
                 next = (opening.first_sequence > wanted).then_some((opening.predecessor, by));
-                live.push(LiveSegment {
-                    number: segment.number,
-                    key: segment.key,
-                    opening,
-                    file: segment.file,
-                    file_bytes: segment.file_bytes,
-                });
+                live.push(segment.with(opening));
             }
             None if is_next && next.is_some() => {
                 let what = "the opening fails its check, and a later segment says that it was on disk";

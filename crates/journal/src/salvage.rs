@@ -9,14 +9,14 @@ mod tests;
 
 use std::sync::Arc;
 
-use coppice_disk::{Disk, DiskFile};
+use coppice_disk::Disk;
 
 use crate::{
     Error, Op, OpenError,
-    header::{Header, OPENING_BYTES, OPENING_OFFSET, Opening, RECORDS_OFFSET, SegmentKey},
+    header::{OPENING_OFFSET, Opening, RECORDS_OFFSET},
     reader::{SegmentReader, Step},
     record::RECORD_HEADER_BYTES,
-    recovery::{decode, reading},
+    recovery::{LiveSegment, decode, examine, reading},
     segment::{self, corrupt, file_name},
 };
 
@@ -46,14 +46,6 @@ pub struct Salvaged {
     pub last_sequence: u64,
     /// What is wrong.
     pub problems: Vec<Error>,
-}
-
-struct Found {
-    number: u64,
-    key: SegmentKey,
-    opening: Opening,
-    file: Arc<dyn DiskFile>,
-    file_bytes: u64,
 }
 
 /// Whether the journal holds every record behind `cut`, as far as its segments' headers tell.
@@ -128,8 +120,8 @@ impl Walk {
     /// Reads a segment; false where nothing behind it counts.
     fn segment<E>(
         &mut self,
-        segment: &Found,
-        successor: Option<&Found>,
+        segment: &LiveSegment,
+        successor: Option<&LiveSegment>,
         cut: u64,
         apply: &mut dyn FnMut(u64, Standing, Op<'_>) -> Result<(), E>,
     ) -> Result<bool, OpenError<E>> {
@@ -204,7 +196,7 @@ impl Walk {
     }
 
     /// Notes a gap where the next record is not the one behind the last.
-    fn expect(&mut self, segment: &Found, offset: u64, sequence: u64) {
+    fn expect(&mut self, segment: &LiveSegment, offset: u64, sequence: u64) {
         let missing = self.last.saturating_add(1);
         if sequence <= missing {
             return;
@@ -219,10 +211,10 @@ impl Walk {
 }
 
 /// The segments that follow from one another, oldest first; where the chain is broken, from the next older one on that fits.
-fn find(disk: &dyn Disk, database_id: u128, problems: &mut Vec<Error>) -> Result<Vec<Found>, Error> {
-    let mut found: Vec<Found> = Vec::new();
+fn find(disk: &dyn Disk, database_id: u128, problems: &mut Vec<Error>) -> Result<Vec<LiveSegment>, Error> {
+    let mut found: Vec<LiveSegment> = Vec::new();
     for number in segment::list(disk)?.into_iter().rev() {
-        let is_named = |newer: &Found| newer.opening.predecessor == number;
+        let is_named = |newer: &LiveSegment| newer.opening.predecessor == number;
         match open(disk, database_id, number) {
             Ok(Some(segment)) => {
                 let fits = found.last().is_none_or(|newer| {
@@ -246,45 +238,24 @@ fn find(disk: &dyn Disk, database_id: u128, problems: &mut Vec<Error>) -> Result
     Ok(found)
 }
 
-fn open(disk: &dyn Disk, database_id: u128, number: u64) -> Result<Option<Found>, Error> {
-    let failed = |error| Error::io(format!("reading {}", file_name(number)), error);
+/// The segment's opening; where that is damaged, what the first record says of it, if there is one.
+fn open(disk: &dyn Disk, database_id: u128, number: u64) -> Result<Option<LiveSegment>, Error> {
+    let failed = |error| reading(number, error);
     let file = disk.open(&file_name(number)).map_err(failed)?;
     let file_bytes = file.len().map_err(failed)?;
-    let mut bytes = [0; RECORDS_OFFSET];
-    let short = || corrupt(number, 0, None, "the file ends inside its header");
-    file.read_exact_at(0, &mut bytes).map_err(|error| match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => short(),
-        _ => failed(error),
-    })?;
-    let (header, opening) = bytes.split_first_chunk().ok_or_else(short)?;
-    let (_, key) = Header::decode(header, number, database_id)?;
-    let opening: &[u8; OPENING_BYTES] = opening.first_chunk().ok_or_else(short)?;
-    if let Some(opening) = Opening::decode(opening, key, number) {
-        return Ok(Some(Found {
-            number,
-            key,
-            opening,
-            file,
-            file_bytes,
-        }));
+    let segment = examine(number, file, file_bytes, database_id)?;
+    if let Some(opening) = segment.opening {
+        return Ok(Some(segment.with(opening)));
     }
-    // Where there is a record all the same, the opening is damaged, and all that is known is which one.
-    let mut reader = SegmentReader::new(Arc::clone(&file), key, file_bytes);
+    let mut reader = SegmentReader::new(Arc::clone(&segment.file), segment.key, file_bytes);
     let Step::Record { sequence, .. } = reader.next().map_err(failed)? else {
         return Ok(None);
     };
-    let opening = Opening {
+    Ok(Some(segment.with(Opening {
         first_sequence: sequence,
         predecessor: UNKNOWN,
         predecessor_end: 0,
         predecessor_digest: 0,
         durable_upto: 0,
-    };
-    Ok(Some(Found {
-        number,
-        key,
-        opening,
-        file,
-        file_bytes,
-    }))
+    })))
 }

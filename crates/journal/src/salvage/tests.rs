@@ -5,7 +5,10 @@ use std::convert::Infallible;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixture::{self, DATABASE, TestDisk, append_each, room_for};
+use crate::{
+    fixture::{self, DATABASE, TestDisk, append_each, room_for},
+    header::Header,
+};
 
 const FIRST: &str = "journal-0000000000000001.log";
 const SECOND: &str = "journal-0000000000000002.log";
