@@ -96,6 +96,7 @@
 //! left out by an earlier recovery, or covered by the cut. Trimming removes them once the active segment's opening is
 //! on disk; removals reach the disk in any order.
 
+mod ending;
 mod error;
 mod group;
 mod header;

@@ -12,11 +12,11 @@ use coppice_disk::{Disk, DiskFile};
 
 use crate::{
     Error, Op, OpenError,
+    ending::{NO_RECORD, Torn, check_end},
     header::{Header, OPENING_OFFSET, Opening, RECORDS_OFFSET, SegmentKey},
     op::DecodeError,
     progress::ReplayProgress,
     reader::{SegmentReader, Step},
-    record::RECORD_HEADER_BYTES,
     segment::{self, corrupt, file_name},
 };
 
@@ -105,11 +105,6 @@ struct Progress<'a> {
     torn: Option<Torn>,
 }
 
-struct Torn {
-    offset: u64,
-    what: &'static str,
-}
-
 /// Reads the journal and applies every record behind `cut`, in order.
 pub(crate) fn replay<E>(
     disk: &dyn Disk,
@@ -146,7 +141,11 @@ pub(crate) fn replay<E>(
     watch.expect(progress.recovered.bytes);
     let later = live.split_off(read);
     let last = live.last().ok_or_else(|| no_segments(disk))?;
-    progress.finish(last, &later, &others)?;
+    let torn = progress.torn.take().unwrap_or(Torn {
+        offset: progress.end,
+        what: NO_RECORD,
+    });
+    progress.recovered.torn_tail = check_end(last, &torn, progress.next_sequence, &later, &others)?;
     let counts: BTreeSet<u64> = live.iter().map(|segment| segment.number).collect();
     Ok(Replayed {
         live,
@@ -220,68 +219,6 @@ impl Progress<'_> {
                 successor.number
             );
             return Err(corrupt(number, self.end, None, what).into());
-        }
-        Ok(())
-    }
-
-    /// Decides whether the journal ends where it does because the power went, or because what was on disk is damaged:
-    /// then something behind says that it was there.
-    fn finish(&mut self, last: &LiveSegment, later: &[LiveSegment], others: &[FoundSegment]) -> Result<(), Error> {
-        let missing = self.next_sequence;
-        let torn = self.torn.take().unwrap_or(Torn {
-            offset: self.end,
-            what: "no record",
-        });
-        let damaged = |witness: String| {
-            let what = format!("{}, and {witness} says that one was on disk", torn.what);
-            Err(corrupt(last.number, torn.offset, Some(missing), what))
-        };
-        let behind_last = others.iter().filter(|other| other.number > last.number);
-        let bytes: u64 = later.iter().map(|segment| segment.file_bytes).sum::<u64>()
-            + behind_last.clone().map(|segment| segment.file_bytes).sum::<u64>()
-            + last.file_bytes;
-        let farthest = missing.saturating_add(bytes / RECORD_HEADER_BYTES as u64);
-        let mut reader = SegmentReader::new(Arc::clone(&last.file), last.key, last.file_bytes);
-        reader.skip_to(torn.offset);
-        let behind = reader
-            .look_behind(missing, farthest)
-            .map_err(|error| reading(last.number, error))?;
-        if let Some(witness) = behind.witness.filter(|_| !planted(Defect::TakesDamageForTornTail)) {
-            return damaged(format!("the record at offset {witness}"));
-        }
-        let (mut any, mut first) = (behind.any, behind.first);
-        let opened = later
-            .iter()
-            .map(|next| (next.number, next.key, Some(&next.opening), &next.file, next.file_bytes));
-        let unopened = behind_last.map(|next| {
-            (
-                next.number,
-                next.key,
-                next.opening.as_ref(),
-                &next.file,
-                next.file_bytes,
-            )
-        });
-        for (number, key, opening, file, file_bytes) in opened.chain(unopened) {
-            if opening.is_some_and(|opening| opening.durable_upto >= missing) {
-                return damaged(format!("the opening of segment {number}"));
-            }
-            let mut reader = SegmentReader::new(Arc::clone(file), key, file_bytes);
-            let behind = reader
-                .look_behind(missing, farthest)
-                .map_err(|error| reading(number, error))?;
-            if let Some(witness) = behind.witness {
-                return damaged(format!("the record at offset {witness} of segment {number}"));
-            }
-            any |= behind.any || opening.is_some();
-            first = first.or(behind.first);
-        }
-        if any {
-            self.recovered.torn_tail = Some(TornTail {
-                file: file_name(last.number),
-                offset: torn.offset,
-                lost_sequence: first,
-            });
         }
         Ok(())
     }

@@ -7,16 +7,17 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use coppice_disk::Disk;
 
 use crate::{
     Error, Op, OpenError,
+    ending::{NO_RECORD, Torn, check_end},
     header::{OPENING_OFFSET, Opening, RECORDS_OFFSET},
     reader::{SegmentReader, Step},
     record::RECORD_HEADER_BYTES,
-    recovery::{LiveSegment, decode, examine, reading},
+    recovery::{FoundSegment, LiveSegment, decode, examine, reading},
     segment::{self, corrupt, file_name},
 };
 
@@ -50,7 +51,7 @@ pub struct Salvaged {
 
 /// Whether the journal holds every record behind `cut`, as far as its segments' headers tell.
 pub fn goes_on_behind(disk: &dyn Disk, database_id: u128, cut: u64) -> bool {
-    let Ok(found) = find(disk, database_id, &mut Vec::new()) else {
+    let Ok((found, _)) = find(disk, database_id, &mut Vec::new()) else {
         return false;
     };
     let wanted = cut.saturating_add(1);
@@ -88,7 +89,7 @@ pub fn salvage<E>(
         standing: Standing::Next,
         damages: 0,
     };
-    let found = find(disk, database_id, &mut walk.salvaged.problems)?;
+    let (found, others) = find(disk, database_id, &mut walk.salvaged.problems)?;
     if found.is_empty() {
         let what = "there is no journal that can be read: what was written since the last checkpoint is lost";
         let problem = Error::Corrupt {
@@ -99,10 +100,17 @@ pub fn salvage<E>(
         };
         walk.salvaged.problems.push(problem);
     }
-    for (index, segment) in found.iter().enumerate() {
-        if !walk.segment(segment, found.get(index + 1), cut, apply)? {
+    // Recovery does not read those before either.
+    let wanted = cut.saturating_add(1);
+    let from = found
+        .iter()
+        .rposition(|segment| segment.opening.first_sequence <= wanted);
+    let mut rest = found.get(from.unwrap_or(0)..).unwrap_or_default();
+    while let Some((segment, later)) = rest.split_first() {
+        if !walk.segment(segment, later, &others, cut, apply)? {
             break;
         }
+        rest = later;
     }
     Ok(walk.salvaged)
 }
@@ -121,13 +129,15 @@ impl Walk {
     fn segment<E>(
         &mut self,
         segment: &LiveSegment,
-        successor: Option<&LiveSegment>,
+        later: &[LiveSegment],
+        others: &[FoundSegment],
         cut: u64,
         apply: &mut dyn FnMut(u64, Standing, Op<'_>) -> Result<(), E>,
     ) -> Result<bool, OpenError<E>> {
         let number = segment.number;
         // Behind where its successor goes on is what an earlier recovery gave up.
-        let end = successor
+        let end = later
+            .first()
             .filter(|next| next.opening.predecessor == number)
             .map_or(segment.file_bytes, |next| {
                 next.opening.predecessor_end.min(segment.file_bytes)
@@ -136,6 +146,8 @@ impl Walk {
         let farthest = first.saturating_add(segment.file_bytes / RECORD_HEADER_BYTES as u64);
         self.expect(segment, RECORDS_OFFSET as u64, first);
         let mut reader = SegmentReader::new(Arc::clone(&segment.file), segment.key, end);
+        // The number of the record that should be at the reader's position, whether or not the cut covers it.
+        let mut missing = first;
         loop {
             let position = reader.position();
             let step = match reader.next() {
@@ -145,9 +157,7 @@ impl Walk {
                     return Ok(true);
                 }
             };
-            match step {
-                Step::End => return Ok(true),
-                Step::Record { sequence, .. } if sequence <= self.last => {}
+            let what = match step {
                 Step::Record {
                     offset,
                     sequence,
@@ -155,6 +165,10 @@ impl Walk {
                     payload,
                     ..
                 } => {
+                    missing = sequence.saturating_add(1);
+                    if sequence <= self.last {
+                        continue;
+                    }
                     self.expect(segment, offset, sequence);
                     self.last = sequence;
                     match decode(number, offset, sequence, kind, payload) {
@@ -171,26 +185,27 @@ impl Walk {
                     if self.standing == Standing::Next {
                         self.salvaged.last_sequence = sequence;
                     }
+                    continue;
                 }
-                Step::Invalid(what) => {
-                    let missing = self.last.saturating_add(1);
-                    let is_end = successor.is_none()
-                        && reader
-                            .look_behind(missing, farthest)
-                            .is_ok_and(|behind| behind.witness.is_none());
-                    if is_end {
-                        return Ok(false);
-                    }
-                    self.damages += 1;
-                    let problem = corrupt(number, position, Some(missing), what);
-                    self.salvaged.problems.push(problem);
-                    if self.damages == MAX_DAMAGES {
-                        return Ok(false);
-                    }
-                    if !reader.resync(first..=farthest).unwrap_or(false) {
-                        return Ok(true);
-                    }
-                }
+                Step::End if !later.is_empty() => return Ok(true),
+                Step::End => NO_RECORD,
+                Step::Invalid(what) => what,
+            };
+            let torn = Torn { offset: position, what };
+            let problem = match is_chain(number, later) {
+                true => match check_end(segment, &torn, missing, later, others) {
+                    Ok(_) => return Ok(false),
+                    Err(error) => error,
+                },
+                false => corrupt(number, position, Some(missing), what),
+            };
+            self.salvaged.problems.push(problem);
+            self.damages += 1;
+            if self.damages == MAX_DAMAGES {
+                return Ok(false);
+            }
+            if !reader.resync(first..=farthest).unwrap_or(false) {
+                return Ok(true);
             }
         }
     }
@@ -210,52 +225,75 @@ impl Walk {
     }
 }
 
+/// Whether each of the segments follows from the one before it, and the first of them from segment `number`.
+fn is_chain(mut number: u64, later: &[LiveSegment]) -> bool {
+    later
+        .iter()
+        .all(|next| mem::replace(&mut number, next.number) == next.opening.predecessor)
+}
+
 /// The segments that follow from one another, oldest first; where the chain is broken, from the next older one on that fits.
-fn find(disk: &dyn Disk, database_id: u128, problems: &mut Vec<Error>) -> Result<Vec<LiveSegment>, Error> {
-    let mut found: Vec<LiveSegment> = Vec::new();
+/// And all others whose headers are sound.
+fn find(
+    disk: &dyn Disk,
+    database_id: u128,
+    problems: &mut Vec<Error>,
+) -> Result<(Vec<LiveSegment>, Vec<FoundSegment>), Error> {
+    let (mut found, mut others): (Vec<LiveSegment>, Vec<FoundSegment>) = (Vec::new(), Vec::new());
     for number in segment::list(disk)?.into_iter().rev() {
-        let is_named = |newer: &LiveSegment| newer.opening.predecessor == number;
-        match open(disk, database_id, number) {
-            Ok(Some(segment)) => {
-                let fits = found.last().is_none_or(|newer| {
-                    let lost = newer.opening.predecessor > number;
-                    is_named(newer) || (lost && segment.opening.first_sequence < newer.opening.first_sequence)
-                });
-                if fits {
-                    if segment.opening.predecessor == UNKNOWN {
-                        problems.push(corrupt(number, OPENING_OFFSET as u64, None, UNREADABLE_OPENING));
-                    }
-                    found.push(segment);
-                }
+        let (segment, opening) = match open(disk, database_id, number) {
+            Ok(opened) => opened,
+            Err(error) => {
+                problems.push(error);
+                continue;
             }
-            // Made ahead, and never put to use.
-            Ok(None) if !found.last().is_some_and(is_named) => {}
-            Ok(None) => problems.push(corrupt(number, OPENING_OFFSET as u64, None, UNREADABLE_OPENING)),
-            Err(error) => problems.push(error),
+        };
+        let newer = found.last().map(|newer| &newer.opening);
+        let is_named = newer.is_some_and(|newer| newer.predecessor == number);
+        let fits = |opening: &Opening| {
+            is_named
+                || newer.is_none_or(|newer| newer.predecessor > number && opening.first_sequence < newer.first_sequence)
+        };
+        match opening {
+            Some(opening) if fits(&opening) => {
+                if opening.predecessor == UNKNOWN {
+                    problems.push(corrupt(number, OPENING_OFFSET as u64, None, UNREADABLE_OPENING));
+                }
+                found.push(segment.with(opening));
+            }
+            Some(_) => others.push(segment),
+            None => {
+                // Else it was made ahead, and never put to use.
+                if is_named {
+                    problems.push(corrupt(number, OPENING_OFFSET as u64, None, UNREADABLE_OPENING));
+                }
+                others.push(segment);
+            }
         }
     }
     found.reverse();
-    Ok(found)
+    Ok((found, others))
 }
 
-/// The segment's opening; where that is damaged, what the first record says of it, if there is one.
-fn open(disk: &dyn Disk, database_id: u128, number: u64) -> Result<Option<LiveSegment>, Error> {
+/// A segment and its opening; where that is damaged, what the first record says of it, if there is one.
+fn open(disk: &dyn Disk, database_id: u128, number: u64) -> Result<(FoundSegment, Option<Opening>), Error> {
     let failed = |error| reading(number, error);
     let file = disk.open(&file_name(number)).map_err(failed)?;
     let file_bytes = file.len().map_err(failed)?;
     let segment = examine(number, file, file_bytes, database_id)?;
     if let Some(opening) = segment.opening {
-        return Ok(Some(segment.with(opening)));
+        return Ok((segment, Some(opening)));
     }
     let mut reader = SegmentReader::new(Arc::clone(&segment.file), segment.key, file_bytes);
-    let Step::Record { sequence, .. } = reader.next().map_err(failed)? else {
-        return Ok(None);
+    let opening = match reader.next().map_err(failed)? {
+        Step::Record { sequence, .. } => Some(Opening {
+            first_sequence: sequence,
+            predecessor: UNKNOWN,
+            predecessor_end: 0,
+            predecessor_digest: 0,
+            durable_upto: 0,
+        }),
+        Step::End | Step::Invalid(_) => None,
     };
-    Ok(Some(segment.with(Opening {
-        first_sequence: sequence,
-        predecessor: UNKNOWN,
-        predecessor_end: 0,
-        predecessor_digest: 0,
-        durable_upto: 0,
-    })))
+    Ok((segment, opening))
 }

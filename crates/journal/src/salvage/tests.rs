@@ -61,6 +61,11 @@ fn three_segments() -> TestDisk {
     disk
 }
 
+/// What recovery reads, which is not to refuse the disk.
+fn recovered(disk: &TestDisk) -> Vec<u64> {
+    fixture::sequences(&fixture::open(&disk.after_kill(), 0).unwrap().2)
+}
+
 fn record_at(index: usize) -> usize {
     RECORDS_OFFSET + index * RECORD
 }
@@ -87,6 +92,58 @@ fn torn_tail_ends_it_without_a_problem() {
     let disk = one_segment();
     flip(&disk, FIRST, record_at(5) + RECORD_HEADER_BYTES);
     assert_eq!(read(&disk, 0), ((1..=5).collect(), vec![], 0));
+}
+
+#[test]
+fn tail_that_a_power_cut_took_ends_it_though_the_next_segment_is_on_disk() {
+    let disk = TestDisk::mapping();
+    let journal = fixture::create(&disk, room_for(2, RECORD as u64));
+    append_each(&journal, &["12345678"]);
+    journal.sync().unwrap();
+    append_each(&journal, &["12345678"; 3]);
+    let disk = disk.after_kill();
+    let mut first = disk.read(FIRST);
+    first[record_at(1)..].fill(0);
+    disk.put(FIRST, &first);
+    assert_eq!(read(&disk, 0), (vec![1], vec![], 0));
+    assert_eq!(recovered(&disk), [1]);
+}
+
+#[test]
+fn segment_that_the_cut_covers_is_not_read() {
+    let disk = three_segments();
+    flip(&disk, FIRST, record_at(1));
+    assert_eq!(read(&disk, 2), ((3..=6).collect(), vec![], 0));
+    assert_eq!(read(&disk, 1), (vec![], (3..=6).collect(), 2));
+}
+
+#[test]
+fn segment_that_follows_one_that_is_missing_is_no_torn_tail() {
+    let disk = TestDisk::mapping();
+    let journal = fixture::create(&disk, room_for(2, RECORD as u64));
+    append_each(&journal, &["12345678"]);
+    journal.sync().unwrap();
+    append_each(&journal, &["12345678"; 5]);
+    let disk = disk.after_kill();
+    remove(&disk, SECOND);
+    flip(&disk, FIRST, record_at(1));
+    assert_eq!(read(&disk, 0), (vec![1], vec![5, 6], 2));
+}
+
+#[test]
+fn segment_without_an_opening_says_that_what_is_before_it_was_on_disk() {
+    let disk = three_segments();
+    let journal = fixture::open(&disk, 0).unwrap().0;
+    append_each(&journal, &["12345678"; 6]);
+    journal.sync().unwrap();
+    append_each(&journal, &["12345678"]);
+    let newest = Disk::list(&disk).unwrap().into_iter().max().unwrap();
+    for at in [OPENING_OFFSET, record_at(0)] {
+        flip(&disk, &newest, at);
+    }
+    let (next, behind, problems) = read(&disk, 0);
+    assert_eq!((next, behind, problems), ((1..=6).collect(), vec![], 1));
+    assert!(fixture::open(&disk, 0).is_err());
 }
 
 #[test]
@@ -186,6 +243,30 @@ fn what_the_caller_cannot_take_ends_it() {
 }
 
 proptest! {
+    /// A power cut damages nothing, and what it leaves is read as recovery reads it.
+    #[test]
+    fn power_cut_leaves_what_recovery_reads(
+        writes in prop::collection::vec((1usize..30, any::<bool>()), 1..8),
+        coins in prop::collection::vec(any::<bool>(), 64),
+        cut in 0u64..40,
+    ) {
+        let disk = TestDisk::mapping();
+        let journal = fixture::create(&disk, room_for(20, RECORD as u64));
+        for (count, is_synced) in writes {
+            append_each(&journal, &vec!["12345678"; count]);
+            if is_synced {
+                journal.sync().unwrap();
+            }
+        }
+        let mut coins = coins.into_iter().cycle();
+        let left = disk.after_power_cut(&mut || coins.next().unwrap());
+        prop_assert_eq!(read(&left, 0), (recovered(&left), vec![], 0));
+        // No checkpoint covers what is not synced.
+        let cut = cut.min(journal.synced_upto());
+        let behind_cut = recovered(&left).into_iter().filter(|&sequence| sequence > cut);
+        prop_assert_eq!(read(&left, cut), (behind_cut.collect(), vec![], 0));
+    }
+
     /// Whatever happens to the files, what comes out is records as they were written, in order.
     #[test]
     fn any_damage_leaves_sound_records_in_order(
