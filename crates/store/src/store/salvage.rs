@@ -52,14 +52,14 @@ impl Remains {
     /// cut, without a gap. Everything that is wrong with the files is returned beside it.
     ///
     /// # Errors
-    /// `NotADatabase` where there is no file of one; `Corrupt` where none of them says whose it is; `Io` where the folder
-    /// cannot be listed.
+    /// `NotADatabase` where there is no file of one; `Incompatible` where none can be read, one of them for its format;
+    /// `Corrupt` where none of them says whose it is; `Io` where the folder cannot be listed.
     pub fn find(disk: &dyn Disk, is_last: &dyn Fn(u128, u64) -> bool) -> Result<(Self, Vec<StoreError>), StoreError> {
         let names = lifecycle::list(disk)?;
         let mut generations: Vec<u64> = names.iter().filter_map(|name| generation_of(name)).collect();
         generations.sort_unstable();
         let mut problems = Vec::new();
-        let header = whose(disk, &generations, &mut problems)?;
+        let header = whose(disk, &names, &generations, &mut problems)?;
         let mut remains = Self {
             header,
             blobs: None,
@@ -216,22 +216,32 @@ fn missing(name: &str, source: &io::Error) -> StoreError {
 }
 
 /// What most of the files say whose they are; the map log has the last word, since without it nothing is found.
-fn whose(disk: &dyn Disk, generations: &[u64], problems: &mut Vec<StoreError>) -> Result<Header, StoreError> {
-    let logs: Vec<String> = generations.iter().map(|generation| log_name(*generation)).collect();
+fn whose(
+    disk: &dyn Disk,
+    names: &[String],
+    generations: &[u64],
+    problems: &mut Vec<StoreError>,
+) -> Result<Header, StoreError> {
     let superblock = header_of(disk, SUPERBLOCK_NAME, FileKind::Superblock);
     let blobs = header_of(disk, BLOBS_NAME, FileKind::Blobs);
-    let log = logs
+    let logs: Vec<Result<Header, StoreError>> = generations
         .iter()
         .rev()
-        .find_map(|name| header_of(disk, name, FileKind::MapLog).ok());
-    let votes: Vec<Header> = [superblock.as_ref().ok().copied(), blobs.ok(), log]
+        .map(|generation| header_of(disk, &log_name(*generation), FileKind::MapLog))
+        .collect();
+    let log = logs.iter().flatten().next();
+    let votes: Vec<Header> = [superblock.as_ref().ok(), blobs.as_ref().ok(), log]
         .into_iter()
         .flatten()
+        .copied()
         .collect();
     let count = |header: &Header| votes.iter().filter(|vote| *vote == header).count();
     // Of those with as many votes, the last one is chosen.
     let Some(chosen) = votes.iter().copied().max_by_key(count) else {
-        let names = lifecycle::list(disk)?;
+        let mut errors = [superblock, blobs].into_iter().chain(logs).filter_map(Result::err);
+        if let Some(error) = errors.find(|error| matches!(error, StoreError::Incompatible { .. })) {
+            return Err(error);
+        }
         let is_database = names
             .iter()
             .any(|name| name == SUPERBLOCK_NAME || lifecycle::is_ours(name));

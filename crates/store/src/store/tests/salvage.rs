@@ -1,7 +1,7 @@
 //! What is found of stores whose files are damaged.
 
 use super::*;
-use crate::{slot_log::log_name, superblock::SUPERBLOCK_NAME};
+use crate::{digest::seeded, slot_log::log_name, superblock::SUPERBLOCK_NAME};
 
 /// Blobs 0 to 5 of one commit each, and of the first three a second image in a last commit, which deletes the fifth.
 fn filled() -> (TestDisk, Model) {
@@ -66,6 +66,25 @@ fn sound_store_is_found_whole() {
     assert_eq!((problems, remains.cut()), (0, model.cut));
     assert_eq!(readable(&remains), [0, 1, 2, 3, 5]);
     assert!((0..6).all(|blob| !remains.is_in_doubt(blob)));
+}
+
+#[test]
+fn store_of_another_format_version_is_incompatible() {
+    let (disk, _) = filled();
+    for name in [SUPERBLOCK_NAME.to_owned(), BLOBS_NAME.to_owned(), log_name_of(&disk)] {
+        change(&disk, &name, |bytes| {
+            bytes[8] += 1;
+            let magic = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+            let digest = seeded(&bytes[..56], magic);
+            bytes[56..64].copy_from_slice(&digest.to_le_bytes());
+        });
+    }
+    let error = Remains::find(disk.handle().as_ref(), &|_, _| false).unwrap_err();
+    assert!(matches!(error, StoreError::Incompatible { .. }), "{error:?}");
+    // What is damaged besides makes no difference.
+    change(&disk, SUPERBLOCK_NAME, |bytes| bytes[0] ^= 1);
+    let error = Remains::find(disk.handle().as_ref(), &|_, _| false).unwrap_err();
+    assert!(matches!(error, StoreError::Incompatible { .. }), "{error:?}");
 }
 
 #[test]
