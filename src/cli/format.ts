@@ -7,6 +7,11 @@ export function formatCount(value: number): string {
   return integer.format(value)
 }
 
+/** A count and the noun that goes with it, which takes an s in the plural. */
+export function formatCounted(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`
+}
+
 export function formatBytes(bytes: number): string {
   let unit = 0
   let scaled = bytes

@@ -1,5 +1,6 @@
 /** Writing results: text for people, one JSON document for programs. */
 
+import type { VerifyReport } from '../index.js'
 import { type FileRecord, jsonKey } from './file-record.js'
 import { formatMode, formatTime } from './format.js'
 
@@ -18,6 +19,11 @@ export function printPath(path: Uint8Array, before = ''): void {
 
 export function printLine(line: string): void {
   process.stdout.write(`${line}\n`)
+}
+
+/** A line for each thing that is wrong, and where. */
+export function printProblems(problems: VerifyReport['problems']): void {
+  for (const { file, offset, what } of problems) printLine(`${file}:${offset}  ${what}`)
 }
 
 /** `ls -l` without owners: mode, size, time of the last change. */

@@ -3,8 +3,8 @@
 import { type LostKeys, type SalvageReport, salvage } from '../index.js'
 import { CommandFailure, EXIT } from './failure.js'
 import { jsonKey, printable } from './file-record.js'
-import { formatCount } from './format.js'
-import { type OutputOptions, printJson, printLine } from './output.js'
+import { formatCount, formatCounted } from './format.js'
+import { type OutputOptions, printJson, printLine, printProblems } from './output.js'
 import { withProgress } from './progress.js'
 
 export async function salvageCommand(path: string, destination: string, options: OutputOptions): Promise<void> {
@@ -13,7 +13,7 @@ export async function salvageCommand(path: string, destination: string, options:
   else printReport(report)
   const found = report.problems.length
   if (found > 0) {
-    const problems = `${formatCount(found)} problem${found === 1 ? '' : 's'}`
+    const problems = formatCounted(found, 'problem')
     throw new CommandFailure(`${path}: ${problems}; what could be kept is in ${destination}`, EXIT.failure)
   }
 }
@@ -25,7 +25,7 @@ function jsonReport(report: SalvageReport): object {
 
 function printReport(report: SalvageReport): void {
   const { trees, keys, lostAndFound, unplaced, problems, lost } = report
-  for (const { file, offset, what } of problems) printLine(`${file}:${offset}  ${what}`)
+  printProblems(problems)
   for (const keys of lost) printLine(`lost: ${describeLoss(keys)}`)
   if (lostAndFound !== undefined) {
     printLine(`without a place: ${formatCount(unplaced)} records, in the tree ${JSON.stringify(lostAndFound)}`)
@@ -34,7 +34,7 @@ function printReport(report: SalvageReport): void {
 }
 
 function describeLoss({ tree, first, last, records }: LostKeys): string {
-  const count = `${formatCount(records)} record${records === 1 ? '' : 's'}`
+  const count = formatCounted(records, 'record')
   if (tree === undefined) return `${count}, of which it is not known where they were`
   const range = first.equals(last) ? printable(first) : `${printable(first)} to ${printable(last)}`
   return `${count} of the tree ${JSON.stringify(tree)} at ${range}`

@@ -3,8 +3,8 @@
 import type { VerifyReport } from '../index.js'
 import { withDatabaseAsync } from './database.js'
 import { CommandFailure, EXIT } from './failure.js'
-import { formatBytes, formatCount } from './format.js'
-import { type OutputOptions, printJson, printLine } from './output.js'
+import { formatBytes, formatCount, formatCounted } from './format.js'
+import { type OutputOptions, printJson, printLine, printProblems } from './output.js'
 import { withProgress } from './progress.js'
 
 export async function verifyCommand(path: string, options: OutputOptions): Promise<void> {
@@ -14,12 +14,11 @@ export async function verifyCommand(path: string, options: OutputOptions): Promi
   if (options.json) printJson(report)
   else printReport(report)
   const found = report.problems.length
-  if (found > 0)
-    throw new CommandFailure(`${path}: ${formatCount(found)} problem${found === 1 ? '' : 's'}`, EXIT.failure)
+  if (found > 0) throw new CommandFailure(`${path}: ${formatCounted(found, 'problem')}`, EXIT.failure)
 }
 
 function printReport({ trees, keys, blobs, bytes, problems }: VerifyReport): void {
-  for (const { file, offset, what } of problems) printLine(`${file}:${offset}  ${what}`)
+  printProblems(problems)
   if (problems.length > 0) return
   printLine(
     `sound: ${formatCount(keys)} keys, ${formatCount(trees)} trees, ${formatCount(blobs)} blobs (${formatBytes(bytes)})`,
