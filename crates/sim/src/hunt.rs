@@ -27,44 +27,17 @@ use crate::{
 /// A process that is not done after this long hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// One way to look for a defect.
-struct Suite {
-    name: &'static str,
-    run: fn(u64) -> Checked<()>,
-}
+/// One way to look for a defect: its name, and what runs a seed.
+type Suite = (&'static str, fn(u64) -> Checked<()>);
 
-const SHORT_CRASH: Suite = Suite {
-    name: "crash, short",
-    run: short_crash,
-};
-const MAP_CRASH: Suite = Suite {
-    name: "crash, map",
-    run: map_crash,
-};
-const SYNCS: Suite = Suite {
-    name: "syncs",
-    run: |seed| failed_sync_suite(seed).map(drop),
-};
-const BACKUPS: Suite = Suite {
-    name: "backups",
-    run: |seed| backup_suite(seed).map(drop),
-};
-const AGREE: Suite = Suite {
-    name: "agree, short",
-    run: |seed| agree(Choices::of_seed(seed), 4000).map(drop),
-};
-const FAULTS: Suite = Suite {
-    name: "faults",
-    run: |seed| fault_suite(seed).map(drop),
-};
-const DAMAGE: Suite = Suite {
-    name: "damage",
-    run: |seed| damage_suite(seed).map(drop),
-};
-const CRASH: Suite = Suite {
-    name: "crash",
-    run: |seed| crash_suite(seed).map(drop),
-};
+const SHORT_CRASH: Suite = ("crash, short", short_crash);
+const MAP_CRASH: Suite = ("crash, map", map_crash);
+const SYNCS: Suite = ("syncs", |seed| failed_sync_suite(seed).map(drop));
+const BACKUPS: Suite = ("backups", |seed| backup_suite(seed).map(drop));
+const AGREE: Suite = ("agree, short", |seed| agree(Choices::of_seed(seed), 4000).map(drop));
+const FAULTS: Suite = ("faults", |seed| fault_suite(seed).map(drop));
+const DAMAGE: Suite = ("damage", |seed| damage_suite(seed).map(drop));
+const CRASH: Suite = ("crash", |seed| crash_suite(seed).map(drop));
 
 /// What is tried, and with which seeds: from the quickest to the most thorough.
 const HUNT: &[(Suite, Range<u64>)] = &[
@@ -123,6 +96,9 @@ pub enum Hunted {
     Missed,
 }
 
+/// What stands in place of a defect's name where nothing is planted.
+pub const NO_DEFECT: &str = "none";
+
 /// The defect of this name.
 pub fn defect_named(name: &str) -> Option<Defect> {
     Defect::ALL.iter().copied().find(|defect| format!("{defect:?}") == name)
@@ -134,10 +110,10 @@ pub fn hunt_here(defect: Option<Defect>) {
     // A panic is an answer as any other.
     panic::set_hook(Box::new(|_| {}));
     plant(defect);
-    for (suite, seeds) in HUNT {
+    for ((name, run), seeds) in HUNT {
         for seed in seeds.clone() {
-            println!("try\t{}\t{seed}", suite.name);
-            let how = match panic::catch_unwind(|| (suite.run)(seed)) {
+            println!("try\t{name}\t{seed}");
+            let how = match panic::catch_unwind(|| run(seed)) {
                 Ok(Ok(())) => continue,
                 Ok(Err(violation)) => violation.to_string(),
                 Err(payload) => format!("a panic: {}", text_of(payload.as_ref())),
@@ -160,7 +136,7 @@ fn text_of(payload: &(dyn std::any::Any + Send)) -> String {
 /// # Errors
 /// Where there is no such process.
 pub fn hunt(program: &Path, defect: Option<Defect>) -> Checked<Hunted> {
-    let name = defect.map_or_else(|| "none".to_owned(), |defect| format!("{defect:?}"));
+    let name = defect.map_or_else(|| NO_DEFECT.to_owned(), |defect| format!("{defect:?}"));
     let mut child = Command::new(program)
         .args(["hunt", &name])
         .stdout(Stdio::piped())

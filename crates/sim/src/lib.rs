@@ -44,7 +44,7 @@ pub use disk::{Event, SimDisk};
 pub use explore::{Effort, Explored, explore_seed, explore_session};
 pub use fault::{Call, Class, Effect, Failure, Fault, Lie};
 pub use faults::{Tried, fault_matrix};
-pub use hunt::{Hunted, defect_named, hunt, hunt_here};
+pub use hunt::{Hunted, NO_DEFECT, defect_named, hunt, hunt_here};
 #[cfg(target_os = "linux")]
 pub use loop_mount::LoopMount;
 pub use medium::{AfterFailedSync, Change, FileId, Medium};

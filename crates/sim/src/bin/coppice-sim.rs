@@ -15,7 +15,7 @@ use std::{
 use coppice_defect::Defect;
 use coppice_engine::Durability;
 use coppice_sim::{
-    Checked, Figures, Hunted, Killed, LoopMount, Soaked, Task, agreement_suite, backup_suite, crash_suite,
+    Checked, Figures, Hunted, Killed, LoopMount, NO_DEFECT, Soaked, Task, agreement_suite, backup_suite, crash_suite,
     damage_suite, defect_named, failed_sync_suite, fault_suite, hunt, hunt_here, line, run_seeds, salvage_suite, soak,
 };
 
@@ -68,13 +68,17 @@ fn ended(place: &str, seed: u64, rounds: u64) -> Result<String, String> {
     Ok(line(&all))
 }
 
+fn known(name: &str) -> Result<Defect, String> {
+    defect_named(name).ok_or_else(|| format!("there is no defect {name}"))
+}
+
 /// Hunts the defects of these names, or all of them, and lists what became of each.
 fn defects(names: &[String]) -> Result<String, String> {
     let program = env::current_exe().map_err(|error| error.to_string())?;
-    let named = |defect: &Defect| names.is_empty() || names.contains(&format!("{defect:?}"));
+    let named: Vec<Defect> = names.iter().map(|name| known(name)).collect::<Result<_, _>>()?;
     let mut missed = Vec::new();
     let mut caught = 0;
-    for defect in Defect::ALL.iter().filter(|defect| named(defect)) {
+    for defect in if names.is_empty() { Defect::ALL } else { &named } {
         match hunt(&program, Some(*defect)).map_err(|violation| violation.to_string())? {
             Hunted::Caught { suite, seed, how } => {
                 caught += 1;
@@ -100,7 +104,7 @@ fn run(args: &[String]) -> Result<String, String> {
     }
     if suite == "hunt" {
         let [name] = rest else { return Err(usage()) };
-        hunt_here(defect_named(name));
+        hunt_here((name != NO_DEFECT).then(|| known(name)).transpose()?);
         return Ok(String::new());
     }
     if suite == "defects" {
