@@ -42,6 +42,7 @@ const steps = [
   { name: 'rust-lint', command: 'cargo clippy --workspace --all-targets --locked -- -D warnings' },
   { name: 'licences', command: 'node scripts/licences.mjs' },
   ...rustTests,
+  { name: 'instructions', command: 'node scripts/instructions.mjs' },
   { name: 'fuzz', command: 'node scripts/fuzz.mjs' },
   { name: 'api-tests', command: 'ava', count: counters.ava },
 ]
