@@ -96,3 +96,36 @@ export function drawLatencies(comparison, engines) {
     ],
   })
 }
+
+/** Nanoseconds of each operation by the number of keys; a line for each shape of keys. */
+export function drawSizes(figures) {
+  const operations = [...new Set(figures.map(({ operation }) => operation))]
+  const shapes = [...new Set(figures.map(({ shape }) => shape))]
+  const COLOURS = ['#2a7f62', '#d98e04', '#5b7db1', '#a05195', '#c44536', '#6b705c']
+  const inFrame = { frameAnchor: 'top-left', textAnchor: 'start' }
+  return draw('Nanoseconds of an operation in memory, by the number of keys', {
+    height: 900,
+    marginLeft: 60,
+    marginRight: 30,
+    marginTop: 70,
+    x: LOGARITHMIC,
+    y: { ...LOGARITHMIC, domain: [10, 10_000] },
+    fy: { axis: null, domain: operations },
+    color: { domain: shapes, range: COLOURS },
+    marks: [
+      Plot.frame({ stroke: '#ccc' }),
+      Plot.line(figures, { x: 'keys', y: 'nanoseconds', fy: 'operation', stroke: 'shape', marker: 'dot' }),
+      Plot.text(operations, { ...inFrame, fy: (name) => name, text: (name) => name, dx: 8, dy: 8, fontWeight: 'bold' }),
+      ...shapes.map((shape, index) =>
+        Plot.text([shape], {
+          ...inFrame,
+          fy: [operations[0]],
+          text: (name) => `● ${name}`,
+          fill: COLOURS[index],
+          dx: 125 * index,
+          dy: -18,
+        }),
+      ),
+    ],
+  })
+}

@@ -239,7 +239,7 @@ fn main() {
         return;
     };
     let shape = Shape::named(shape).unwrap();
-    let mut keys = shape.keys(keys.parse().unwrap());
+    let mut keys = shape.keys(0..keys.parse().unwrap());
     keys.sort_unstable();
     let mut parts = Parts::default();
 

@@ -1,87 +1,24 @@
 //! What each operation of a tree costs in memory, beside a pointer chase over as many bytes.
 //!
-//! `cargo bench -p coppice-engine --bench tree -- [keys]` prints one table; 1,000,000 keys unless told otherwise. The
-//! ratio to the chase travels from machine to machine, nanoseconds do not.
+//! `cargo bench -p coppice-engine --bench tree -- [keys]` prints one table; 1,000,000 object-store keys unless told
+//! otherwise. The ratio to the chase travels from machine to machine, nanoseconds do not.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::{hint::black_box, ops::Bound, ops::ControlFlow, time::Instant};
+mod shapes;
+mod yardstick;
+
+use std::{hint::black_box, ops::Bound, ops::ControlFlow};
 
 use coppice_engine::{After, Condition, Database, ListRequest, Range};
 use fastrand::Rng;
-
-/// Object-store-shaped: 16 buckets of 64 folders, names of 46 bytes.
-fn key(number: usize) -> Vec<u8> {
-    format!(
-        "bucket-{:02}/folder-{:03}/part-{:012}.json",
-        number % 16,
-        number / 16 % 64,
-        number * 7919
-    )
-    .into_bytes()
-}
+use shapes::Shape;
+use yardstick::{Keys, chase_nanoseconds, each_nanoseconds};
 
 fn nanoseconds(label: &str, operations: usize, chase: f64, run: impl FnOnce()) -> f64 {
-    let started = Instant::now();
-    run();
-    let each = started.elapsed().as_nanos() as f64 / operations as f64;
+    let each = each_nanoseconds(operations, run);
     println!("{label:<38} {each:>10.1} ns  {:>8.2} chases", each / chase);
     each
-}
-
-/// Keys one behind the other in the order in which they are asked for, so that fetching one costs no miss of its own.
-struct Keys {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Keys {
-    fn new<'a>(keys: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
-        for key in keys {
-            bytes.extend_from_slice(key);
-            ends.push(bytes.len());
-        }
-        Self { bytes, ends }
-    }
-
-    fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    fn get(&self, index: usize) -> &[u8] {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.bytes[start..self.ends[index]]
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.len()).map(|index| self.get(index))
-    }
-}
-
-/// Dependent loads over this many bytes, on huge pages where the system has them, as the frames are.
-fn chase_nanoseconds(bytes: usize, random: &mut Rng) -> f64 {
-    let slots = (bytes / 64).max(1024);
-    let mut order: Vec<u32> = (0..slots as u32).collect();
-    random.shuffle(&mut order);
-    let mut memory = memmap2::MmapMut::map_anon(slots * 64 + (2 << 20)).unwrap();
-    #[cfg(target_os = "linux")]
-    memory.advise(memmap2::Advice::HugePage).unwrap();
-    let skip = memory.as_ptr().align_offset(2 << 20);
-    let (lines, _) = memory[skip..].as_chunks_mut::<64>();
-    let mut put = |at: u32, to: u32| lines[at as usize][..4].copy_from_slice(&to.to_le_bytes());
-    for pair in order.windows(2) {
-        put(pair[0], pair[1]);
-    }
-    put(order[slots - 1], order[0]);
-    let steps = 2_000_000;
-    let started = Instant::now();
-    let mut at = 0u32;
-    for _ in 0..steps {
-        at = u32::from_le_bytes(*lines[at as usize].first_chunk().unwrap());
-    }
-    black_box(at);
-    started.elapsed().as_nanos() as f64 / f64::from(steps)
 }
 
 /// One thread doing its half, and then two doing a half each; says by how much two get more done.
@@ -108,16 +45,16 @@ fn main() {
         .skip(1)
         .find_map(|argument| argument.parse().ok())
         .unwrap_or(1_000_000);
+    let mut all = Shape::ObjectStore.keys(0..u32::try_from(keys).unwrap());
     let mut random = Rng::with_seed(0x9E37_79B9_7F4A_7C15);
     let value = [7u8; 100];
     let chase = chase_nanoseconds(keys * 190, &mut random);
     println!(
         "{keys} keys of {} bytes, values of {}; chase {chase:.1} ns",
-        key(0).len(),
+        all[0].len(),
         value.len()
     );
 
-    let mut all: Vec<Vec<u8>> = (0..keys).map(key).collect();
     all.sort_unstable();
     {
         let database = Database::in_memory().unwrap();

@@ -1,5 +1,10 @@
 //! Keys as programs have them, for benches: the same numbers give the same keys.
 
+// Each bench uses a part of it.
+#![allow(dead_code)]
+
+use std::ops::Range;
+
 use fastrand::Rng;
 
 /// What keys look like.
@@ -7,7 +12,7 @@ use fastrand::Rng;
 pub(crate) enum Shape {
     /// 16 buckets of 64 folders; names of 43 bytes.
     ObjectStore,
-    /// Directories in directories, with few to many entries each; names of some 60 bytes.
+    /// Directories in directories, names of some 60 bytes.
     FileSystem,
     /// 32 random bytes.
     Random,
@@ -69,9 +74,9 @@ impl Shape {
         }
     }
 
-    /// The keys of the numbers below `count`.
-    pub(crate) fn keys(self, count: u32) -> Vec<Vec<u8>> {
-        (0..count).map(|number| self.key(number)).collect()
+    /// The keys of these numbers.
+    pub(crate) fn keys(self, numbers: Range<u32>) -> Vec<Vec<u8>> {
+        numbers.map(|number| self.key(number)).collect()
     }
 }
 
@@ -80,7 +85,7 @@ fn scattered(number: u32) -> u32 {
     number.wrapping_mul(0x9E37_79B1)
 }
 
-/// A file of a package: packages have 8 to 519 files, in up to 3 levels of folders.
+/// A file of a package; each has 264, in up to 3 levels of folders.
 fn file_system(number: u32) -> String {
     const ROOTS: [&str; 4] = ["usr/lib", "usr/share/doc", "usr/include", "opt/vendor/lib"];
     const FOLDERS: [&str; 8] = [
@@ -102,13 +107,12 @@ fn file_system(number: u32) -> String {
     )
 }
 
-/// The number's digits, the largest first, each a folder: that of a number begins those of all its multiples' kin.
+/// The number's octal digits, the largest first, each a folder: so 12 is the folder that 120 to 127 are in.
 fn nested(number: u32) -> Vec<u8> {
     const FOLDERS: [&str; 8] = [
         "alpha/", "beta/", "gamma/", "delta/", "epsilon/", "zeta/", "eta/", "theta/",
     ];
-    // A one in front of all digits, so that zeros there count.
-    format!("{:o}", u64::from(number) + 1)
+    format!("{number:o}")
         .bytes()
         .map(|digit| FOLDERS[usize::from(digit - b'0') % FOLDERS.len()])
         .collect::<String>()
