@@ -24,7 +24,7 @@ use std::{
     },
 };
 
-use coppice_frame::{Frame, Invalid, Kind, validate};
+use coppice_frame::{Frame, Invalid, Kind, TailOrder, validate};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use self::{
@@ -168,6 +168,8 @@ struct Slot {
     subtree_keys: AtomicU64,
     /// No key below a trie frame, relative to its base, is longer; or [`STALE_LENGTH`].
     subtree_longest: AtomicU32,
+    /// Of a flat frame, as a walk found it, for others to use. Dropped before the blob gets other memory.
+    tail_order: Mutex<Option<Arc<TailOrder>>>,
 }
 
 impl Default for Slot {
@@ -176,6 +178,7 @@ impl Default for Slot {
             entry: Mutex::new(None),
             subtree_keys: AtomicU64::new(STALE),
             subtree_longest: AtomicU32::new(STALE_LENGTH),
+            tail_order: Mutex::default(),
         }
     }
 }

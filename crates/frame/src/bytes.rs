@@ -21,7 +21,6 @@ use std::{
 use crate::UNIT_BYTES;
 
 /// What the processor fetches at once.
-#[cfg(target_arch = "x86_64")]
 const LINE_BYTES: usize = 64;
 
 /// A frame, to be read, perhaps while another thread writes to it.
@@ -92,18 +91,22 @@ impl<'a> Frame<'a> {
 
     /// Asks for the cache line that holds a byte, and for the one behind it, without waiting for either.
     #[inline(always)]
-    #[allow(unsafe_code)]
     pub(crate) fn prefetch(self, at: usize) {
+        self.prefetch_line(at);
+        self.prefetch_line(at + LINE_BYTES);
+    }
+
+    /// Asks for the cache line that holds a byte, without waiting for it.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub(crate) fn prefetch_line(self, at: usize) {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             let start = self.words.as_ptr().cast::<i8>();
             // SAFETY: a prefetch reads nothing and cannot fault, whatever the address; it is made without arithmetic that
             // would have to stay inside the frame.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(at));
-                _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(at + LINE_BYTES));
-            }
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(at)) }
         }
         #[cfg(not(target_arch = "x86_64"))]
         std::hint::black_box(self.word(at));

@@ -28,6 +28,7 @@ mod build;
 mod cursor;
 mod longest;
 mod lookup;
+mod order;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -41,6 +42,7 @@ use crate::{
 pub use build::{Item, begin_flat, build_flat, copy_flat, part_densely, part_evenly, part_widely};
 pub use cursor::FlatCursor;
 pub use lookup::FlatLookup;
+pub use order::{FlatOrder, TailOrder};
 pub use write::{FlatMut, Reserved, Spot};
 
 pub(crate) const HASH_BITS_AT: usize = 2;
@@ -256,6 +258,21 @@ impl<'a> FlatRef<'a> {
         ))
     }
 
+    /// Four places of the sorted array, among them that of `index`, which is its remainder by four.
+    #[inline(always)]
+    pub(crate) fn four_sorted_at(self, order: Order, index: usize) -> u64 {
+        u64_at(self.frame, (usize::from(order.sorted_unit) + index / 4) * UNIT_BYTES)
+    }
+
+    /// Asks for the first line of each of four records.
+    #[inline(always)]
+    pub(crate) fn prefetch_four(self, four: u64) {
+        for lane in 0..4 {
+            let unit = usize::from((four >> (16 * lane)) as u16);
+            self.frame.prefetch_line(unit * UNIT_BYTES);
+        }
+    }
+
     pub(crate) fn tail_at(self, order: Order, index: usize) -> usize {
         usize::from(u16_at(
             self.frame,
@@ -278,6 +295,16 @@ impl<'a> FlatRef<'a> {
                     unit = next;
                 }
             }
+        }
+    }
+
+    /// The record itself that [`FlatRef::newest`] finds.
+    #[inline(always)]
+    pub(crate) fn newest_record(self, unit: usize) -> Option<RecordRef<'a>> {
+        let record = self.record(unit);
+        match record.link() {
+            0 => Some(record),
+            _ => self.newest(unit).map(|unit| self.record(unit)),
         }
     }
 
@@ -337,8 +364,14 @@ impl<'a> FlatRef<'a> {
 
     /// Whether some record's key starts with `prefix`.
     pub fn has_prefix(self, prefix: &[u8]) -> bool {
-        let mut cursor = FlatCursor::seek(self, prefix);
-        cursor.next(self).is_some_and(|(key, _)| key.starts_with(prefix))
+        let order = self.order();
+        let sorted = (self.lower_bound(order, prefix)..usize::from(order.sorted_len))
+            .map(|index| self.sorted_at(order, index))
+            .take_while(|unit| self.record(*unit).flat_key().starts_with(prefix));
+        let late = (0..usize::from(order.tail_len))
+            .map(|index| self.tail_at(order, index))
+            .filter(|unit| self.record(*unit).flat_key().starts_with(prefix));
+        sorted.chain(late).any(|unit| self.newest(unit).is_some())
     }
 
     /// How many records have keys that start with `prefix`.

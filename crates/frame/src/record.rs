@@ -145,15 +145,25 @@ impl<'a> RecordRef<'a> {
         put_u64(frame, at, self.head & !(0xFFFF << 32));
     }
 
+    /// The whole relative key of a flat frame's record, its version and value.
+    #[inline(always)]
+    pub(crate) fn flat_entry(self) -> (&'a [u8], Stored<'a>) {
+        let key_len = self.key_len();
+        let text = self.frame.text(self.at + HEADER_BYTES, key_len + self.value_len());
+        let (key, value) = text.split_at_checked(key_len).unwrap_or_default();
+        let value = if self.is_extent() {
+            extent_in(value)
+        } else {
+            Value::Inline(value)
+        };
+        let version = self.version();
+        (key, Stored { version, value })
+    }
+
     fn stored_at(self, key_bytes: usize) -> Stored<'a> {
         let at = self.at + HEADER_BYTES + key_bytes;
         let value = if self.is_extent() {
-            let extent = self.frame.text(at, EXTENT_BYTES);
-            let number = |bytes: Option<&[u8; 4]>| bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes));
-            Value::Extent {
-                blob: number(extent.first_chunk()),
-                len: number(extent.last_chunk()),
-            }
+            extent_in(self.frame.text(at, EXTENT_BYTES))
         } else {
             Value::Inline(self.frame.text(at, self.value_len()))
         };
@@ -177,6 +187,15 @@ impl<'a> RecordRef<'a> {
 
     pub(crate) fn trie_units(self) -> usize {
         record_units(usize::from(self.link()), self.value_len())
+    }
+}
+
+/// The extent whose number and length a record stores.
+fn extent_in(stored: &[u8]) -> Value<'static> {
+    let number = |bytes: Option<&[u8; 4]>| bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    Value::Extent {
+        blob: number(stored.first_chunk()),
+        len: number(stored.last_chunk()),
     }
 }
 

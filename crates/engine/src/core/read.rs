@@ -331,9 +331,9 @@ pub(crate) trait Reads {
         };
         self.ask(&mut |state| {
             let mut names = Vec::new();
-            Cursor::new(&state.forest, span, None)?.for_each(TREE_BYTES, &mut |name, _| {
+            Cursor::new(&state.forest, span, None)?.for_each(TREE_BYTES, |name, _| {
                 names.push(String::from_utf8_lossy(&name.to_vec()).into_owned());
-                Ok(ControlFlow::Continue(()))
+                ControlFlow::Continue(())
             })?;
             Ok(names)
         })

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use coppice_frame::{Crossing, FlatCursor, FlatRef, Kind, NodePosition, Step, Stored, TrieRef};
+use coppice_frame::{Crossing, FlatCursor, FlatRef, Kind, NodePosition, Step, Stored, TrieRef, Value};
 
 use super::{Forest, ROOT, Resolved};
 use crate::{error::Error, request::SplitKey};
@@ -30,6 +30,28 @@ pub(crate) struct Rollup<'a> {
     pub(crate) delimiter: &'a [u8],
 }
 
+impl Forest<'_> {
+    /// The value of a record that a walk over a tree came to, which is not in its frame; none where the record is gone by now.
+    /// Breaks where it cannot be read, and leaves why, and the record's full key.
+    #[cold]
+    fn resolve_listed<'a>(
+        &'a self,
+        tree: &[u8],
+        key: SplitKey<'_>,
+        stored: Stored<'a>,
+        failed: &mut Option<(Error, Vec<u8>)>,
+    ) -> ControlFlow<(), Option<Resolved<'a>>> {
+        let full = [tree, key.head, key.tail].concat();
+        match self.resolve_extent_at(&full, stored) {
+            Ok(found) => ControlFlow::Continue(found),
+            Err(error) => {
+                *failed = Some((error, full));
+                ControlFlow::Break(())
+            }
+        }
+    }
+}
+
 impl Rollup<'_> {
     /// Length of what a key rolls up to, if it does; the delimiter is known not to start in front of `from`.
     fn group_len(&self, key: &[u8], from: usize) -> Option<usize> {
@@ -50,9 +72,6 @@ impl Rollup<'_> {
         }
     }
 }
-
-/// Told a record and its key; breaks to end the walk.
-pub(crate) type Visit<'v, 'a> = dyn FnMut(SplitKey<'_>, Stored<'a>) -> Result<ControlFlow<()>, Error> + 'v;
 
 /// Which keys a cursor walks, and which way.
 #[derive(Clone, Copy, Debug)]
@@ -290,7 +309,9 @@ impl<'a> Cursor<'a> {
                     .to
                     .filter(|to| on_to && to.get(path_len) == Some(&last))
                     .and_then(|to| to.get(base_len..));
-                let cursor = FlatCursor::within(flat, from.unwrap_or(&from_first), to.or(to_behind.as_deref()));
+                let order = self.forest.table.flat_order(crossing.child, flat);
+                let (from, to) = (from.unwrap_or(&from_first), to.or(to_behind.as_deref()));
+                let cursor = FlatCursor::in_order(flat, order, from, to);
                 self.key.truncate(base_len);
                 self.flat = Some(FlatLevel {
                     flat,
@@ -425,19 +446,28 @@ impl<'a> Cursor<'a> {
 
     /// Visits what is left of the span until `visit` breaks, with each record's key behind its first `skipped` bytes. True
     /// when nothing is left.
-    pub(crate) fn for_each(&mut self, skipped: usize, visit: &mut Visit<'_, 'a>) -> Result<bool, Error> {
+    #[inline(always)]
+    pub(crate) fn for_each(
+        &mut self,
+        skipped: usize,
+        mut visit: impl FnMut(SplitKey<'_>, Stored<'a>) -> ControlFlow<()>,
+    ) -> Result<bool, Error> {
         while let Some(event) = self.next()? {
             let Event::Record(stored) = event else { continue };
-            if visit(self.split_key(skipped), stored)?.is_break() {
-                return Ok(false);
-            }
+            let mut done = visit(self.split_key(skipped), stored);
             // Most records lie in flat frames: those of one are visited without looking up from it.
-            let broken = if self.span.reverse {
-                self.visit_flat(skipped, visit, FlatCursor::next_back)?
-            } else {
-                self.visit_flat(skipped, visit, FlatCursor::next)?
-            };
-            if broken {
+            if done.is_continue()
+                && let Some(FlatLevel { flat, cursor, .. }) = &mut self.flat
+            {
+                // Of the path to the frame's base, what is not skipped; and how much of the rest is skipped as well.
+                let head = self.key.get(skipped..).unwrap_or_default();
+                let cut = skipped.saturating_sub(self.key.len());
+                done = cursor.visit(*flat, self.span.reverse, |tail, stored| {
+                    let tail = tail.get(cut..).unwrap_or_default();
+                    visit(SplitKey { head, tail }, stored)
+                });
+            }
+            if done.is_break() {
                 return Ok(false);
             }
         }
@@ -446,6 +476,7 @@ impl<'a> Cursor<'a> {
 
     /// [`Cursor::for_each`] with the records' values, for at most so many records of a tree, whose full keys begin with `tree`.
     /// True when nothing is left.
+    #[inline(always)]
     pub(crate) fn read_each(
         &mut self,
         tree: &[u8],
@@ -453,48 +484,35 @@ impl<'a> Cursor<'a> {
         mut visit: impl FnMut(SplitKey<'_>, Resolved<'a>) -> ControlFlow<()>,
     ) -> Result<bool, Stopped> {
         let forest = self.forest;
-        let (mut left, mut unread) = (most, None);
-        let done = self.for_each(tree.len(), &mut |key, stored| {
+        let (mut left, mut failed) = (most, None);
+        let done = self.for_each(tree.len(), |key, stored| {
             if left == 0 {
-                return Ok(ControlFlow::Break(()));
+                return ControlFlow::Break(());
             }
-            let full = || [tree, key.head, key.tail].concat();
-            match forest.resolve_at(full, stored) {
-                Ok(Some(found)) => {
-                    left -= 1;
-                    Ok(visit(key, found))
-                }
-                Ok(None) => Ok(ControlFlow::Continue(())),
-                Err(error) => {
-                    unread = Some(full());
-                    Err(error)
-                }
-            }
+            let found = match stored.value {
+                Value::Inline(value) => Resolved {
+                    version: stored.version,
+                    value,
+                },
+                Value::Extent { .. } => match forest.resolve_listed(tree, key, stored, &mut failed) {
+                    ControlFlow::Continue(Some(found)) => found,
+                    ControlFlow::Continue(None) => return ControlFlow::Continue(()),
+                    ControlFlow::Break(()) => return ControlFlow::Break(()),
+                },
+            };
+            left -= 1;
+            visit(key, found)
         });
-        done.map_err(|error| Stopped {
+        let (error, unread) = match (done, failed) {
+            (Ok(exhausted), None) => return Ok(exhausted),
+            (Ok(_), Some((error, full))) => (error, Some(full)),
+            (Err(error), _) => (error, None),
+        };
+        Err(Stopped {
             error,
             unread,
             ahead: self.stopped().map(<[u8]>::to_vec),
         })
-    }
-
-    /// Visits what is left of the flat frame at hand, if there is one; true when `visit` broke.
-    #[inline(always)]
-    fn visit_flat(
-        &mut self,
-        skipped: usize,
-        visit: &mut Visit<'_, 'a>,
-        step: impl Fn(&mut FlatCursor, FlatRef<'a>) -> Option<(&'a [u8], Stored<'a>)>,
-    ) -> Result<bool, Error> {
-        let Some(FlatLevel { flat, cursor, .. }) = &mut self.flat else {
-            return Ok(false);
-        };
-        while let Some((tail, stored)) = step(cursor, *flat) {
-            if visit(split(&self.key, tail, skipped), stored)?.is_break() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Passes over every key that starts with the first `len` bytes of the last event's key. The walk goes forwards.

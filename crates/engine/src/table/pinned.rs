@@ -1,15 +1,18 @@
 //! The blob table as one operation sees it: what it finds in memory stays there until the operation ends.
 
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed},
-    fence,
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed},
+        fence,
+    },
 };
 
 use coppice_defect::{Defect, planted};
-use coppice_frame::{FlatLookup, FlatMut, FlatRef, Frame, FrameMut, TrieRef, UNIT_BYTES};
+use coppice_frame::{FlatLookup, FlatMut, FlatOrder, FlatRef, Frame, FrameMut, TrieRef, UNIT_BYTES};
 use crossbeam_epoch::Guard;
-use parking_lot::MutexGuard;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     BlobKind, Entry, Source, Table, check_frame,
@@ -220,6 +223,24 @@ impl<'t> Pinned<'t> {
         Ok(FlatRef::new(self.frame(blob, BlobKind::Flat)?))
     }
 
+    /// The order of a flat frame's records, of which it keeps what took searches.
+    pub(crate) fn flat_order(&self, blob: u32, flat: FlatRef<'_>) -> FlatOrder {
+        let kept = self.table.slots.get(blob as usize).map(|slot| &slot.tail_order);
+        let mut known = None;
+        let order = FlatOrder::of(flat, || {
+            // Nobody waits for what can be found again.
+            known = kept?.try_lock()?.clone();
+            known.clone()
+        });
+        if let Some(tail) = order.tail()
+            && known.is_none_or(|known| !Arc::ptr_eq(&known, tail))
+            && let Some(mut kept) = kept.and_then(Mutex::try_lock)
+        {
+            *kept = Some(Arc::clone(tail));
+        }
+        order
+    }
+
     /// A lookup of a key in a flat frame.
     #[inline]
     pub(crate) fn flat_lookup<'p, 'k>(&'p self, blob: u32, key: &'k [u8]) -> Result<FlatLookup<'p, 'k>, Error> {
@@ -266,7 +287,7 @@ impl<'t> Pinned<'t> {
                 buffer
             }
         };
-        word.publish(kind, &buffer, false);
+        self.publish(blob, kind, &buffer, false);
         entry.memory = Some(buffer);
         entry.valid = true;
         Ok(word.load())
@@ -305,6 +326,17 @@ impl<'t> Pinned<'t> {
         buffer.ok_or_else(|| table.crowded())
     }
 
+    /// Makes the buffer the memory of a blob whose entry is latched.
+    fn publish(&self, blob: u32, kind: BlobKind, buffer: &Buffer, used: bool) {
+        if let Some(slot) = self.table.slots.get(blob as usize) {
+            // Before: the blob may have had this memory once already.
+            *slot.tail_order.lock() = None;
+        }
+        if let Some(word) = self.table.words.get(blob as usize) {
+            word.publish(kind, buffer, used);
+        }
+    }
+
     /// Gives memory back once every reader that may have found it is gone.
     fn retire(&self, buffer: Buffer) {
         self.guard.defer(move || drop(buffer));
@@ -320,9 +352,7 @@ impl<'t> Pinned<'t> {
         let buffer = entry.memory.as_mut().ok_or_else(|| vanished(blob))?;
         if buffer.is_shared() && !planted(Defect::WritesIntoHeldFrames) {
             let old = std::mem::replace(buffer, buffer.copy());
-            if let Some(word) = self.table.words.get(blob as usize) {
-                word.publish(entry.kind, buffer, true);
-            }
+            self.publish(blob, entry.kind, buffer, true);
             self.retire(old);
         }
         Ok(())
@@ -389,11 +419,9 @@ impl<'t> Pinned<'t> {
         self.table.mark_count_stale(blob);
     }
 
-    /// Makes the buffer the memory of a blob whose entry is latched.
+    /// Puts a buffer in place of what memory the latched entry of a blob has.
     fn put_in(&self, blob: u32, entry: &mut Entry, buffer: Buffer) {
-        if let Some(word) = self.table.words.get(blob as usize) {
-            word.publish(entry.kind, &buffer, true);
-        }
+        self.publish(blob, entry.kind, &buffer, true);
         entry.valid = true;
         match entry.memory.replace(buffer) {
             Some(old) => self.retire(old),

@@ -1,19 +1,15 @@
 //! A flat frame's records in key order, from either end.
 //!
-//! The sorted array is walked as it is. The tail is brought into order once, when the walk begins, and then merged with it
-//! step by step. Keys are compared by the eight bytes behind what all of them share, which the tail's are kept with, and by
-//! the whole only where those are equal. So a walk that skips most of the frame does not look up what it never comes to.
+//! The sorted array is walked as it is; where the tail's records belong among it is known when the walk begins, so that a
+//! step compares no keys. A walk that skips most of the frame does not look up what it never comes to.
 
-use super::{FlatRef, MAX_TAIL, Order};
+use std::{cmp::Ordering, convert::Infallible, ops::ControlFlow, sync::Arc};
+
+use super::{
+    FlatRef, Order,
+    order::{FlatOrder, Late, TailOrder},
+};
 use crate::{Stored, bytes::common_prefix};
-
-/// A record of the tail that a walk has still to come to.
-#[derive(Clone, Copy, Debug, Default)]
-struct Late {
-    /// The eight bytes of its key behind those that all keys share.
-    head: u64,
-    unit: u16,
-}
 
 /// Walks the records of a flat frame whose keys lie within bounds, forwards, backwards, or both until the ends meet. Holds
 /// positions, not bytes: the frame is given at each step, and must be the same and unchanged.
@@ -23,13 +19,12 @@ pub struct FlatCursor {
     /// The places of the sorted array that are left: `low..high`.
     low: usize,
     high: usize,
-    /// The tail's records within the bounds, ascending; `first..last` of them are left.
-    late: [Late; MAX_TAIL],
+    tail: Option<Arc<TailOrder>>,
+    /// The tail's records that are left: `first..last`, each of which belongs somewhere in `low..=high`.
     first: usize,
     last: usize,
-    /// Bytes that all keys within the bounds share, and the unit of one of them.
-    shared: usize,
-    sample: u16,
+    /// Bytes that the sorted array's keys within the bounds share, once somebody has asked.
+    shared: Option<usize>,
 }
 
 /// A record is asked for so many steps before the walk comes to it: they take about as long as memory does.
@@ -43,13 +38,13 @@ impl FlatCursor {
 
     /// A cursor over the records whose keys are at or after `from`, and before `to` where that is given.
     pub fn within(frame: FlatRef<'_>, from: &[u8], to: Option<&[u8]>) -> Self {
-        let order = frame.order();
+        Self::in_order(frame, FlatOrder::of(frame, || None), from, to)
+    }
+
+    /// The same, with the frame's order, which was found before.
+    pub fn in_order(frame: FlatRef<'_>, order: FlatOrder, from: &[u8], to: Option<&[u8]>) -> Self {
+        let FlatOrder { order, tail } = order;
         let len = usize::from(order.sorted_len);
-        let tail_len = usize::from(order.tail_len).min(MAX_TAIL);
-        // Needed last, and asked for first: the processor waits for all of them at once, and searches meanwhile.
-        for index in 0..tail_len {
-            frame.prefetch(frame.tail_at(order, index));
-        }
         if len > 0 {
             frame.prefetch(frame.sorted_at(order, len - 1));
         }
@@ -60,22 +55,39 @@ impl FlatCursor {
         } else {
             frame.lower_bound(order, from)
         };
-        let high = match to {
-            Some(to) if len > 0 && key(len - 1) >= to => frame.lower_bound(order, to).max(low),
-            _ => len,
-        };
         let mut cursor = Self {
             order,
             low,
-            high,
-            late: [Late::default(); MAX_TAIL],
+            high: len,
+            tail: None,
             first: 0,
             last: 0,
-            shared: 0,
-            sample: 0,
+            shared: None,
         };
         cursor.ask_ahead(frame);
-        cursor.arrange_tail(frame, from, to);
+        if let Some(to) = to
+            && len > 0
+            && key(len - 1) >= to
+        {
+            cursor.high = frame.lower_bound(order, to).max(low);
+        }
+        if let Some(tail) = tail {
+            let late = tail.late();
+            let key = |late: &Late| frame.record(usize::from(late.unit)).flat_key();
+            let before = |place: usize, bound: &[u8]| {
+                late.partition_point(|late| match usize::from(late.at).cmp(&place) {
+                    Ordering::Less => true,
+                    Ordering::Equal => key(late) < bound,
+                    Ordering::Greater => false,
+                })
+            };
+            cursor.first = before(cursor.low, from);
+            cursor.last = match to {
+                Some(to) => before(cursor.high, to).max(cursor.first),
+                None => late.len(),
+            };
+            cursor.tail = Some(tail);
+        }
         cursor
     }
 
@@ -86,178 +98,188 @@ impl FlatCursor {
         }
     }
 
-    /// Brings the tail's records within the bounds into order.
-    fn arrange_tail(&mut self, frame: FlatRef<'_>, from: &[u8], to: Option<&[u8]>) {
-        let key = |unit: u16| frame.record(usize::from(unit)).flat_key();
-        let tail = usize::from(self.order.tail_len).min(MAX_TAIL);
-        let (mut sample, mut shared) = (0, 0);
-        if self.low < self.high {
-            sample = frame.sorted_at(self.order, self.low) as u16;
-            shared = common_prefix(key(sample), key(frame.sorted_at(self.order, self.high - 1) as u16));
-        }
-        let mut count = 0;
-        for index in 0..tail {
-            let unit = frame.tail_at(self.order, index) as u16;
-            let found = key(unit);
-            if found < from || to.is_some_and(|to| found >= to) {
-                continue;
-            }
-            if sample == 0 {
-                (sample, shared) = (unit, found.len());
-            }
-            if found.get(..shared) != key(sample).get(..shared) {
-                shared = common_prefix(found, key(sample));
-            }
-            if let Some(late) = self.late.get_mut(count) {
-                late.unit = unit;
-                count += 1;
-            }
-        }
-        (self.sample, self.shared) = (sample, if sample == 0 { 0 } else { shared });
-        let late = self.late.get_mut(..count).unwrap_or_default();
-        for late in &mut *late {
-            late.head = frame.record(usize::from(late.unit)).head_at(self.shared);
-        }
-        late.sort_unstable_by(|a, b| a.head.cmp(&b.head).then_with(|| key(a.unit).cmp(key(b.unit))));
-        self.last = count;
-    }
-
-    /// Whether a record of the tail comes before one of the sorted array.
-    #[inline]
-    fn is_before(&self, frame: FlatRef<'_>, late: Late, unit: usize) -> bool {
-        let record = frame.record(unit);
-        let head = record.head_at(self.shared);
-        late.head < head || late.head == head && frame.record(usize::from(late.unit)).flat_key() < record.flat_key()
-    }
-
     /// Skips records whose keys start with `prefix`; the cursor, which walks forwards, stands at or before the first.
     pub fn skip_prefix(&mut self, frame: FlatRef<'_>, prefix: &[u8]) {
-        let sample = frame.record(usize::from(self.sample)).flat_key();
-        let shared = sample.get(..self.shared).unwrap_or(sample);
-        let Some(rest) = prefix.get(self.shared..).filter(|_| prefix.starts_with(shared)) else {
-            // No key is told from another by the prefix.
-            if shared.get(..prefix.len()).unwrap_or(shared) <= prefix {
-                (self.low, self.first) = (self.high, self.last);
-            }
-            return;
-        };
-        let wanted = head_of(rest);
-        let mask = match rest.len() {
-            0 => 0,
-            len @ 1..8 => !(u64::MAX >> (8 * len)),
-            _ => u64::MAX,
-        };
-        let shared = self.shared;
-        let within = |head: u64, unit: usize| {
-            if head & mask != wanted || rest.len() <= 8 {
-                return head & mask <= wanted;
-            }
-            let key = frame.record(unit).flat_key();
+        let key = |unit: usize| frame.record(unit).flat_key();
+        let within = |unit: usize| {
+            let key = key(unit);
             key.get(..prefix.len()).unwrap_or(key) <= prefix
         };
-        self.low = gallop(self.low, self.high, |index| {
-            let unit = frame.sorted_at(self.order, index);
-            within(frame.record(unit).head_at(shared), unit)
-        });
-        self.first = gallop(self.first, self.last, |index| {
-            let late = self.late(index);
-            within(late.head, usize::from(late.unit))
-        });
+        if self.low < self.high {
+            let first = key(frame.sorted_at(self.order, self.low));
+            let shared = *self
+                .shared
+                .get_or_insert_with(|| common_prefix(first, key(frame.sorted_at(self.order, self.high - 1))));
+            let path = first.get(..shared).unwrap_or(first);
+            match prefix.get(shared..).filter(|_| prefix.starts_with(path)) {
+                Some(rest) => {
+                    let wanted = head_of(rest);
+                    let mask = match rest.len() {
+                        0 => 0,
+                        len @ 1..8 => !(u64::MAX >> (8 * len)),
+                        _ => u64::MAX,
+                    };
+                    self.low = gallop(self.low, self.high, |index| {
+                        let unit = frame.sorted_at(self.order, index);
+                        let head = frame.record(unit).head_at(shared) & mask;
+                        head < wanted || head == wanted && (rest.len() <= 8 || within(unit))
+                    });
+                }
+                // No key is told from another by the prefix.
+                None if path.get(..prefix.len()).unwrap_or(path) <= prefix => self.low = self.high,
+                None => {}
+            }
+        }
+        if let Some(tail) = &self.tail {
+            let late = tail.late();
+            self.first = gallop(self.first, self.last, |index| {
+                late.get(index).is_some_and(|late| {
+                    let at = usize::from(late.at);
+                    at < self.low || at == self.low && within(usize::from(late.unit))
+                })
+            });
+        }
         self.ask_ahead(frame);
     }
 
+    /// The record of the tail at an end of those that are left.
     #[inline(always)]
-    fn late(&self, index: usize) -> Late {
-        self.late.get(index).copied().unwrap_or_default()
-    }
-
-    /// The next record's unit, deleted ones passed over.
-    #[inline]
-    pub(crate) fn next_unit(&mut self, frame: FlatRef<'_>) -> Option<usize> {
-        loop {
-            let sorted = (self.low < self.high).then(|| frame.sorted_at(self.order, self.low));
-            let late = (self.first < self.last).then(|| self.late(self.first));
-            let unit = match (sorted, late) {
-                (None, None) => return None,
-                (Some(unit), late) if late.is_none_or(|late| !self.is_before(frame, late, unit)) => {
-                    if self.low + AHEAD < self.high {
-                        frame.prefetch(frame.sorted_at(self.order, self.low + AHEAD));
-                    }
-                    self.low += 1;
-                    unit
-                }
-                (_, late) => {
-                    self.first += 1;
-                    usize::from(late?.unit)
-                }
-            };
-            if let Some(newest) = frame.newest(unit) {
-                return Some(newest);
-            }
+    fn late(&self, index: usize) -> Option<Late> {
+        if self.first < self.last {
+            self.tail.as_ref()?.late().get(index).copied()
+        } else {
+            None
         }
     }
 
-    /// The units of all records that are left, forwards, deleted ones passed over. Whole runs of the sorted array are taken
-    /// at once.
-    pub(crate) fn into_units(self, frame: FlatRef<'_>) -> Vec<u16> {
-        let late = self.late.get(self.first..self.last).unwrap_or_default();
-        let mut units = Vec::with_capacity(self.high - self.low + late.len());
-        let mut take = |unit: usize| {
+    /// The units of all records that are left, forwards, deleted ones passed over.
+    pub(crate) fn into_units(mut self, frame: FlatRef<'_>) -> Vec<u16> {
+        let mut units = Vec::with_capacity(self.high - self.low + self.last - self.first);
+        let ControlFlow::Continue(()) = self.visit_units(frame, false, |unit| {
             if let Some(newest) = frame.newest(unit) {
                 units.push(newest as u16);
             }
-        };
-        let mut low = self.low;
-        for late in late {
-            let end = gallop(low, self.high, |index| {
-                !self.is_before(frame, *late, frame.sorted_at(self.order, index))
-            });
-            (low..end).for_each(|index| take(frame.sorted_at(self.order, index)));
-            take(usize::from(late.unit));
-            low = end;
-        }
-        (low..self.high).for_each(|index| take(frame.sorted_at(self.order, index)));
+            ControlFlow::<Infallible>::Continue(())
+        });
         units
-    }
-
-    /// The last record's unit, deleted ones passed over.
-    #[inline]
-    fn last_unit(&mut self, frame: FlatRef<'_>) -> Option<usize> {
-        loop {
-            let sorted = (self.low < self.high).then(|| frame.sorted_at(self.order, self.high - 1));
-            let late = (self.first < self.last).then(|| self.late(self.last - 1));
-            let unit = match (sorted, late) {
-                (None, None) => return None,
-                (Some(unit), late) if late.is_none_or(|late| self.is_before(frame, late, unit)) => {
-                    if self.low + AHEAD < self.high {
-                        frame.prefetch(frame.sorted_at(self.order, self.high - 1 - AHEAD));
-                    }
-                    self.high -= 1;
-                    unit
-                }
-                (_, late) => {
-                    self.last -= 1;
-                    usize::from(late?.unit)
-                }
-            };
-            if let Some(newest) = frame.newest(unit) {
-                return Some(newest);
-            }
-        }
     }
 
     /// The first record that is left: its key relative to the frame, its version and value.
     #[inline]
     pub fn next<'a>(&mut self, frame: FlatRef<'a>) -> Option<(&'a [u8], Stored<'a>)> {
-        let record = frame.record(self.next_unit(frame)?);
-        Some((record.flat_key(), record.flat_stored()))
+        loop {
+            let unit = match self.late(self.first) {
+                Some(late) if usize::from(late.at) <= self.low => {
+                    self.first += 1;
+                    usize::from(late.unit)
+                }
+                _ if self.low < self.high => {
+                    self.low += 1;
+                    frame.sorted_at(self.order, self.low - 1)
+                }
+                _ => return None,
+            };
+            if let Some(record) = frame.newest_record(unit) {
+                return Some((record.flat_key(), record.flat_stored()));
+            }
+        }
     }
 
     /// The last record that is left.
     #[inline]
     pub fn next_back<'a>(&mut self, frame: FlatRef<'a>) -> Option<(&'a [u8], Stored<'a>)> {
-        let record = frame.record(self.last_unit(frame)?);
-        Some((record.flat_key(), record.flat_stored()))
+        loop {
+            let unit = match self.late(self.last.wrapping_sub(1)) {
+                Some(late) if usize::from(late.at) >= self.high => {
+                    self.last -= 1;
+                    usize::from(late.unit)
+                }
+                _ if self.low < self.high => {
+                    self.high -= 1;
+                    frame.sorted_at(self.order, self.high)
+                }
+                _ => return None,
+            };
+            if let Some(record) = frame.newest_record(unit) {
+                return Some((record.flat_key(), record.flat_stored()));
+            }
+        }
+    }
+
+    /// Visits the records that are left, as [`FlatCursor::next`] or, from the end, [`FlatCursor::next_back`] gives them, until
+    /// `visit` breaks; those behind that one are left.
+    #[inline(always)]
+    pub fn visit<'a, B>(
+        &mut self,
+        frame: FlatRef<'a>,
+        reverse: bool,
+        mut visit: impl FnMut(&'a [u8], Stored<'a>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        self.visit_units(frame, reverse, |unit| match frame.newest_record(unit) {
+            Some(record) => {
+                let (key, stored) = record.flat_entry();
+                visit(key, stored)
+            }
+            None => ControlFlow::Continue(()),
+        })
+    }
+
+    /// The same by units, deleted records too, each as the order arrays have it.
+    #[inline(always)]
+    fn visit_units<B>(
+        &mut self,
+        frame: FlatRef<'_>,
+        reverse: bool,
+        mut visit: impl FnMut(usize) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let late = self.tail.as_deref().map_or(&[][..], TailOrder::late);
+        // Up to where the sorted array goes on before the next record of the tail.
+        let end = |first: usize, last: usize, low: usize, high: usize| {
+            let next = if reverse { last.wrapping_sub(1) } else { first };
+            match late.get(next).filter(|_| first < last) {
+                Some(late) => usize::from(late.at).clamp(low, high),
+                None if reverse => low,
+                None => high,
+            }
+        };
+        let (mut low, mut high, mut first, mut last) = (self.low, self.high, self.first, self.last);
+        let mut until = end(first, last, low, high);
+        // Four places of the sorted array, those of `low`, or of the place below `high`.
+        let mut four = frame.four_sorted_at(self.order, if reverse { high.saturating_sub(1) } else { low });
+        let done = loop {
+            let unit = if !reverse && low < until {
+                if low % 4 == 0 {
+                    four = frame.four_sorted_at(self.order, low);
+                    frame.prefetch_four(frame.four_sorted_at(self.order, low + AHEAD));
+                }
+                low += 1;
+                usize::from((four >> (16 * ((low - 1) % 4))) as u16)
+            } else if reverse && high > until {
+                high -= 1;
+                if high % 4 == 3 {
+                    four = frame.four_sorted_at(self.order, high);
+                    frame.prefetch_four(frame.four_sorted_at(self.order, high.saturating_sub(AHEAD)));
+                }
+                usize::from((four >> (16 * (high % 4))) as u16)
+            } else if first < last {
+                let taken = if reverse { last - 1 } else { first };
+                if reverse {
+                    last = taken;
+                } else {
+                    first = taken + 1;
+                }
+                until = end(first, last, low, high);
+                late.get(taken).map_or(0, |late| usize::from(late.unit))
+            } else {
+                break ControlFlow::Continue(());
+            };
+            let visited = visit(unit);
+            if visited.is_break() {
+                break visited;
+            }
+        };
+        (self.low, self.high, self.first, self.last) = (low, high, first, last);
+        done
     }
 }
 

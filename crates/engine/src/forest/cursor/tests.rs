@@ -22,9 +22,9 @@ fn walks(forest: &crate::forest::Forest<'_>, span: Span<'_>) -> [Vec<(Vec<u8>, u
     }
     assert!(cursor.next().unwrap().is_none(), "a walk goes on behind its end");
     let mut cursor = Cursor::new(forest, span, None).unwrap();
-    let exhausted = cursor.for_each(0, &mut |key, stored| {
+    let exhausted = cursor.for_each(0, |key, stored| {
         visited.push((key.to_vec(), stored.version));
-        Ok(ControlFlow::Continue(()))
+        ControlFlow::Continue(())
     });
     assert!(exhausted.unwrap());
     [stepped, visited]
@@ -84,9 +84,9 @@ fn a_visit_that_breaks_goes_on_behind_the_record_it_broke_at() {
     let mut cursor = Cursor::new(&forest, span, None).unwrap();
     let mut seen = Vec::new();
     while !cursor
-        .for_each(4, &mut |key, _| {
+        .for_each(4, |key, _| {
             seen.push(String::from_utf8(key.to_vec()).unwrap());
-            Ok(ControlFlow::Break(()))
+            ControlFlow::Break(())
         })
         .unwrap()
     {}

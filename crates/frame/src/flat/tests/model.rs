@@ -1,12 +1,12 @@
 //! One flat frame under arbitrary operations, beside an ordered map of what it must hold.
 
-use std::collections::BTreeMap;
+use std::{cell::RefCell, collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use proptest::{collection::vec, prelude::*};
 
 use super::built;
 use crate::{
-    FlatCursor, FlatLookup, FlatMut, FlatRef, Item, NoRoom, Stored, build_flat,
+    FlatCursor, FlatLookup, FlatMut, FlatOrder, FlatRef, Item, NoRoom, Stored, TailOrder, build_flat,
     bytes::common_prefix,
     max_key_bytes, part_evenly,
     testing::{Owned, Random, any_key, any_stored, assert_valid, flat_contents},
@@ -42,6 +42,8 @@ fn any_op(frame_bytes: usize) -> impl Strategy<Value = Op> {
 
 struct Model {
     frame: Vec<u8>,
+    /// The order of the frame's tail when it was last walked.
+    tail: RefCell<Option<Arc<TailOrder>>>,
     records: BTreeMap<Vec<u8>, Owned>,
 }
 
@@ -49,6 +51,7 @@ impl Model {
     fn new(frame_bytes: usize) -> Self {
         Self {
             frame: built(frame_bytes, &[]),
+            tail: RefCell::default(),
             records: BTreeMap::new(),
         }
     }
@@ -95,6 +98,7 @@ impl Model {
         assert!(after <= before, "{before} bytes became {after}");
         assert_eq!(flat_contents(&copy), flat_contents(&self.frame));
         self.frame = copy;
+        self.tail.take();
     }
 
     /// Splits the records as the frame is full, checks both parts, and goes on with the larger.
@@ -131,6 +135,7 @@ impl Model {
         assert_eq!(flat_contents(&left), expected(stay, 0));
         assert_eq!(flat_contents(&right), expected(go, strip));
         self.frame = if stay.len() >= go.len() { left } else { right };
+        self.tail.take();
         self.records = flat_contents(&self.frame).into_iter().collect();
     }
 
@@ -139,10 +144,20 @@ impl Model {
         assert_eq!(FlatMut::new(&mut self.frame).remove(key), expected);
     }
 
+    /// A walk with the order that walks before it have found, and left behind.
+    fn walk(&self, from: &[u8], to: Option<&[u8]>) -> FlatCursor {
+        let flat = FlatRef::new(&self.frame);
+        let order = FlatOrder::of(flat, || self.tail.borrow().clone());
+        if let Some(tail) = order.tail() {
+            self.tail.replace(Some(Arc::clone(tail)));
+        }
+        FlatCursor::in_order(flat, order, from, to)
+    }
+
     /// What a delimiter listing does: seek, step, skip what shares a prefix with the key, and so on.
     fn skip(&self, from: &[u8], prefix_len: usize) {
         let flat = FlatRef::new(&self.frame);
-        let mut cursor = FlatCursor::seek(flat, from);
+        let mut cursor = self.walk(from, None);
         let mut expected = self.records.range(from.to_vec()..).peekable();
         while let Some((key, stored)) = expected.next() {
             assert_eq!(cursor.next(flat), Some((key.as_slice(), stored.stored())));
@@ -169,14 +184,40 @@ impl Model {
             .take_while(|(key, _)| to.is_none_or(|to| key.as_slice() < to))
             .map(|(key, stored)| (key.as_slice(), stored.stored()))
             .collect();
-        let mut cursor = FlatCursor::within(flat, from, to);
+        let mut cursor = self.walk(from, to);
         let forwards: Vec<_> = std::iter::from_fn(|| cursor.next(flat)).collect();
         assert_eq!(forwards, expected);
-        let mut cursor = FlatCursor::within(flat, from, to);
+        let mut cursor = self.walk(from, to);
         let mut backwards: Vec<_> = std::iter::from_fn(|| cursor.next_back(flat)).collect();
         backwards.reverse();
         assert_eq!(backwards, expected);
-        let mut cursor = FlatCursor::within(flat, from, to);
+        for reverse in [false, true] {
+            // Interrupted at each record, and within runs.
+            for most in [1, 7, usize::MAX] {
+                let mut cursor = FlatCursor::within(flat, from, to);
+                let mut visited = Vec::new();
+                loop {
+                    let mut left = most;
+                    let done = cursor.visit(flat, reverse, |key, stored| {
+                        visited.push((key, stored));
+                        left -= 1;
+                        if left == 0 {
+                            ControlFlow::Break(())
+                        } else {
+                            ControlFlow::Continue(())
+                        }
+                    });
+                    if done.is_continue() {
+                        break;
+                    }
+                }
+                if reverse {
+                    visited.reverse();
+                }
+                assert_eq!(visited, expected);
+            }
+        }
+        let mut cursor = self.walk(from, to);
         let mut left = expected.iter();
         while let Some(record) = left.next() {
             assert_eq!(cursor.next(flat), Some(*record));

@@ -1,0 +1,161 @@
+//! The order of a flat frame's records, as far as the frame does not tell it by itself: where the tail's records belong among
+//! those of the sorted array. Finding that takes a search for each, so it is made to outlive the walk that asked for it: the
+//! tail of a buffer only grows until other arrays take the place of both.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use super::{FlatRef, MAX_TAIL, Order};
+use crate::bytes::common_prefix;
+
+/// A record of the tail.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Late {
+    pub(super) unit: u16,
+    /// How many records of the sorted array have smaller keys.
+    pub(super) at: u16,
+}
+
+/// The order of one tail. Means nothing once the frame's memory was given to another frame.
+#[derive(Debug)]
+pub struct TailOrder {
+    /// Where the frame's memory is.
+    address: usize,
+    order: Order,
+    /// As many as the tail has, ascending by key.
+    late: [Late; MAX_TAIL],
+}
+
+impl TailOrder {
+    pub(super) fn late(&self) -> &[Late] {
+        self.late.get(..usize::from(self.order.tail_len)).unwrap_or(&self.late)
+    }
+
+    /// Whether this is the order of a tail that has only grown since.
+    fn is_beginning_of(&self, frame: FlatRef<'_>, order: Order) -> bool {
+        let since = Order {
+            tail_len: self.order.tail_len,
+            ..order
+        };
+        self.address == frame.address() && self.order == since && self.order.tail_len <= order.tail_len
+    }
+
+    /// Finds the places of what `known`, which is the beginning of this, does not have.
+    fn find(frame: FlatRef<'_>, order: Order, known: Option<&Self>) -> Self {
+        let mut late = known.map_or([Late::default(); MAX_TAIL], |known| known.late);
+        let known_len = known.map_or(0, |known| known.late().len());
+        let tail_len = usize::from(order.tail_len).min(MAX_TAIL);
+        for index in known_len..tail_len {
+            frame.prefetch(frame.tail_at(order, index));
+        }
+        let key = |unit: u16| frame.record(usize::from(unit)).flat_key();
+        let sorted = Sorted::new(frame, order);
+        for index in known_len..tail_len {
+            let unit = frame.tail_at(order, index) as u16;
+            let at = sorted.lower_bound(unit) as u16;
+            let before = late.get(..index).unwrap_or_default();
+            let place = before.partition_point(|other| other.at < at || other.at == at && key(other.unit) < key(unit));
+            if let Some(behind) = late.get_mut(place..=index) {
+                behind.rotate_right(1);
+                if let Some(first) = behind.first_mut() {
+                    *first = Late { unit, at };
+                }
+            }
+        }
+        Self {
+            address: frame.address(),
+            order,
+            late,
+        }
+    }
+}
+
+/// The sorted array, searched by the eight bytes behind those that all of its keys share.
+struct Sorted<'a> {
+    frame: FlatRef<'a>,
+    order: Order,
+    first: &'a [u8],
+    shared: usize,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(frame: FlatRef<'a>, order: Order) -> Self {
+        let ends = [0, usize::from(order.sorted_len).saturating_sub(1)];
+        let [first, last] = ends.map(|index| match order.sorted_len {
+            0 => &[],
+            _ => frame.record(frame.sorted_at(order, index)).flat_key(),
+        });
+        Self {
+            frame,
+            order,
+            first,
+            shared: common_prefix(first, last),
+        }
+    }
+
+    /// How many keys are smaller than that of the record at a unit.
+    fn lower_bound(&self, unit: u16) -> usize {
+        let Self { frame, order, .. } = *self;
+        let wanted = frame.record(usize::from(unit));
+        let (key, shared) = (wanted.flat_key(), self.shared);
+        let (mut low, mut high) = (0, usize::from(order.sorted_len));
+        match key
+            .get(..shared)
+            .unwrap_or(key)
+            .cmp(self.first.get(..shared).unwrap_or_default())
+        {
+            Ordering::Less => return low,
+            Ordering::Greater => return high,
+            Ordering::Equal => {}
+        }
+        let head = wanted.head_at(shared);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let record = frame.record(frame.sorted_at(order, middle));
+            let found = record.head_at(shared);
+            if found < head || found == head && record.flat_key() < key {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+}
+
+/// The order of a frame's records at one moment.
+#[derive(Clone, Debug)]
+pub struct FlatOrder {
+    pub(super) order: Order,
+    pub(super) tail: Option<Arc<TailOrder>>,
+}
+
+impl FlatOrder {
+    /// The order as it is now. `known` is asked for what [`FlatOrder::tail`] was for this frame before, where there is a tail;
+    /// that is used as far as it goes.
+    pub fn of(frame: FlatRef<'_>, known: impl FnOnce() -> Option<Arc<TailOrder>>) -> Self {
+        let order = frame.order();
+        if order.tail_len == 0 {
+            return Self { order, tail: None };
+        }
+        let known = known().filter(|known| known.is_beginning_of(frame, order));
+        let tail = match known {
+            Some(known) if known.order == order => known,
+            known => Arc::new(TailOrder::find(frame, order, known.as_deref())),
+        };
+        Self {
+            order,
+            tail: Some(tail),
+        }
+    }
+
+    /// What took searches, to be kept; none where there is no tail.
+    pub fn tail(&self) -> Option<&Arc<TailOrder>> {
+        self.tail.as_ref()
+    }
+}
+
+impl FlatRef<'_> {
+    fn address(self) -> usize {
+        self.frame.words_from(0).as_ptr().addr()
+    }
+}
