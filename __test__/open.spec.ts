@@ -1,7 +1,7 @@
-import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import test from 'ava'
-import { CoppiceError, open } from 'coppice'
+import { open } from 'coppice'
 import { temporaryFolder, throwsCode } from './support/database.js'
 
 test('each volatile database is one of its own', (t) => {
@@ -166,89 +166,6 @@ test('a folder of other things is left alone', async (t) => {
   throwsCode(t, () => open(folder), 'ERR_COPPICE_INVALID_ARGUMENT')
   throwsCode(t, () => open(folder, { create: false }), 'ERR_COPPICE_NOT_FOUND')
   t.deepEqual((await readdir(folder)).sort(), ['notes.txt', 'photos'])
-})
-
-/** A closed database of 2,000 records, and the names of its files. */
-async function closedDatabase(folder: string): Promise<string[]> {
-  using db = open(folder)
-  db.tree('t').putMany(Array.from({ length: 2000 }, (_, index) => [`k${index}`, `v${index}`]))
-  await db.checkpoint()
-  db.close()
-  const entries = await readdir(folder, { withFileTypes: true })
-  return entries.filter((entry) => entry.isFile()).map((entry) => entry.name)
-}
-
-/** True where a database either says what is wrong with it, naming itself, or has all that was put into it. */
-function isHonest(folder: string, create: boolean): true | string {
-  try {
-    using db = open(folder, { create })
-    const tree = db.tree('t', { encoding: 'utf8' })
-    const wrong = Array.from({ length: 2000 }, (_, index) => index).filter(
-      (index) => tree.get(`k${index}`) !== `v${index}`,
-    )
-    return (wrong.length === 0 && tree.count() === 2000) || `${wrong.length} of ${tree.count()} records are wrong`
-  } catch (error) {
-    if (!(error instanceof CoppiceError)) return String(error)
-    const known = ['CORRUPT', 'NOT_FOUND', 'IO'].some((code) => error.code === `ERR_COPPICE_${code}`)
-    return (known && error.message.includes(folder)) || `${error.code}: ${error.message}`
-  }
-}
-
-/** The contents of a folder's files; the lock file has this process's own entry. */
-async function contents(folder: string): Promise<Record<string, string>> {
-  const names = (await readdir(folder, { withFileTypes: true })).filter(
-    (entry) => entry.isFile() && entry.name !== 'LOCK',
-  )
-  const files = names.map(async ({ name }) => [name, (await readFile(path.join(folder, name))).toString('base64')])
-  return Object.fromEntries(await Promise.all(files)) as Record<string, string>
-}
-
-const damages: [string, (file: string) => Promise<void>][] = [
-  ['a truncated file', async (file) => writeFile(file, (await readFile(file)).subarray(0, -1000))],
-  [
-    'a file cut in half',
-    async (file) => writeFile(file, (await readFile(file)).subarray(0, (await readFile(file)).length / 2)),
-  ],
-  ['an empty file', (file) => writeFile(file, '')],
-  ['a foreign file', async (file) => writeFile(file, Buffer.alloc((await readFile(file)).length, 'not a database '))],
-  ['a missing file', (file) => rm(file)],
-  [
-    'a folder in place of a file',
-    async (file) => {
-      await rm(file)
-      await mkdir(file)
-    },
-  ],
-]
-
-for (const [name, damage] of damages) {
-  test(`${name} is never answered wrongly, nor made worse`, async (t) => {
-    const original = path.join(await temporaryFolder(t), 'db')
-    const files = await closedDatabase(original)
-    for (const file of files) {
-      const folder = path.join(await temporaryFolder(t), 'db')
-      await cp(original, folder, { recursive: true })
-      await damage(path.join(folder, file))
-      const before = await contents(folder)
-      for (const create of [false, true]) {
-        const answer = isHonest(folder, create)
-        t.is(answer, true, file)
-        if (file !== 'LOCK') t.deepEqual(await contents(folder), before, file)
-      }
-    }
-  })
-}
-
-test('damaged blobs are told from a database of another kind, and where', async (t) => {
-  const folder = path.join(await temporaryFolder(t), 'db')
-  await closedDatabase(folder)
-  const file = path.join(folder, 'blobs')
-  const bytes = await readFile(file)
-  await writeFile(file, bytes.subarray(0, -1000))
-  throwsCode(t, () => open(folder), 'ERR_COPPICE_CORRUPT', /db.*blobs is damaged at byte \d+/)
-  await writeFile(file, bytes)
-  using db = open(folder)
-  t.is(db.tree('t').count(), 2000)
 })
 
 test('io_uring is used where it was asked for, or the open fails and makes nothing', async (t) => {
