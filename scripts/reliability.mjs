@@ -11,9 +11,9 @@
 import { rmSync } from 'node:fs'
 import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { root, run } from './lib/process.mjs'
+import { LEDGER, linesOf, note, revision } from './lib/ledger.mjs'
+import { run } from './lib/process.mjs'
 
-const LEDGER = path.join(root, 'docs/reliability-ledger.md')
 /** Its parts: defects, then runs, to which lines are added at the end. */
 const [DEFECTS, RUNS] = ['## Planted defects', '## Runs']
 const BY_SEED = ['crash', 'faults', 'syncs', 'damage', 'backups', 'salvage', 'agree']
@@ -48,10 +48,7 @@ const known = isDefects ? ['defects'] : isRounds ? BY_ROUND : BY_SEED
 if (suites.length === 0 || suites.some((suite) => !known.includes(suite)) || !(isDefects || amount > 0)) usage()
 
 const quietly = { quiet: true }
-const commit = (await run('git', ['rev-parse', '--short=10', 'HEAD'], quietly)).trim()
-// What the program is built from; the ledger itself changes as it is written.
-const changes = await run('git', ['status', '--porcelain', '--', 'crates', 'Cargo.toml', 'Cargo.lock'], quietly)
-const version = changes === '' ? commit : `${commit} and changes`
+const version = await revision('crates', 'Cargo.toml', 'Cargo.lock')
 
 await run('cargo', ['build', '--locked', '-p', 'coppice-sim'])
 const metadata = await run('cargo', ['metadata', '--no-deps', '--format-version', '1'], quietly)
@@ -61,29 +58,14 @@ const program = path.join(target, `coppice-sim-${process.pid}`)
 await copyFile(path.join(target, 'debug/coppice-sim'), program)
 process.on('exit', () => rmSync(program))
 
-/** The ledger's lines of one suite: date, commit, suite, seeds, what was tried, result. */
-async function linesOf(suite) {
-  const lines = (await readFile(LEDGER, 'utf8')).split('\n').filter((line) => line.startsWith('| 2'))
-  const cells = lines.map((line) => line.split('|').map((cell) => cell.trim()))
-  return cells.filter((cell) => cell[3] === suite)
-}
-
 /** The seed behind the last one that the ledger has. */
 async function nextSeed(suite) {
   const ends = (await linesOf(suite)).map((cell) => Number(cell[4].split('–').at(-1)) + 1)
   return Math.max(FIRST_SEEDS[suite], ...ends)
 }
 
-/** Adds a line to the ledger. */
-async function note(suite, seeds, figures, result) {
-  const date = new Date().toISOString().slice(0, 16).replace('T', ' ')
-  const line = `| ${[date, version, suite, seeds, figures, result].join(' | ')} |`
-  const ledger = await readFile(LEDGER, 'utf8')
-  await writeFile(LEDGER, `${ledger.trimEnd()}\n${line}\n`)
-}
-
 /** What a program that failed has said, in one line and cut to fit a table. */
-const complaint = (error) => error.message.split('\n').slice(1).join(' ').replaceAll('|', '\\|').slice(0, 300)
+const complaint = (error) => error.message.split('\n').slice(1).join(' ').slice(0, 300)
 
 async function runSuite(suite) {
   const seed = await nextSeed(suite)
@@ -92,10 +74,10 @@ async function runSuite(suite) {
     const output = (await run(program, args, quietly)).trim()
     const count = /^(\d+) seeds, /.exec(output)
     const seeds = count === null ? `${seed}` : `${seed}–${seed + Number(count[1]) - 1}`
-    await note(suite, seeds, output.replace(/^\d+ seeds, /, ''), 'nothing lost')
+    await note(version, suite, seeds, output.replace(/^\d+ seeds, /, ''), 'nothing lost')
     console.log(`${suite} ${seeds}: ${output}`)
   } catch (error) {
-    await note(suite, `${seed}–`, 'until the failure', `FAILED: ${complaint(error)}`)
+    await note(version, suite, `${seed}–`, 'until the failure', `FAILED: ${complaint(error)}`)
     throw error
   }
 }
