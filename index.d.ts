@@ -219,11 +219,16 @@ export type Promised<F> = F extends {
 /**
  * The operations of a tree, with promises. Get it from {@link Tree.promises}.
  *
- * Everything happens during the call, in the order of the calls, and what it did is visible to all readers when the call
- * returns. What the promise waits for is:
+ * What is done is done during the call, in the order of the calls, and is visible to all readers when the call returns. What
+ * the promise waits for is:
  *
- * - *Reads*: nothing. A record that has to be read from disk first is read during the call, as by the synchronous form.
- * - *Writes*: the disk. A promise resolves when its write, with all that was written before it, survives a power cut,
+ * - *Reads*: nothing, where all that they need is in memory. What is not, threads of the engine's own read in, while the event
+ *   loop is free; then the read is made again, and goes on where it was. So what needs the disk answers as of a moment between
+ *   the call and the promise's settling, later than writes that were called before it and perhaps than some that were called
+ *   behind it; of `getMany`, `list` and scans each part does. Promises of reads settle in any order. Those that want the same
+ *   share one read of the disk. Where there are a thousand rounds in which one gets no further, because what it needs always
+ *   has to make way for what others read, it reads from disk during the next one, as the synchronous form does.
+ * - *Writes*: the disk. What a write has to read first is read during the call. A promise resolves when its write, with all that was written before it, survives a power cut,
  *   whatever the database's `durability` is; at `'none'` and in a volatile database, where nothing is waited for, it resolves
  *   soon. All writes that are made in one turn of the event loop wait for one sync of the journal, which happens off the
  *   event loop, and those made while it is under way for the next one. So it pays to have many in flight, and costs little
@@ -234,7 +239,8 @@ export type Promised<F> = F extends {
  *
  * What the synchronous form throws is what the promise rejects with. Beyond that, a sync that fails rejects the promises of
  * all writes that waited for it with ERR_COPPICE_OUTCOME_UNKNOWN: they are visible, but may not be on disk, and the database
- * takes no more writes (ERR_COPPICE_READ_ONLY). Closing the database settles the promises in flight as if it went on.
+ * takes no more writes (ERR_COPPICE_READ_ONLY). Closing the database settles the promises of writes in flight as if it went on,
+ * and rejects those of reads that wait for the disk with ERR_COPPICE_CLOSED.
  */
 export interface TreePromises<V, In = V, K = string> {
   /** See {@link Reader.get}. */
@@ -260,8 +266,8 @@ export interface TreePromises<V, In = V, K = string> {
   /** See {@link Reader.isEmpty}. */
   isEmpty(prefix?: Key): Promise<boolean>
   /**
-   * As {@link Reader.keys}, leaving the event loop to others between one page, of at most 1,024 entries, and the next. A
-   * range that cannot be is refused by the call, not by the first step.
+   * As {@link Reader.keys}, leaving the event loop to others between one page, of at most 1,024 entries, and the next, and
+   * while the next has to be read from disk. A range that cannot be is refused by the call, not by the first step.
    */
   keys(range?: Range): AsyncIterableIterator<K>
   /** As {@link Reader.values}; see {@link TreePromises.keys}. */
@@ -654,6 +660,10 @@ export interface DatabaseStats {
     hits: number
     /** How many blobs had to be read from disk. */
     misses: number
+    /** Of these, how many the engine's own threads read for promises, which do not wait for the disk themselves. */
+    fetches: number
+    /** Of these, how many the engine's own threads read before they were wanted. */
+    readAheads: number
     /** How many blobs had to make way for others. */
     evictions: number
   }

@@ -2,7 +2,7 @@
 
 import { DurableWrites } from './durable.js'
 import { CoppiceError, errorOf } from './errors.js'
-import { DOUBTFUL, type FailureData, type JobControl, native } from './native/binding.js'
+import { DOUBTFUL, type FailureData, native } from './native/binding.js'
 
 export class Connection {
   open = true
@@ -10,8 +10,8 @@ export class Connection {
   transacting = false
   /** Promises of writes. */
   readonly durable: DurableWrites
-  /** Jobs that run; a close calls them off. */
-  readonly jobs = new Set<JobControl>()
+  /** What goes on; a close calls it off. */
+  readonly jobs = new Set<{ cancel(): void }>()
 
   constructor(
     readonly path: string,
@@ -22,7 +22,7 @@ export class Connection {
   }
 
   /**
-   * Closes it to new calls and calls off the jobs that run; the addon is to be asked to close it next, which waits for these
+   * Closes it to new calls and calls off what goes on; the addon is to be asked to close it next, which waits for these
    * and for the promises of writes.
    */
   end(): void {

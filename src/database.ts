@@ -71,6 +71,10 @@ export interface DatabaseStats {
     hits: number
     /** How many blobs had to be read from disk. */
     misses: number
+    /** Of these, how many the engine's own threads read for promises, which do not wait for the disk themselves. */
+    fetches: number
+    /** Of these, how many the engine's own threads read before they were wanted. */
+    readAheads: number
     /** How many blobs had to make way for others. */
     evictions: number
   }
@@ -399,6 +403,8 @@ export class OpenDatabase implements Database {
         dirty: data.memoryDirty,
         hits: data.memoryHits,
         misses: data.memoryMisses,
+        fetches: data.memoryFetches,
+        readAheads: data.memoryReadAheads,
         evictions: data.memoryEvictions,
       },
       journal: {

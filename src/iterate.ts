@@ -7,6 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { checkBoolean, checkInteger, checkOptions } from './check.js'
 import type { Encoding } from './codec.js'
 import type { Connection } from './connection.js'
+import { Fetches } from './fetches.js'
 import { type Key, keptKey } from './key.js'
 import { type Argument, native, pageFlag } from './native/binding.js'
 import { PAGE_ENTRIES, type Page, type PageParts, requestPage } from './page.js'
@@ -75,8 +76,11 @@ export class Cursor<K extends Argument> {
     this.#entries = this.#remaining <= PAGE_ENTRIES ? PAGE_ENTRIES : FIRST_PAGE_ENTRIES
   }
 
-  /** The page behind the one before, which was read to its end; undefined where there is none. */
-  next(): Page<K> | undefined {
+  /**
+   * The page behind the one before, which was read to its end, as `connection` gives it; undefined where there is none. Where
+   * it throws it may be called again.
+   */
+  next(connection = this.connection): Page<K> | undefined {
     if (this.#page !== undefined) {
       if (!this.#page.more || this.#remaining === 0) return undefined
       const last = { key: keptKey('key', this.#page.key), exclusive: true }
@@ -86,18 +90,18 @@ export class Cursor<K extends Argument> {
     } else if (this.#remaining === 0) {
       return undefined
     }
-    this.#page = this.#request()
+    this.#page = this.#request(connection)
     this.#remaining -= this.#page.count
     return this.#page
   }
 
-  #request(): Page<K> {
-    const { handle } = this.connection
+  #request(connection: Connection): Page<K> {
+    const { handle } = connection
     const limit = Math.min(this.#entries, this.#remaining)
     const flags = this.#flags()
     const lower = this.#lower?.key ?? ''
     const upper = this.#upper?.key ?? ''
-    return requestPage(this.connection, this.#parts, (figures, slab, offset) =>
+    return requestPage(connection, this.#parts, (figures, slab, offset) =>
       native.scan(handle, this.#tree, flags, limit, figures, slab, offset, this.#prefix, lower, upper),
     )
   }
@@ -129,12 +133,13 @@ export function* iterate<K extends Argument, T>(
   }
 }
 
-/** As `iterate`, leaving the event loop to others between one page and the next. */
+/** As `iterate`, leaving the event loop to others between one page and the next, and while a page needs the disk. */
 export async function* iterateInTurns<K extends Argument, T>(
   cursor: Cursor<K>,
   read: (page: Page<K>) => T,
 ): AsyncGenerator<T, void, undefined> {
-  for (let page = cursor.next(); page !== undefined; page = cursor.next()) {
+  const next = () => Fetches.of(cursor.connection).answer({ make: (connection) => cursor.next(connection) })
+  for (let page = await next(); page !== undefined; page = await next()) {
     try {
       while (page.next()) {
         cursor.connection.requireOpen()

@@ -56,29 +56,46 @@ interface Request {
   resume: { kind: Position['kind']; item: Argument } | undefined
 }
 
-/** Collects a page of `options.limit` items; throws where an option cannot be or the engine fails. */
-export function list<V, K extends Argument>(
-  connection: Connection,
-  tree: number,
-  keysAsBytes: boolean,
-  encoding: Encoding<V, never>,
-  options: ListOptions | undefined,
-): Listing<V, K> {
-  const request = checkRequest(options)
-  connection.requireOpen()
-  const parts = { values: request.values, keysAsBytes }
-  const listing: Listing<V, K> = request.values ? { keys: [], values: [], prefixes: [] } : { keys: [], prefixes: [] }
-  while (request.limit > 0) {
-    const page = requestItems<K>(connection, tree, parts, request)
-    collect(page, encoding, listing)
-    request.limit -= page.count
-    if (!page.more) break
-    const kind = page.isPrefix ? 'prefix' : 'key'
-    const item = page.key as K
-    if (request.limit === 0) listing.next = encodeToken(kind, item)
-    else request.resume = { kind, item: keptKey('key', item) }
+/** A page of `options.limit` items, as it is collected. */
+export class Collecting<V, K extends Argument> {
+  readonly #tree: number
+  readonly #parts: PageParts
+  readonly #encoding: Encoding<V, never>
+  readonly #request: Request
+  readonly #listing: Listing<V, K>
+
+  /** Throws where an option cannot be. */
+  constructor(tree: number, keysAsBytes: boolean, encoding: Encoding<V, never>, options: ListOptions | undefined) {
+    const request = checkRequest(options)
+    this.#tree = tree
+    this.#parts = { values: request.values, keysAsBytes }
+    this.#encoding = encoding
+    this.#request = request
+    this.#listing = request.values ? { keys: [], values: [], prefixes: [] } : { keys: [], prefixes: [] }
   }
-  return listing
+
+  /** How far it is. */
+  progress(): number {
+    return this.#listing.keys.length + this.#listing.prefixes.length
+  }
+
+  /** Collects what is left. Where it throws it may be called again, and goes on. */
+  make(connection: Connection): Listing<V, K> {
+    connection.requireOpen()
+    const request = this.#request
+    const listing = this.#listing
+    while (request.limit > 0) {
+      const page = requestItems<K>(connection, this.#tree, this.#parts, request)
+      collect(page, this.#encoding, listing)
+      request.limit -= page.count
+      if (!page.more) break
+      const kind = page.isPrefix ? 'prefix' : 'key'
+      const item = page.key as K
+      if (request.limit === 0) listing.next = encodeToken(kind, item)
+      else request.resume = { kind, item: keptKey('key', item) }
+    }
+    return listing
+  }
 }
 
 function checkRequest(options: ListOptions | undefined): Request {

@@ -20,6 +20,13 @@ const METRICS: readonly Metric[] = [
   ['memory_dirty_bytes', 'gauge', 'Of these, changed since the last checkpoint.', (stats) => stats.memory.dirty],
   ['memory_hits_total', 'counter', 'Uses of blobs in memory that were noted.', (stats) => stats.memory.hits],
   ['memory_misses_total', 'counter', 'Blobs read from disk.', (stats) => stats.memory.misses],
+  ['memory_fetches_total', 'counter', 'Of these, read for promises.', (stats) => stats.memory.fetches],
+  [
+    'memory_read_aheads_total',
+    'counter',
+    'Of these, read before they were wanted.',
+    (stats) => stats.memory.readAheads,
+  ],
   ['memory_evictions_total', 'counter', 'Blobs that made way for others.', (stats) => stats.memory.evictions],
   ['journal_bytes', 'gauge', 'Bytes that a recovery would have to read.', (stats) => stats.journal.bytes],
   ['journal_appended_bytes_total', 'counter', 'Bytes appended to the journal.', (stats) => stats.journal.appended],

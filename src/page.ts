@@ -134,7 +134,10 @@ export function requestPage<K>(connection: Connection, parts: PageParts, call: P
   for (;;) {
     const { offset } = slab
     const text = call(figures.memory, slab.memory, offset)
-    if (typeof text === 'number') throw connection.failure(text)
+    if (typeof text === 'number') {
+      releaseFigures(figures)
+      throw connection.failure(text)
+    }
     const needed = header[3] as number
     if (header[0] !== 0 || needed === 0) {
       slab.advance(header[2] as number)

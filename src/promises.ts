@@ -2,12 +2,14 @@
 
 import type { Encoding } from './codec.js'
 import type { Connection } from './connection.js'
-import { type Cursor, iterateInTurns, type Range, readEntry, readKey, readRecord, readValue } from './iterate.js'
-import type { Key } from './key.js'
-import type { Listing, ListOptions } from './list.js'
-import type { Argument } from './native/binding.js'
-import type { Entry } from './reader.js'
-import type { Condition, RenameOptions, Tree } from './tree.js'
+import { Fetches } from './fetches.js'
+import { Cursor, iterateInTurns, type Range, readEntry, readKey, readRecord, readValue } from './iterate.js'
+import { type Key, keptKey } from './key.js'
+import { Collecting, type Listing, type ListOptions } from './list.js'
+import { Gathering } from './many.js'
+import { type Argument, native, type Writes } from './native/binding.js'
+import type { Entry, Reader } from './reader.js'
+import { type Condition, checkKeys, type RenameOptions, type Tree } from './tree.js'
 
 /** The type of a function as it is when it returns a promise of what it returned; both overloads of one that has two. */
 export type Promised<F> = F extends { (...args: infer A1): infer R1; (...args: infer A2): infer R2 }
@@ -19,11 +21,16 @@ export type Promised<F> = F extends { (...args: infer A1): infer R1; (...args: i
 /**
  * The operations of a tree, with promises. Get it from {@link Tree.promises}.
  *
- * Everything happens during the call, in the order of the calls, and what it did is visible to all readers when the call
- * returns. What the promise waits for is:
+ * What is done is done during the call, in the order of the calls, and is visible to all readers when the call returns. What
+ * the promise waits for is:
  *
- * - *Reads*: nothing. A record that has to be read from disk first is read during the call, as by the synchronous form.
- * - *Writes*: the disk. A promise resolves when its write, with all that was written before it, survives a power cut,
+ * - *Reads*: nothing, where all that they need is in memory. What is not, threads of the engine's own read in, while the event
+ *   loop is free; then the read is made again, and goes on where it was. So what needs the disk answers as of a moment between
+ *   the call and the promise's settling, later than writes that were called before it and perhaps than some that were called
+ *   behind it; of `getMany`, `list` and scans each part does. Promises of reads settle in any order. Those that want the same
+ *   share one read of the disk. Where there are a thousand rounds in which one gets no further, because what it needs always
+ *   has to make way for what others read, it reads from disk during the next one, as the synchronous form does.
+ * - *Writes*: the disk. What a write has to read first is read during the call. A promise resolves when its write, with all that was written before it, survives a power cut,
  *   whatever the database's `durability` is; at `'none'` and in a volatile database, where nothing is waited for, it resolves
  *   soon. All writes that are made in one turn of the event loop wait for one sync of the journal, which happens off the
  *   event loop, and those made while it is under way for the next one. So it pays to have many in flight, and costs little
@@ -34,7 +41,8 @@ export type Promised<F> = F extends { (...args: infer A1): infer R1; (...args: i
  *
  * What the synchronous form throws is what the promise rejects with. Beyond that, a sync that fails rejects the promises of
  * all writes that waited for it with ERR_COPPICE_OUTCOME_UNKNOWN: they are visible, but may not be on disk, and the database
- * takes no more writes (ERR_COPPICE_READ_ONLY). Closing the database settles the promises in flight as if it went on.
+ * takes no more writes (ERR_COPPICE_READ_ONLY). Closing the database settles the promises of writes in flight as if it went on,
+ * and rejects those of reads that wait for the disk with ERR_COPPICE_CLOSED.
  */
 export interface TreePromises<V, In = V, K = string> {
   /** See {@link Reader.get}. */
@@ -54,8 +62,8 @@ export interface TreePromises<V, In = V, K = string> {
   /** See {@link Reader.isEmpty}. */
   isEmpty(prefix?: Key): Promise<boolean>
   /**
-   * As {@link Reader.keys}, leaving the event loop to others between one page, of at most 1,024 entries, and the next. A
-   * range that cannot be is refused by the call, not by the first step.
+   * As {@link Reader.keys}, leaving the event loop to others between one page, of at most 1,024 entries, and the next, and
+   * while the next has to be read from disk. A range that cannot be is refused by the call, not by the first step.
    */
   keys(range?: Range): AsyncIterableIterator<K>
   /** As {@link Reader.values}; see {@link TreePromises.keys}. */
@@ -79,55 +87,87 @@ export interface TreePromises<V, In = V, K = string> {
   deletePrefix(prefix: Key): Promise<number>
 }
 
+/** A tree whose operations are to have promises. */
+export interface PromisedTree<V, In, K> {
+  readonly connection: Connection
+  readonly id: number
+  readonly encoding: Encoding<V, In>
+  readonly keysAsBytes: boolean
+  /** The same tree over another connection, with other writes. */
+  over(connection: Connection, writes: Writes): Tree<V, In, K>
+}
+
 export class StoredTreePromises<V, In, K extends Argument> implements TreePromises<V, In, K> {
-  readonly #tree: Tree<V, In, K>
+  readonly #of: PromisedTree<V, In, K>
   readonly #connection: Connection
   readonly #encoding: Encoding<V, never>
-  readonly #cursor: (values: boolean, range: Range | undefined) => Cursor<K>
+  /** Its writes do not wait for the disk. */
+  readonly #tree: Tree<V, In, K>
+  /** Its reads do not either. */
+  #resident: Tree<V, In, K> | undefined
 
-  /** The writes of `tree` do not wait for the disk. */
-  constructor(
-    tree: Tree<V, In, K>,
-    connection: Connection,
-    encoding: Encoding<V, never>,
-    cursor: (values: boolean, range: Range | undefined) => Cursor<K>,
-  ) {
-    this.#tree = tree
-    this.#connection = connection
-    this.#encoding = encoding
-    this.#cursor = cursor
+  constructor(tree: PromisedTree<V, In, K>) {
+    this.#of = tree
+    this.#connection = tree.connection
+    this.#encoding = tree.encoding
+    this.#tree = tree.over(tree.connection, native.unsettled)
   }
 
-  async get(key: Key): Promise<V | undefined> {
-    return this.#tree.get(key)
+  get(key: Key): Promise<V | undefined> {
+    return this.#answer(key, (tree, kept) => tree.get(kept))
   }
 
   async getMany(keys: readonly Key[]): Promise<(V | undefined)[]> {
-    return this.#tree.getMany(keys)
+    checkKeys(keys)
+    return this.#fetches().answer(new Gathering(this.#of.id, this.#encoding, keys))
   }
 
-  async has(key: Key): Promise<boolean> {
-    return this.#tree.has(key)
+  has(key: Key): Promise<boolean> {
+    return this.#answer(key, (tree, kept) => tree.has(kept))
   }
 
-  async record(key: Key): Promise<{ value: V; version: number } | undefined> {
-    return this.#tree.record(key)
+  record(key: Key): Promise<{ value: V; version: number } | undefined> {
+    return this.#answer(key, (tree, kept) => tree.record(kept))
   }
 
-  async longestPrefix(key: Key): Promise<Entry<V, K> | undefined> {
-    return this.#tree.longestPrefix(key)
+  longestPrefix(key: Key): Promise<Entry<V, K> | undefined> {
+    return this.#answer(key, (tree, kept) => tree.longestPrefix(kept))
   }
 
   async list(options?: ListOptions): Promise<Listing<V, K>> {
-    return this.#tree.list(options)
+    const { id, keysAsBytes } = this.#of
+    const listing = new Collecting<V, K>(id, keysAsBytes, this.#encoding, options)
+    return this.#fetches().answer(listing)
   }
 
-  async count(prefix?: Key): Promise<number> {
-    return this.#tree.count(prefix)
+  count(prefix: Key = ''): Promise<number> {
+    return this.#answer(prefix, (tree, kept) => tree.count(kept))
   }
 
-  async isEmpty(prefix?: Key): Promise<boolean> {
-    return this.#tree.isEmpty(prefix)
+  isEmpty(prefix: Key = ''): Promise<boolean> {
+    return this.#answer(prefix, (tree, kept) => tree.isEmpty(kept))
+  }
+
+  #fetches(): Fetches {
+    return Fetches.of(this.#connection)
+  }
+
+  async #answer<T>(key: Key, read: (tree: Reader<V, K>, key: Key) => T): Promise<T> {
+    const fetches = this.#fetches()
+    this.#resident ??= this.#of.over(fetches.resident, native)
+    const resident = this.#resident
+    let kept = key
+    return fetches.answer({
+      make: (connection) => read(connection === fetches.resident ? resident : this.#tree, kept),
+      keep: () => {
+        kept = keptKey('key', key)
+      },
+    })
+  }
+
+  #cursor(values: boolean, range: Range | undefined): Cursor<K> {
+    const { id, keysAsBytes } = this.#of
+    return new Cursor(this.#connection, id, { values, keysAsBytes }, range)
   }
 
   keys(range?: Range): AsyncIterableIterator<K> {

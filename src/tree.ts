@@ -7,8 +7,8 @@ import type { Connection } from './connection.js'
 import { invalid } from './errors.js'
 import { Cursor, iterate, type Range, readEntry, readKey, readRecord, readValue } from './iterate.js'
 import { type Key, keyBytes, valueBytes } from './key.js'
-import { type Listing, type ListOptions, list } from './list.js'
-import { getMany } from './many.js'
+import { Collecting, type Listing, type ListOptions } from './list.js'
+import { Gathering } from './many.js'
 import {
   ABSENT,
   type Argument,
@@ -228,9 +228,9 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   }
 
   getMany(keys: readonly Key[]): (V | undefined)[] {
-    if (!Array.isArray(keys)) throw invalid(`keys must be an array, not ${describe(keys)}`)
+    checkKeys(keys)
     this.#connection.requireOpen()
-    return getMany(this.#connection, this.#tree, this.#encoding, keys)
+    return new Gathering(this.#tree, this.#encoding, keys).make(this.#connection)
   }
 
   has(key: Key): boolean {
@@ -297,7 +297,7 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   }
 
   list(options?: ListOptions): Listing<V, K> {
-    return list(this.#connection, this.#tree, this.#keysAsBytes, this.#encoding, options)
+    return new Collecting<V, K>(this.#tree, this.#keysAsBytes, this.#encoding, options).make(this.#connection)
   }
 
   watch(options?: WatchOptions): AsyncIterableIterator<Change<V, K>> {
@@ -417,14 +417,21 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   }
 
   get promises(): TreePromises<V, In, K> {
-    this.#promises ??= new StoredTreePromises(
-      new StoredTree(this.#connection, this.#tree, this.name, this.#encoding, this.#keysAsBytes, native.unsettled),
-      this.#connection,
-      this.#encoding,
-      (values, range) => this.#cursor(values, range),
-    )
+    this.#promises ??= new StoredTreePromises({
+      connection: this.#connection,
+      id: this.#tree,
+      encoding: this.#encoding,
+      keysAsBytes: this.#keysAsBytes,
+      over: (connection, writes) =>
+        new StoredTree(connection, this.#tree, this.name, this.#encoding, this.#keysAsBytes, writes),
+    })
     return this.#promises
   }
+}
+
+/** Throws where keys are not in an array. */
+export function checkKeys(keys: unknown): void {
+  if (!Array.isArray(keys)) throw invalid(`keys must be an array, not ${describe(keys)}`)
 }
 
 /** Whether the record that is there is to be replaced. */

@@ -54,6 +54,8 @@ export interface StatsData {
   memoryDirty: number
   memoryHits: number
   memoryMisses: number
+  memoryFetches: number
+  memoryReadAheads: number
   memoryEvictions: number
   journalBytes: number
   journalAppended: number
@@ -179,6 +181,15 @@ interface Binding extends Writes {
   /** A snapshot's handle is a database's to `tree` and to the hot functions that read. */
   snapshot(database: number): SnapshotData | FailureData
   closeSnapshot(snapshot: number): boolean | FailureData
+  /**
+   * A handle for the hot functions that read, which answer NOT_IN_MEMORY then where they would have to wait for the disk.
+   * `arrived` is called when something has come in that was waited for.
+   */
+  resident(database: number, arrived: () => void): number | FailureData
+  /** Has what the hot call lacked that was made last, with this handle, read in. `again`: the ticket has waited before. */
+  fetch(resident: number, ticket: number, again: boolean): boolean | FailureData
+  /** What has come in. */
+  takeArrivals(resident: number): ArrivalData[] | FailureData
   closeAsync(database: number): Promise<boolean | FailureData>
   takeFailure(): FailureData | null
   /** Calls `listener` with each event, until the database is closed. */
@@ -248,6 +259,8 @@ interface Binding extends Writes {
 export const ABSENT = -1
 /** A key or value needs a closer look: it is refused, or handed over again as plain bytes. */
 export const DOUBTFUL = -3
+/** It would have to be read from disk, by one of the engine's threads. */
+export const NOT_IN_MEMORY = -4
 /** At or below this, `TOO_SMALL - code` is how many bytes the value needs; the room given has fewer. */
 export const TOO_SMALL = -16
 
@@ -277,6 +290,12 @@ export const pageFlag = {
   resumePrefix: 256,
   reverse: 512,
 } as const
+
+/** What was waited for has come in, or failed. */
+export interface ArrivalData {
+  ticket: number
+  failure?: FailureData
+}
 
 /** The addon. */
 export const native = loadBinding() as Binding

@@ -54,6 +54,7 @@ use crate::{
     error::{Error, ErrorCode},
     events::{Event, Events, Recovery},
     feed::Feed,
+    fetch::Fetcher,
     forest::Forest,
     options::Options,
     process::Origin,
@@ -203,6 +204,16 @@ impl Engine {
         &self.signal
     }
 
+    /// Who reads in for those who do not wait.
+    pub(crate) fn fetcher(&self) -> &Arc<Fetcher> {
+        self.table.fetcher()
+    }
+
+    /// From now on there are threads to read in for those who do not wait, once somebody does not.
+    pub(crate) fn attend_to_fetches(&self) {
+        self.fetcher().attend(&self.table);
+    }
+
     pub(crate) fn durable(&self) -> Option<&Durable> {
         self.durable.as_ref()
     }
@@ -300,8 +311,9 @@ impl Engine {
         self.snapshots.close_all();
     }
 
-    /// Ends the threads, the journal's after that which trims it, then lets others open the folder.
+    /// Ends the threads, the journal's after the one that trims it, then lets others open the folder.
     fn end(&self) {
+        self.fetcher().stop();
         if let Some(durable) = &self.durable {
             durable.checkpointer.stop();
             durable.journal.close();

@@ -21,10 +21,12 @@ use crate::{
     core::{Engine, Reads},
     error::{Error, ErrorCode},
     events::{Event, Listening, Recovery},
+    fetch::Arrivals,
     operation::{Operation, Outcome},
     options::Options,
     registry::{self, Place},
     request::{Condition, ListItem, ListRequest, Range, Record, SplitKey, TreeId},
+    resident::take_lacked,
     snapshot::Snapshot,
     stats::{CheckpointReport, Stats},
     verify::{OnProgress, VerifyReport},
@@ -275,6 +277,25 @@ impl Database {
     /// As [`Database::get`].
     pub fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
         self.engine()?.is_empty(tree, prefix)
+    }
+
+    /// Where one reader learns of what [`Database::fetch`] has read in for it. `wake` is called on another thread when there
+    /// is something to take, and not again before all of it was taken; it must be quick.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn arrivals(&self, wake: impl Fn() + Send + Sync + 'static) -> Result<Arc<Arrivals>, Error> {
+        Ok(Arrivals::new(self.engine()?.fetcher(), Box::new(wake)))
+    }
+
+    /// Has a thread of the engine's read in what the last read within [`resident`](crate::resident()) on this thread lacked,
+    /// and then tells `arrivals` under this number. Those who want the same share one read. `urgent` is for a read that has
+    /// waited before: what it was given then may soon have to make way for others.
+    ///
+    /// # Errors
+    /// `Closed`; `Io` where the system gives no thread. What the read itself fails with is told.
+    pub fn fetch(&self, arrivals: &Arc<Arrivals>, ticket: u32, urgent: bool) -> Result<(), Error> {
+        self.engine()?.fetcher().fetch(&take_lacked(), arrivals, ticket, urgent)
     }
 
     /// The changes to keys of a tree that start with `prefix`, in commit order: from now on, or those behind the version

@@ -62,8 +62,17 @@ pub struct Error {
     code: ErrorCode,
     message: String,
     source: Option<Arc<io::Error>>,
-    /// Whether it is for want of memory that others will give back.
-    crowded: bool,
+    lacks: Lacks,
+}
+
+/// What an operation failed for want of that it may have another time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lacks {
+    Nothing,
+    /// Memory that others will give back.
+    Room,
+    /// A blob in memory, where it may not be read in.
+    Blob,
 }
 
 impl Error {
@@ -73,20 +82,34 @@ impl Error {
             code,
             message: message.into(),
             source: None,
-            crowded: false,
+            lacks: Lacks::Nothing,
         }
     }
 
     /// There is no room in memory: what others read and write will give some back.
     pub(crate) fn crowded(message: impl Into<String>) -> Self {
         Self {
-            crowded: true,
+            lacks: Lacks::Room,
             ..Self::new(ErrorCode::NoSpace, message)
         }
     }
 
     pub(crate) fn is_crowded(&self) -> bool {
-        self.crowded
+        self.lacks == Lacks::Room
+    }
+
+    /// What is asked for is not in memory, where nothing may be read in: see [`resident`](crate::resident()).
+    pub(crate) fn not_in_memory() -> Self {
+        Self {
+            lacks: Lacks::Blob,
+            ..Self::new(ErrorCode::Internal, String::new())
+        }
+    }
+
+    /// Whether a read stopped in front of the disk, as it must within [`resident`](crate::resident()), and will get further
+    /// after [`Database::fetch`](crate::Database::fetch).
+    pub fn is_not_in_memory(&self) -> bool {
+        self.lacks == Lacks::Blob
     }
 
     /// An error that an I/O error caused; a full disk is told apart from the rest.
@@ -99,7 +122,7 @@ impl Error {
             code,
             message: format!("{}: {source}", context.into()),
             source: Some(Arc::new(source)),
-            crowded: false,
+            lacks: Lacks::Nothing,
         }
     }
 
@@ -109,7 +132,7 @@ impl Error {
             code,
             message: message.into(),
             source,
-            crowded: false,
+            lacks: Lacks::Nothing,
         }
     }
 

@@ -13,6 +13,7 @@ mod database;
 mod error;
 mod events;
 mod feed;
+mod fetch;
 mod forest;
 mod operation;
 mod options;
@@ -20,6 +21,7 @@ mod pool;
 mod process;
 mod registry;
 mod request;
+mod resident;
 mod salvage;
 #[cfg(feature = "simulation")]
 mod simulation;
@@ -36,12 +38,14 @@ mod watch;
 pub use database::Database;
 pub use error::{Error, ErrorCode};
 pub use events::{Event, Listening, Recovery};
+pub use fetch::{Arrival, Arrivals};
 pub use operation::{MAX_BATCH_BYTES, OPERATION_BYTES, Operation, Outcome};
 pub use options::{
     DEFAULT_FRAME_BYTES, Durability, IoUring, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION,
     Options, ReplayProgress,
 };
 pub use request::{After, Condition, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
+pub use resident::resident;
 #[cfg(feature = "simulation")]
 pub use salvage::salvage_disk;
 pub use salvage::{LostKeys, SalvageReport, salvage};

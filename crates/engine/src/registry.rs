@@ -165,6 +165,7 @@ pub(crate) fn acquire(path: &Path, options: &Options) -> Result<(Arc<Engine>, Pl
         let background = Background::start(&engine)?;
         (engine, Some(background))
     };
+    engine.attend_to_fetches();
     claim.open(Shared {
         engine: Arc::clone(&engine),
         handles: 1,

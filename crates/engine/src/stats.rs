@@ -53,6 +53,10 @@ pub struct Stats {
     pub memory_hits: u64,
     /// Blobs read from the store since the open.
     pub memory_misses: u64,
+    /// Of the blobs read, those that a thread of the engine's read for somebody who did not wait.
+    pub memory_fetches: u64,
+    /// Of the blobs read, those that a thread of the engine's read ahead of need.
+    pub memory_read_aheads: u64,
     /// Blobs evicted since the open.
     pub memory_evictions: u64,
     /// Bytes that recovery would replay.

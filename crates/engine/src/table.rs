@@ -36,6 +36,7 @@ use crate::{
     budget::{Budget, CutBytes},
     buffer::Buffer,
     error::{Error, ErrorCode},
+    fetch::Fetcher,
     pool::Pool,
 };
 
@@ -225,6 +226,8 @@ pub(crate) struct Table {
     slots: Buckets<Slot>,
     numbers: Mutex<Numbers>,
     source: Option<Arc<dyn Source>>,
+    /// Reads in for those who do not wait.
+    fetcher: Arc<Fetcher>,
     /// Odd while frames are changed together, so that a reader may find a key in none of them: see [`Pinned::begin_move`].
     moves: AtomicU64,
     /// Marks of counts that are being made, so that no two are the same.
@@ -284,6 +287,7 @@ impl Table {
             slots: Buckets::new(),
             numbers: Mutex::default(),
             source,
+            fetcher: Arc::default(),
             moves: AtomicU64::new(0),
             counts: AtomicU64::new(0),
             freezes: AtomicU64::new(0),
@@ -295,6 +299,11 @@ impl Table {
             misses: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
         }
+    }
+
+    /// Who reads in for those who do not wait.
+    pub(crate) fn fetcher(&self) -> &Arc<Fetcher> {
+        &self.fetcher
     }
 
     /// What blobs may take of memory.

@@ -9,7 +9,7 @@ use crate::raw::{Call, Operation, Reply, Stop};
 /// `getMany(database, tree, keys, start, count, lengths, slab, offset)`: looks up `keys[start]` and the `count` − 1 behind
 /// it. Writes for each a 32-bit word, the value's length or −1 where there is no record, into `lengths`, and the values
 /// into the slab, the first at `offset` and each at a multiple of 8. Returns how many keys were answered: fewer where the
-/// slab, or `lengths`, has no room for more.
+/// slab, or `lengths`, has no room for more, or the next is not in memory and may not be read in.
 pub(crate) struct GetMany;
 
 impl Operation for GetMany {
@@ -41,7 +41,7 @@ impl Operation for GetMany {
         let database = call.instance.reader(call.integer(0)?)?;
         let (words, slab, mut offset) = (call.target(5)?, call.target(6)?, call.integer(7)? as usize);
         let (mut answered, mut lacking) = (0u32, None);
-        database.get_many(TreeId(call.integer(1)?), &keys, &mut |record| {
+        let done = database.get_many(TreeId(call.integer(1)?), &keys, &mut |record| {
             let at = WORD_BYTES * answered as usize;
             if words.len() < at + WORD_BYTES {
                 return ControlFlow::Break(());
@@ -60,7 +60,12 @@ impl Operation for GetMany {
             words.write(at, &length.to_ne_bytes());
             answered += 1;
             ControlFlow::Continue(())
-        })?;
+        });
+        match done {
+            // What is in memory is an answer.
+            Err(error) if error.is_not_in_memory() && answered > 0 => return Ok(Reply::Integer(answered)),
+            other => other?,
+        }
         match lacking {
             // Even an empty value may find no room: behind one that filled the slab to the last byte.
             Some(needed) if answered == 0 => Ok(Reply::TooSmall(needed)),

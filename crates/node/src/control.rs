@@ -111,6 +111,10 @@ pub struct StatsData {
     pub memory_hits: f64,
     /// Blobs read from disk.
     pub memory_misses: f64,
+    /// Of the blobs read, those for promises.
+    pub memory_fetches: f64,
+    /// Of the blobs read, those ahead of need.
+    pub memory_read_aheads: f64,
     /// Blobs evicted.
     pub memory_evictions: f64,
     /// Bytes of journal that a recovery would read.
@@ -357,6 +361,8 @@ fn stats_data(stats: Stats) -> StatsData {
         memory_dirty: stats.memory_dirty_bytes as f64,
         memory_hits: stats.memory_hits as f64,
         memory_misses: stats.memory_misses as f64,
+        memory_fetches: stats.memory_fetches as f64,
+        memory_read_aheads: stats.memory_read_aheads as f64,
         memory_evictions: stats.memory_evictions as f64,
         journal_bytes: stats.journal_bytes as f64,
         journal_appended: stats.journal_appended_bytes as f64,

@@ -12,6 +12,8 @@ pub struct Failure {
     pub(crate) message: String,
     /// What the operating system said, where it did.
     pub(crate) cause: Option<String>,
+    /// Whether a read stopped in front of the disk.
+    pub(crate) is_not_in_memory: bool,
 }
 
 impl Failure {
@@ -20,6 +22,7 @@ impl Failure {
             code: name(code),
             message: message.into(),
             cause: None,
+            is_not_in_memory: false,
         }
     }
 
@@ -59,6 +62,7 @@ impl From<Error> for Failure {
             code: name(error.code()),
             message: error.message().to_owned(),
             cause: error.source().map(ToString::to_string),
+            is_not_in_memory: error.is_not_in_memory(),
         }
     }
 }

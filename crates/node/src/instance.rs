@@ -8,14 +8,14 @@ use std::{
     sync::Arc,
 };
 
-use coppice_engine::{Database, MAX_KEY_BYTES, Snapshot};
+use coppice_engine::{Arrivals, Database, MAX_KEY_BYTES, Snapshot};
 use napi::Env;
 
 use crate::{
     failure::Failure,
     handles::HandleTable,
     open_database::OpenDatabase,
-    opened::{OpenSnapshot, Opened},
+    opened::{OpenSnapshot, Opened, Resident},
 };
 
 /// Room for the longest key, and for telling from what fits that nothing was cut off: a conversion that ran out of room
@@ -93,7 +93,7 @@ impl Instance {
         inserted.map_err(|opened| {
             let closed = match opened {
                 Opened::Database(database) => database.close().err(),
-                Opened::Snapshot(_) => None,
+                Opened::Snapshot(_) | Opened::Resident(_) => None,
             };
             let closed = closed.map(|error| format!("; closing it again: {error}"));
             too_many(&closed.unwrap_or_default())
@@ -107,6 +107,18 @@ impl Instance {
         inserted.map_err(|_| too_many(""))
     }
 
+    /// Gives what is in memory of the database of this handle a handle of its own.
+    pub(crate) fn add_resident(&self, database: u32, arrivals: Arc<Arrivals>) -> Result<u32, Failure> {
+        let open = self.database(database)?;
+        let opened = Opened::Resident(Box::new(Resident {
+            open,
+            database,
+            arrivals,
+        }));
+        let inserted = self.opened.try_borrow_mut().map_err(|_| reentered())?.insert(opened);
+        inserted.map_err(|_| too_many(""))
+    }
+
     /// Releases a snapshot; its handle is closed from now on. Does nothing where it was already.
     pub(crate) fn remove_snapshot(&self, handle: u32) -> Result<(), Failure> {
         let mut opened = self.opened.try_borrow_mut().map_err(|_| reentered())?;
@@ -116,7 +128,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Takes a database out, ends its watches, and releases its snapshots; their handles are closed from now on. `None`
+    /// Takes a database out, ends its watches, and releases its snapshots and what reads it; their handles are closed from now on. `None`
     /// where it was already.
     pub(crate) fn remove(&self, handle: u32) -> Result<Option<Arc<OpenDatabase>>, Failure> {
         let mut opened = self.opened.try_borrow_mut().map_err(|_| reentered())?;
@@ -126,7 +138,7 @@ impl Instance {
         let database = Arc::clone(database);
         database.end_watches();
         drop(opened.remove(handle));
-        opened.remove_where(|other| matches!(other, Opened::Snapshot(snapshot) if snapshot.database == handle));
+        opened.remove_where(|other| other.is_of(handle));
         Ok(Some(database))
     }
 
@@ -144,12 +156,13 @@ impl Instance {
             _ => None,
         });
         database.map_err(|opened| match opened.get(handle) {
-            Some(_) => Failure::read_only_snapshot(),
+            Some(Opened::Snapshot(_)) => Failure::read_only_snapshot(),
+            Some(_) => Failure::internal("the handle is one for reads"),
             None => Failure::closed(),
         })
     }
 
-    /// The database or the snapshot behind a handle, for the length of a call that only reads.
+    /// What is behind a handle, for the length of a call that only reads.
     #[inline]
     pub(crate) fn reader(&self, handle: u32) -> Result<Ref<'_, Opened>, Failure> {
         let opened = self.opened.try_borrow().map_err(|_| reentered())?;

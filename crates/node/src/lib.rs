@@ -22,6 +22,7 @@ pub mod compact;
 pub mod control;
 pub mod events;
 mod failure;
+pub mod fetch;
 mod handles;
 mod instance;
 pub mod job;

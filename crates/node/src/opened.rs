@@ -1,9 +1,9 @@
-//! What a handle stands for: a database, or a snapshot of one. Both answer the same questions, so that one set of hot
-//! functions serves the two.
+//! What a handle stands for: a database, what is in memory of one, or a snapshot. All answer the same questions, so that one
+//! set of hot functions serves the three.
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use coppice_engine::{Error, ListItem, ListRequest, Range, Record, Snapshot, SplitKey, TreeId};
+use coppice_engine::{Arrivals, Error, ListItem, ListRequest, Range, Record, Snapshot, SplitKey, TreeId, resident};
 
 use crate::open_database::OpenDatabase;
 
@@ -11,6 +11,8 @@ use crate::open_database::OpenDatabase;
 pub(crate) enum Opened {
     Database(Arc<OpenDatabase>),
     Snapshot(Box<OpenSnapshot>),
+    /// Reads of a database that do not wait for the disk.
+    Resident(Box<Resident>),
 }
 
 /// A snapshot, and the handle of the database that it was taken of, which takes it along when it is closed.
@@ -19,7 +21,15 @@ pub(crate) struct OpenSnapshot {
     pub(crate) database: u32,
 }
 
-/// Asks whichever of the two it is.
+/// What is in memory of a database, and where what is not is told of once it was read in.
+pub(crate) struct Resident {
+    pub(crate) open: Arc<OpenDatabase>,
+    /// The database's handle, which takes this along when it is closed.
+    pub(crate) database: u32,
+    pub(crate) arrivals: Arc<Arrivals>,
+}
+
+/// Asks whichever of the three it is.
 macro_rules! ask {
     ($opened:expr, $view:ident => $question:expr) => {
         match $opened {
@@ -27,6 +37,10 @@ macro_rules! ask {
             Opened::Snapshot($view) => {
                 let $view = &$view.snapshot;
                 $question
+            }
+            Opened::Resident($view) => {
+                let $view = &$view.open;
+                resident(|| $question)
             }
         }
     };
@@ -85,6 +99,15 @@ impl Opened {
 
     pub(crate) fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
         ask!(self, view => view.is_empty(tree, prefix))
+    }
+
+    /// The database that it is taken of, if it is by handle.
+    pub(crate) fn is_of(&self, handle: u32) -> bool {
+        match self {
+            Self::Database(_) => false,
+            Self::Snapshot(snapshot) => snapshot.database == handle,
+            Self::Resident(resident) => resident.database == handle,
+        }
     }
 
     /// The tree of this name. A database makes it where there is none; a snapshot shows an empty one.

@@ -23,7 +23,7 @@ use std::{
     ops::{Bound, ControlFlow},
 };
 
-use coppice_engine::{After, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
+use coppice_engine::{After, Error, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
 
 use crate::{
     failure::Failure,
@@ -85,8 +85,9 @@ impl Operation for Scan {
         {
             Pushed::Taken => ControlFlow::Continue(()),
             Pushed::Full => ControlFlow::Break(()),
-        })?;
-        page.finish(call, !exhausted)
+        });
+        let more = page.more_behind(exhausted.map(|exhausted| !exhausted))?;
+        page.finish(call, more)
     }
 }
 
@@ -131,7 +132,8 @@ impl Operation for List {
                 Pushed::Taken => ControlFlow::Continue(()),
                 Pushed::Full => ControlFlow::Break(()),
             }
-        })?;
+        });
+        let more = page.more_behind(more)?;
         page.finish(call, more)
     }
 }
@@ -230,6 +232,14 @@ impl<'a> Page<'a> {
         let kind = if record.is_some() { 0 } else { PREFIX_BIT };
         self.key_figures.push(key.len() as u32 | kind);
         Pushed::Taken
+    }
+
+    /// Whether there is more than the page has: also where what comes next is not in memory, if anything is.
+    fn more_behind(&self, more: Result<bool, Error>) -> Result<bool, Error> {
+        match more {
+            Err(error) if error.is_not_in_memory() && !self.key_figures.is_empty() => Ok(true),
+            other => other,
+        }
     }
 
     /// Writes the header and the keys' lengths, and makes the string.

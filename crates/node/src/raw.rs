@@ -42,6 +42,8 @@ mod code {
     /// A key or value needs a closer look in TypeScript: wrong type, too long, shared or detached memory, or a string
     /// that may hold a lone surrogate.
     pub(super) const DOUBTFUL: i32 = -3;
+    /// It would have to be read from disk first, by one of the engine's threads.
+    pub(super) const NOT_IN_MEMORY: i32 = -4;
     /// `-16 - n`: the value needs n bytes and the room given has fewer; of a batch, operation n's condition did not hold.
     pub(super) const TOO_SMALL: f64 = -16.0;
 }
@@ -164,6 +166,7 @@ unsafe extern "C" fn enter<O: Operation>(env: sys::napi_env, info: sys::napi_cal
         Ok(Reply::TooSmall(number) | Reply::Refused(number)) => call.double(code::TOO_SMALL - number as f64),
         Ok(Reply::Text(text)) => text.value,
         Err(Stop::Doubtful) => call.signed(code::DOUBTFUL),
+        Err(Stop::Failed(failure)) if failure.is_not_in_memory => call.signed(code::NOT_IN_MEMORY),
         Err(Stop::Failed(failure)) => {
             instance.keep_failure(failure);
             call.signed(code::FAILED)

@@ -90,6 +90,7 @@ impl Engine {
         stats.memory_budget_bytes = budget.total().unwrap_or(0) as u64;
         stats.memory_used_bytes = budget.used() as u64;
         [stats.memory_hits, stats.memory_misses, stats.memory_evictions] = self.table.traffic();
+        [stats.memory_fetches, stats.memory_read_aheads] = self.fetcher().counts();
         Ok(stats)
     }
 

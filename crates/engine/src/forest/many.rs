@@ -35,17 +35,24 @@ impl<'a> Descent<'a, '_> {
 
 impl Forest<'_> {
     /// Finds the records of up to [`GROUP`] full keys; `found` is told each key, in their order, and its record, until it
-    /// breaks.
+    /// breaks. Where nothing may be read in, those in front of the first that lacks a frame are told, and what the others
+    /// lack is noted too.
     pub(crate) fn find_group<'a>(
         &'a self,
         keys: &[&[u8]],
         found: &mut Found<'_, 'a>,
     ) -> Result<ControlFlow<()>, Error> {
         let mut descents = [Descent::Ended(None); GROUP];
-        for (descent, key) in descents.iter_mut().zip(keys) {
-            *descent = self.descend(key)?;
+        let mut lacking = None;
+        for (at, (descent, key)) in descents.iter_mut().zip(keys).enumerate() {
+            match self.descend(key) {
+                Ok(descended) => *descent = descended,
+                Err(error) if error.is_not_in_memory() => lacking = lacking.or(Some((at, error))),
+                Err(error) => return Err(error),
+            }
         }
-        let descents = descents.get(..keys.len()).unwrap_or_default();
+        let answered = lacking.as_ref().map_or(keys.len(), |(at, _)| *at);
+        let descents = descents.get(..answered).unwrap_or_default();
         let mut slots = [0; GROUP];
         for (slot, descent) in slots.iter_mut().zip(descents) {
             if let Descent::Flat(probe) = descent {
@@ -64,7 +71,10 @@ impl Forest<'_> {
                 return Ok(ControlFlow::Break(()));
             }
         }
-        Ok(ControlFlow::Continue(()))
+        match lacking {
+            Some((_, error)) => Err(error),
+            None => Ok(ControlFlow::Continue(())),
+        }
     }
 
     /// The record whose full key is the longest stored prefix of `key`, with its length. Looks at the nodes on the path,

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     buffer::Buffer,
     error::{Error, ErrorCode},
+    resident::{is_resident, note_lacked},
 };
 
 /// A table, pinned: memory that any blob had since this was made is not reused before it is dropped (epoch-based
@@ -55,6 +56,39 @@ impl std::ops::Deref for Pinned<'_> {
 
     fn deref(&self) -> &Table {
         self.table
+    }
+}
+
+impl Table {
+    /// Whether this thread is not to wait for the disk, and others can.
+    fn stops_at_disk(&self) -> bool {
+        is_resident() && self.fetcher.is_ready()
+    }
+
+    /// Reads a blob in for somebody who does not wait, whatever it is, unless it is there or gone by now. Whether it was
+    /// read. Where there is no room for it for a while, who wants it will see.
+    pub(crate) fn fetch(&self, blob: u32) -> Result<bool, Error> {
+        let mut patience = Patience::new(SHORT_PATIENCE);
+        loop {
+            let mut pinned = Pinned::new(self);
+            let read = match self.latch(blob) {
+                Some(mut latch) => match latch.as_mut() {
+                    Some(entry) => pinned.fill(blob, entry, true).map(|(_, is_read)| is_read),
+                    None => Ok(false),
+                },
+                None => Ok(false),
+            };
+            match read {
+                Err(error) if error.is_crowded() => {
+                    pinned.evict(self.frame_bytes);
+                    drop(pinned);
+                    if !patience.wait() {
+                        return Ok(false);
+                    }
+                }
+                other => return other,
+            }
+        }
     }
 }
 
@@ -95,6 +129,9 @@ impl<'t> Pinned<'t> {
     /// # Errors
     /// There is no room, and there will be none for as long as this operation waits.
     pub(crate) fn relieve(&mut self) -> Result<(), Error> {
+        if self.table.stops_at_disk() {
+            return Ok(());
+        }
         let mut patience = Patience::new(SHORT_PATIENCE);
         while self.is_crowded(0) {
             self.evict(0);
@@ -262,6 +299,10 @@ impl<'t> Pinned<'t> {
     #[cold]
     fn load(&self, blob: u32, kind: BlobKind) -> Result<Place, Error> {
         let table = self.table;
+        if table.stops_at_disk() && !table.is_resident(blob) {
+            note_lacked(blob);
+            return Err(Error::not_in_memory());
+        }
         let mut latch = table
             .latch(blob)
             .ok_or_else(|| table.corrupt(blob, "is referred to but does not exist"))?;
@@ -270,27 +311,34 @@ impl<'t> Pinned<'t> {
             Some(_) => return Err(table.corrupt(blob, "is not of the kind that leads to it")),
             None => return Err(table.corrupt(blob, "is referred to but does not exist")),
         };
+        self.fill(blob, entry, false).map(|(place, _)| place)
+    }
+
+    /// The memory of a blob whose entry is latched, read in unless it is there; and whether it was. `used`: eviction is to
+    /// pass it over once.
+    fn fill(&self, blob: u32, entry: &mut Entry, used: bool) -> Result<(Place, bool), Error> {
+        let table = self.table;
         let word = table.words.get(blob as usize).ok_or_else(|| vanished(blob))?;
         if entry.memory.is_some() {
-            return Ok(word.load());
+            return Ok((word.load(), false));
         }
         let source = table
             .source
             .as_ref()
             .ok_or_else(|| table.corrupt(blob, "is in no store"))?;
-        let buffer = match source.share(blob) {
-            Some(buffer) => buffer,
+        let (buffer, is_read) = match source.share(blob) {
+            Some(buffer) => (buffer, false),
             None => {
                 let buffer = self.read_in(source.as_ref(), blob, entry)?;
                 table.misses.fetch_add(1, Relaxed);
                 table.absent.fetch_sub(1, Relaxed);
-                buffer
+                (buffer, true)
             }
         };
-        self.publish(blob, kind, &buffer, false);
+        self.publish(blob, entry.kind, &buffer, used);
         entry.memory = Some(buffer);
         entry.valid = true;
-        Ok(word.load())
+        Ok((word.load(), is_read))
     }
 
     /// A blob's bytes from their source, checked.
