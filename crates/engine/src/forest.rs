@@ -33,6 +33,7 @@ use crate::{
 pub(crate) use carve::Subtree;
 pub(crate) use cursor::{Cursor, Span, Stopped, successor};
 pub(crate) use graves::{FIRST_GRAVE, GRAVE_BYTE};
+pub(crate) use in_place::Place;
 pub(crate) use list::{Listed, Progress, list};
 use many::Descent;
 pub(crate) use many::GROUP;

@@ -161,6 +161,12 @@ impl<'a> FlatRef<'a> {
         self.frame.prefetch(unit * UNIT_BYTES);
     }
 
+    /// Asks for the room that the next record takes: it is written below the last one.
+    #[inline(always)]
+    pub(crate) fn prefetch_room(self) {
+        self.prefetch(self.tail().saturating_sub(2 * LINE_UNITS));
+    }
+
     pub(crate) fn find(self, key: &[u8], hash: u64) -> Option<Found> {
         self.find_among(key, hash, self.hash_bits())
     }

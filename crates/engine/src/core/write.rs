@@ -15,7 +15,7 @@ use super::{CATALOG, Durable, Engine, Ordering, State, TREE_BYTES, read::FullKey
 use crate::{
     error::{Error, ErrorCode},
     events::Event,
-    forest::Known,
+    forest::{GROUP, Known, Place},
     options::{Durability, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION},
     request::{Condition, TreeId},
     unsettled::is_unsettled,
@@ -400,9 +400,8 @@ impl Engine {
         if !ops.is_empty() {
             self.append(state.sequence + 1, &ops)?;
         }
-        for (key, value) in accepted {
-            let full = FullKey::new(tree.0, key);
-            self.applied(state.look_up_and_put(full.bytes(), value))?;
+        for group in accepted.chunks(GROUP) {
+            self.applied(state.put_group(tree, group))?;
         }
         match refused {
             Some((_, error)) => Err(error),
@@ -449,15 +448,57 @@ impl State<'_> {
         self.forest.table.repin();
         // As a rule one walk does.
         if self.forest.is_inline(value.len())
-            && let Some(mut place) = self.forest.latch_place(full)?
+            && let Some(place) = self.forest.latch_place(full)?
+            && Self::put_in_place(place, self.sequence + 1, value)?
         {
-            let (spot, known) = place.probe();
-            if let Some(reserved) = place.reserve(spot, value)? {
-                self.sequence += 1;
-                place.put(reserved, self.sequence, value, known.and_then(|known| known.extent))?;
-                return Ok(self.sequence);
+            self.sequence += 1;
+            return Ok(self.sequence);
+        }
+        self.put_anywhere(full, value)
+    }
+
+    /// Puts up to [`GROUP`] entries in order.
+    fn put_group(&mut self, tree: TreeId, entries: &[(&[u8], &[u8])]) -> Result<(), Error> {
+        // Neighbours mostly go where the one before went: there is nothing to wait for.
+        if entries.is_sorted_by(|(key, _), (next, _)| key < next) {
+            for (key, value) in entries {
+                self.look_up_and_put(FullKey::new(tree.0, key).bytes(), value)?;
+            }
+            return Ok(());
+        }
+        let keys: Vec<FullKey> = entries.iter().map(|(key, _)| FullKey::new(tree.0, key)).collect();
+        let mut left = keys.iter().zip(entries);
+        // Again behind each put that changes more than its flat frame.
+        while left.len() > 0 {
+            self.forest.table.repin();
+            let ways = self.forest.ways(left.clone().map(|(full, _)| full.bytes()))?;
+            for ((full, (_, value)), way) in left.by_ref().zip(ways) {
+                if let Some(way) = way
+                    && self.forest.is_inline(value.len())
+                    && Self::put_in_place(self.forest.latch(way)?, self.sequence + 1, value)?
+                {
+                    self.sequence += 1;
+                } else {
+                    self.put_anywhere(full.bytes(), value)?;
+                    break;
+                }
             }
         }
+        Ok(())
+    }
+
+    /// Whether the place has room for the value, which is put there then.
+    fn put_in_place(mut place: Place<'_, '_>, version: u64, value: &[u8]) -> Result<bool, Error> {
+        let (spot, known) = place.probe();
+        let Some(reserved) = place.reserve(spot, value)? else {
+            return Ok(false);
+        };
+        place.put(reserved, version, value, known.and_then(|known| known.extent))?;
+        Ok(true)
+    }
+
+    /// Puts where more than a flat frame may change.
+    fn put_anywhere(&mut self, full: &[u8], value: &[u8]) -> Result<u64, Error> {
         let known = self.forest.look_up(full)?;
         self.put(full, value, known)
     }

@@ -1,9 +1,9 @@
 //! Changes that need nothing but one flat frame: several writers make them at once, each with its frame latched, while
 //! frames stay where they are.
 
-use coppice_frame::{Kind, NoRoom, Reserved, Seek, Spot, Stored, UNIT_BYTES, Value};
+use coppice_frame::{FlatLookup, Kind, NoRoom, Reserved, Seek, Spot, Stored, UNIT_BYTES, Value};
 
-use super::{Forest, Known, ROOT, remove::seeks_to_join};
+use super::{Forest, GROUP, Known, ROOT, remove::seeks_to_join};
 use crate::{error::Error, table::Latched};
 
 /// A path through more frames than this is walked by who has the tree alone.
@@ -11,15 +11,23 @@ const MAX_TRIES: usize = 8;
 /// As a part of a frame, the garbage that makes it worth rebuilding.
 const WORTHWHILE_PART: usize = 16;
 
+/// The way to the flat frame that a key belongs in.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'k> {
+    flat: u32,
+    /// The key, relative to the frame, and its hash.
+    rest: &'k [u8],
+    hash: u64,
+    /// The tries above.
+    tries: [u32; MAX_TRIES],
+    depth: usize,
+}
+
 /// Where a key is, or would be: in a flat frame that is latched.
 pub(crate) struct Place<'f, 'k> {
     forest: &'f Forest<'f>,
     latched: Latched<'f>,
-    /// The key, relative to the frame.
-    rest: &'k [u8],
-    /// The tries above.
-    tries: [u32; MAX_TRIES],
-    depth: usize,
+    way: Way<'k>,
 }
 
 impl<'t> Forest<'t> {
@@ -29,6 +37,24 @@ impl<'t> Forest<'t> {
     where
         't: 'f,
     {
+        self.way(key)?.map(|(way, _)| self.latch(way)).transpose()
+    }
+
+    /// The ways of up to [`GROUP`] full keys, with what puts of them will look at on its way to the processor: several misses
+    /// are waited for at once. They hold until something else than a flat frame is changed.
+    pub(crate) fn ways<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) -> Result<[Option<Way<'k>>; GROUP], Error> {
+        let mut ways = [None; GROUP];
+        let mut lookups = [None; GROUP];
+        for ((way, lookup), key) in ways.iter_mut().zip(&mut lookups).zip(keys) {
+            (*way, *lookup) = self.way(key)?.unzip();
+        }
+        lookups.iter().flatten().for_each(FlatLookup::prefetch_records);
+        Ok(ways)
+    }
+
+    /// The way to the flat frame that a key belongs in, and the lookup there, for which the frame is asked.
+    #[inline]
+    fn way<'k>(&self, key: &'k [u8]) -> Result<Option<(Way<'k>, FlatLookup<'_, 'k>)>, Error> {
         let (mut blob, mut rest) = (ROOT, key);
         let mut tries = [ROOT; MAX_TRIES];
         for (depth, level) in tries.iter_mut().enumerate() {
@@ -43,29 +69,44 @@ impl<'t> Forest<'t> {
             rest = rest.get(passed..).unwrap_or(&[]);
             blob = crossing.child;
             if crossing.kind == Kind::Flat {
-                return Ok(Some(Place {
-                    forest: self,
-                    latched: self.table.latch_flat(blob)?,
+                let lookup = self.table.flat_lookup(blob, rest)?;
+                let way = Way {
+                    flat: blob,
                     rest,
+                    hash: lookup.prefetch_to_put(),
                     tries,
                     depth: depth + 1,
-                }));
+                };
+                return Ok(Some((way, lookup)));
             }
         }
         Ok(None)
+    }
+
+    /// Latches the frame at the end of a way, which the caller keeps where it is.
+    #[inline]
+    pub(crate) fn latch<'f, 'k>(&'f self, way: Way<'k>) -> Result<Place<'f, 'k>, Error>
+    where
+        't: 'f,
+    {
+        Ok(Place {
+            forest: self,
+            latched: self.table.latch_flat(way.flat)?,
+            way,
+        })
     }
 }
 
 impl Place<'_, '_> {
     /// Where the key belongs, and its record, for a change to it.
     pub(crate) fn probe(&self) -> (Spot, Option<Known>) {
-        let (spot, stored) = self.latched.flat().probe(self.rest);
+        let (spot, stored) = self.latched.flat().probe_hashed(self.way.rest, self.way.hash);
         (spot, stored.map(Known::of))
     }
 
     /// Sees to room for a value at the key's spot; None where the frame has none.
     pub(crate) fn reserve(&mut self, spot: Spot, value: &[u8]) -> Result<Option<Reserved>, Error> {
-        match self.latched.flat_mut()?.reserve(spot, self.rest.len(), value.len()) {
+        match self.latched.flat_mut()?.reserve(spot, self.way.rest.len(), value.len()) {
             Ok(reserved) => Ok(Some(reserved)),
             Err(full) if self.rebuild(full)? => self.reserve(self.probe().0, value),
             Err(_) => Ok(None),
@@ -98,7 +139,7 @@ impl Place<'_, '_> {
             version,
             value: Value::Inline(value),
         };
-        let existed = self.latched.flat_mut()?.publish(reserved, self.rest, &stored);
+        let existed = self.latched.flat_mut()?.publish(reserved, self.way.rest, &stored);
         if !existed {
             self.mark_counts_stale();
         }
@@ -113,7 +154,7 @@ impl Place<'_, '_> {
 
     /// Removes the record, which is there.
     pub(crate) fn remove(&mut self, known: Known) -> Result<(), Error> {
-        self.latched.flat_mut()?.remove(self.rest);
+        self.latched.flat_mut()?.remove(self.way.rest);
         self.mark_counts_stale();
         self.drop_value(known.extent);
         Ok(())
@@ -127,7 +168,7 @@ impl Place<'_, '_> {
 
     fn mark_counts_stale(&self) {
         self.latched.mark_count_stale();
-        for blob in self.tries.iter().take(self.depth) {
+        for blob in self.way.tries.iter().take(self.way.depth) {
             self.forest.table.mark_count_stale(*blob);
         }
     }

@@ -30,6 +30,26 @@ impl<'a, 'k> FlatLookup<'a, 'k> {
         u16_at(self.flat.frame, HASH_AT + 2 * at)
     }
 
+    /// Asks for what a put of the key looks at first, without waiting: the frame's first lines, and the slot's. The hash, for
+    /// [`FlatRef::probe_hashed`].
+    #[inline]
+    pub fn prefetch_to_put(&self) -> u64 {
+        let at = (self.hash >> (64 - self.hash_bits)) as usize;
+        self.flat.frame.prefetch(HASH_AT + 2 * at);
+        self.flat.frame.prefetch(0);
+        self.hash
+    }
+
+    /// Asks for what a put looks at next, once the slot is there: the record behind the slot, whoever's it is, and the room that the new one takes.
+    #[inline]
+    pub fn prefetch_records(&self) {
+        let slot = self.touch_slot();
+        if slot != 0 && slot != TOMBSTONE {
+            self.flat.prefetch(usize::from(slot >> 3));
+        }
+        self.flat.prefetch_room();
+    }
+
     /// Reads a word of the record behind a slot, whoever's it is; it means nothing.
     #[inline]
     pub fn touch_record(&self, slot: u16) -> u16 {

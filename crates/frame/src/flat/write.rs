@@ -27,7 +27,12 @@ pub struct Reserved(Spot);
 impl<'a> FlatRef<'a> {
     /// Looks a key up that may be put next: where it belongs, and its record.
     pub fn probe(self, key: &[u8]) -> (Spot, Option<Stored<'a>>) {
-        let hash = hash_of(key);
+        self.probe_hashed(key, hash_of(key))
+    }
+
+    /// The same, by a caller who has the key's hash from [`super::FlatLookup::prefetch_to_put`].
+    pub fn probe_hashed(self, key: &[u8], hash: u64) -> (Spot, Option<Stored<'a>>) {
+        self.prefetch_room();
         let found = self.find(key, hash);
         let stored = found.map(|found| self.record(found.unit).flat_stored());
         (Spot { hash, found }, stored)
