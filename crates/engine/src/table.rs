@@ -29,7 +29,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use self::{
     buckets::Buckets,
-    figures::{EXTENTS_BIT, STALE, STALE_LENGTH},
+    figures::{EXTENTS_BIT, NodeCounts, STALE, STALE_LENGTH},
     word::Word,
 };
 use crate::{
@@ -169,6 +169,10 @@ struct Slot {
     subtree_keys: AtomicU64,
     /// No key below a trie frame, relative to its base, is longer; or [`STALE_LENGTH`].
     subtree_longest: AtomicU32,
+    /// The counts at nodes of a trie frame that were made since the last change below it; none is of any other mark than this,
+    /// which is [`STALE`] after a change.
+    nodes_mark: AtomicU64,
+    node_counts: Mutex<Option<Box<NodeCounts>>>,
     /// Of a flat frame, as a walk found it, for others to use. Dropped before the blob gets other memory.
     tail_order: Mutex<Option<Arc<TailOrder>>>,
 }
@@ -179,6 +183,8 @@ impl Default for Slot {
             entry: Mutex::new(None),
             subtree_keys: AtomicU64::new(STALE),
             subtree_longest: AtomicU32::new(STALE_LENGTH),
+            nodes_mark: AtomicU64::new(STALE),
+            node_counts: Mutex::default(),
             tail_order: Mutex::default(),
         }
     }
@@ -324,6 +330,7 @@ impl Table {
         *slot.entry.lock() = Some(Entry::known((kind, bytes, words), None));
         slot.subtree_keys.store(STALE, Relaxed);
         slot.subtree_longest.store(STALE_LENGTH, Relaxed);
+        slot.nodes_mark.store(STALE, Relaxed);
         self.absent.fetch_add(1, Relaxed);
         let mut numbers = self.numbers.lock();
         numbers.end = numbers.end.max(blob + 1);

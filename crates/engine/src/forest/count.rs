@@ -1,8 +1,8 @@
 //! How many keys start with a prefix, without visiting them.
 //!
 //! A flat frame knows its records, and the slot map knows them for frames not in memory. A trie frame's sum over all below
-//! it is kept in the table until something below changes, so a count walks the nodes of one frame, and of those whose sums
-//! went stale.
+//! it is kept in the table until something below changes, and so are the counts at its nodes that were asked for: a count
+//! walks the nodes of one frame, and of those whose sums went stale, unless it was made before and nothing changed since.
 
 use std::collections::HashMap;
 
@@ -20,9 +20,15 @@ impl Forest<'_> {
             match trie.under(rest) {
                 Under::Nothing => return Ok(0),
                 Under::Node { node, lead } => {
+                    if let Some(keys) = self.table.node_keys(blob, node) {
+                        return Ok(keys);
+                    }
                     let path = [rest, lead].concat();
+                    let mark = self.table.begin_node_count(blob);
                     let (keys, below) = trie.count_here(node, path.len());
-                    return self.count_below(keys, below, &path);
+                    let keys = self.count_below(keys, below, &path)?;
+                    self.table.end_node_count(blob, mark, node, keys);
+                    return Ok(keys);
                 }
                 Under::Record { .. } => return Ok(1),
                 Under::Below { crossing, depth } => {

@@ -111,6 +111,19 @@ pub(super) fn apply(forest: &mut Forest, model: &mut Model, version: u64, step: 
     }
 }
 
+/// Counts below some keys' beginnings, of which some are kept from one time to the next. Not below the empty one, where graves
+/// are.
+fn assert_counts(forest: &mut Forest<'_>, model: &Model) {
+    for key in model.keys().step_by(model.len() / 16 + 1) {
+        for len in [1, key.len() / 4, key.len() / 2] {
+            let Some(prefix) = key.get(..len).filter(|prefix| !prefix.is_empty()) else {
+                continue;
+            };
+            assert_eq!(forest.count(prefix).unwrap(), count_of(model, prefix), "{prefix:?}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(cases(48))]
 
@@ -121,6 +134,7 @@ proptest! {
             apply(&mut forest, &mut model, index as u64 + 1, step);
             if index % 20 == 0 {
                 prop_assert_eq!(forest.count(&[]).unwrap(), model.len() as u64);
+                assert_counts(&mut forest, &model);
             }
             if index % 50 == 7 {
                 forest.assert_valid();

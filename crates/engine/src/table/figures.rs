@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use coppice_defect::{Defect, planted};
-use coppice_frame::{FlatRef, Frame, TrieRef};
+use coppice_frame::{FlatRef, Frame, NodePosition, TrieRef};
 
 use super::{BlobKind, Entry, Table};
 use crate::error::Error;
@@ -16,6 +16,16 @@ pub(super) const STALE: u64 = u64::MAX;
 const COUNTING: u64 = 1 << 63;
 /// The length of a subtree's longest key, where that must be found again.
 pub(super) const STALE_LENGTH: u32 = u32::MAX;
+
+/// Counts that are kept for the nodes of one frame.
+const MAX_NODE_COUNTS: usize = 256;
+
+/// Keys below nodes of a trie frame.
+pub(super) struct NodeCounts {
+    /// When these were made: see [`Table::begin_node_count`].
+    mark: u64,
+    counts: Vec<(NodePosition, u64)>,
+}
 
 /// What the slot map keeps of a flat frame in its two words for the engine: records in the lower half of the first, the
 /// longest key in the upper; live bytes in the second, and in its highest bit whether there may be extents.
@@ -106,6 +116,54 @@ impl Table {
         }
     }
 
+    /// Keys below a node of a trie frame, if they were counted since the last change below that.
+    pub(crate) fn node_keys(&self, blob: u32, node: NodePosition) -> Option<u64> {
+        let slot = self.slots.get(blob as usize)?;
+        let kept = slot.node_counts.try_lock()?;
+        let kept = kept
+            .as_ref()
+            .filter(|kept| kept.mark == slot.nodes_mark.load(Relaxed))?;
+        let found = kept.counts.iter().find(|known| known.0 == node)?;
+        Some(found.1)
+    }
+
+    /// The keys below a node of a trie frame are about to be counted: to be given to [`Table::end_node_count`].
+    pub(crate) fn begin_node_count(&self, blob: u32) -> u64 {
+        let mark = self.counts.fetch_add(1, Relaxed) & !COUNTING;
+        let Some(slot) = self.slots.get(blob as usize) else {
+            return mark;
+        };
+        // What was counted before stays, where nothing changed.
+        match slot.nodes_mark.compare_exchange(STALE, mark, SeqCst, SeqCst) {
+            Ok(_) => mark,
+            Err(mark) => mark,
+        }
+    }
+
+    /// Keeps a count, which means nothing once something below has changed since it was begun.
+    pub(crate) fn end_node_count(&self, blob: u32, mark: u64, node: NodePosition, keys: u64) {
+        let Some(slot) = self.slots.get(blob as usize) else {
+            return;
+        };
+        let Some(mut kept) = slot.node_counts.try_lock() else {
+            return;
+        };
+        if mark != slot.nodes_mark.load(Relaxed) {
+            return;
+        }
+        let kept = kept.get_or_insert_with(|| {
+            Box::new(NodeCounts {
+                mark,
+                counts: Vec::new(),
+            })
+        });
+        if kept.mark != mark || kept.counts.len() >= MAX_NODE_COUNTS {
+            kept.counts.clear();
+            kept.mark = mark;
+        }
+        kept.counts.push((node, keys));
+    }
+
     /// After a change below a trie frame.
     pub(crate) fn mark_count_stale(&self, blob: u32) {
         if planted(Defect::KeepsOldCounts) {
@@ -116,6 +174,9 @@ impl Table {
         };
         if slot.subtree_keys.load(SeqCst) != STALE {
             slot.subtree_keys.store(STALE, Relaxed);
+        }
+        if slot.nodes_mark.load(SeqCst) != STALE {
+            slot.nodes_mark.store(STALE, Relaxed);
         }
         if slot.subtree_longest.load(Relaxed) != STALE_LENGTH {
             slot.subtree_longest.store(STALE_LENGTH, Relaxed);

@@ -49,6 +49,9 @@ impl<'a> TrieRef<'a> {
     /// where there is a record, or a frame of their own, which holds one at least. `up` is as [`TrieRef::count_here`] has
     /// it, never zero.
     pub fn only_shared(self, node: NodePosition) -> Option<Vec<Crossing>> {
+        if self.has_own(node.0)? {
+            return None;
+        }
         let mut shared: Vec<Crossing> = Vec::new();
         // Each node with how many bytes it lies below the one asked for.
         let mut pending = vec![(node.0, 0)];
@@ -72,6 +75,16 @@ impl<'a> TrieRef<'a> {
             }
         }
         Some(shared)
+    }
+
+    /// Whether a node has a record, or leads to a frame that it shares with nothing, by itself: as nearly all do.
+    fn has_own(self, reference: Ref) -> Option<bool> {
+        let node = self.node(reference)?;
+        let is_own = |entry| match self.crossing(entry) {
+            Some(crossing) => crossing.up == 0,
+            None => !entry.is_node(),
+        };
+        Some(!node.value().is_none() || node.entries().any(|(_, entry)| is_own(entry)))
     }
 
     /// Every frame that this one leads to.

@@ -123,6 +123,7 @@ fn assert_living_same(forest: &mut Forest<'_>, model: &Model) {
     forest.assert_valid();
     let buried = forest.count(&[GRAVE_BYTE]).unwrap();
     assert_eq!(forest.count(&[]).unwrap() - buried, model.len() as u64);
+    assert_counts(forest, model);
     let mut cursor = Cursor::new(forest, all_from(&[]), None).unwrap();
     for (key, (version, value)) in model {
         let Some(Event::Record(stored)) = cursor.next().unwrap() else {
