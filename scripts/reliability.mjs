@@ -11,11 +11,9 @@
 import { rmSync } from 'node:fs'
 import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { LEDGER, linesOf, note, revision } from './lib/ledger.mjs'
+import { DEFECTS, LEDGER, linesOf, note, revision, TOTALS } from './lib/ledger.mjs'
 import { run } from './lib/process.mjs'
 
-/** Its parts: defects, then runs, to which lines are added at the end. */
-const [DEFECTS, RUNS] = ['## Planted defects', '## Runs']
 const BY_SEED = ['crash', 'faults', 'syncs', 'damage', 'backups', 'salvage', 'agree']
 const BY_ROUND = ['kill', 'power']
 
@@ -91,7 +89,7 @@ async function plantDefects() {
   })
   const ledger = await readFile(LEDGER, 'utf8')
   const before = ledger.slice(0, ledger.indexOf(DEFECTS) + DEFECTS.length)
-  const after = ledger.slice(ledger.indexOf(RUNS))
+  const after = ledger.slice(ledger.indexOf(TOTALS))
   const head = [
     `${table.length} at commit ${version}.`,
     '',
