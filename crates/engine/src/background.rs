@@ -12,10 +12,10 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
+use coppice_sync::thread::{self, JoinHandle};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{

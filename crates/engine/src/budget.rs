@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
+use coppice_sync::{Condvar, Mutex};
 
 use crate::error::{Error, ErrorCode};
 

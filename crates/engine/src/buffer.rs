@@ -20,6 +20,17 @@ enum Memory {
     Own(Box<[AtomicU64]>, Option<Charge>),
 }
 
+#[cfg(any(loom, shuttle))]
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let start = match self {
+            Self::Pooled(slot) => slot.start().cast(),
+            Self::Own(..) => std::ptr::from_ref(self).cast(),
+        };
+        coppice_sync::witness::given_back(start);
+    }
+}
+
 impl Memory {
     fn words(&self) -> &[AtomicU64] {
         match self {

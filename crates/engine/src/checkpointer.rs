@@ -19,12 +19,11 @@ mod tests;
 
 use std::{
     sync::{Arc, OnceLock},
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use coppice_store::Store;
-use parking_lot::Mutex;
+use coppice_sync::{Mutex, thread::JoinHandle};
 
 pub(crate) use queue::{Rounds, Ticket};
 pub(crate) use target::{Files, Target};

@@ -15,6 +15,8 @@ mod compact;
 mod dropped;
 mod in_place;
 mod memory;
+#[cfg(all(test, shuttle))]
+mod models;
 mod open;
 mod read;
 mod report;
@@ -38,14 +40,15 @@ use std::{
     ops::{Deref, DerefMut},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
 use coppice_disk::{Disk, FolderLock};
 use coppice_journal::Journal;
 use coppice_store::Store;
-use parking_lot::{Mutex, RwLockReadGuard, RwLockWriteGuard};
+use coppice_sync::{AtomicBool, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::Mutex;
 
 use self::dropped::Dropped;
 use crate::{

@@ -10,18 +10,14 @@
 //! Locks: the feed's, then a watcher's. Both are leaves: nothing else is taken under them, and no waker is called under the
 //! watcher's.
 
+#[cfg(all(test, loom))]
+mod models;
 mod watcher;
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use coppice_journal::{Op, OwnedOp};
-use parking_lot::Mutex;
+use coppice_sync::{AtomicBool, Mutex, Ordering};
 
 pub(crate) use watcher::{Interest, Next, Part, Waker, Watcher, part_of};
 

@@ -17,10 +17,10 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    thread::{self, JoinHandle},
     time::Duration,
 };
 
+use coppice_sync::thread::{self, JoinHandle};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{

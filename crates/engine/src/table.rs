@@ -13,6 +13,9 @@ mod buckets;
 mod evict;
 mod figures;
 mod frozen;
+#[cfg(all(test, loom))]
+mod models;
+mod moves;
 mod pinned;
 mod word;
 
@@ -25,11 +28,13 @@ use std::{
 };
 
 use coppice_frame::{Frame, Invalid, Kind, TailOrder, validate};
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use coppice_sync::{MutexGuard, RwLock};
+use parking_lot::Mutex;
 
 use self::{
     buckets::Buckets,
     figures::{EXTENTS_BIT, NodeCounts, STALE, STALE_LENGTH},
+    moves::Moves,
     word::Word,
 };
 use crate::{
@@ -164,7 +169,7 @@ impl Entry {
 }
 
 struct Slot {
-    entry: Mutex<Option<Entry>>,
+    entry: coppice_sync::Mutex<Option<Entry>>,
     /// Keys below a trie frame, or in a flat one; or [`STALE`], or the mark of a count that is being made.
     subtree_keys: AtomicU64,
     /// No key below a trie frame, relative to its base, is longer; or [`STALE_LENGTH`].
@@ -180,7 +185,7 @@ struct Slot {
 impl Default for Slot {
     fn default() -> Self {
         Self {
-            entry: Mutex::new(None),
+            entry: coppice_sync::Mutex::new(None),
             subtree_keys: AtomicU64::new(STALE),
             subtree_longest: AtomicU32::new(STALE_LENGTH),
             nodes_mark: AtomicU64::new(STALE),
@@ -235,7 +240,7 @@ pub(crate) struct Table {
     /// Reads in for those who do not wait.
     fetcher: Arc<Fetcher>,
     /// Odd while frames are changed together, so that a reader may find a key in none of them: see [`Pinned::begin_move`].
-    moves: AtomicU64,
+    moves: Moves,
     /// Marks of counts that are being made, so that no two are the same.
     counts: AtomicU64,
     /// How often the table was frozen.
@@ -294,7 +299,7 @@ impl Table {
             numbers: Mutex::default(),
             source,
             fetcher: Arc::default(),
-            moves: AtomicU64::new(0),
+            moves: Moves::new(),
             counts: AtomicU64::new(0),
             freezes: AtomicU64::new(0),
             live: None,

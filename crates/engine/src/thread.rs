@@ -1,10 +1,8 @@
 //! Threads of the engine's own. They mask all signals: those belong to the host's threads.
 
-use std::{
-    io,
-    sync::Arc,
-    thread::{Builder, JoinHandle},
-};
+use std::{io, sync::Arc};
+
+use coppice_sync::thread::{Builder, JoinHandle};
 
 use crate::error::{Error, ErrorCode};
 

@@ -170,6 +170,7 @@ impl<'a> FrameMut<'a> {
         if let Some(word) = word {
             let mask = (u64::MAX >> (64 - 8 * count)) << (8 * first);
             let rest = load(word) & !mask;
+            switch();
             word.store((rest | value << (8 * first) & mask).to_le(), Release);
         }
     }
@@ -203,9 +204,17 @@ impl<'a> From<&'a mut [u8]> for Frame<'a> {
     }
 }
 
+/// Where models switch threads (coppice-sync).
+#[inline(always)]
+fn switch() {
+    #[cfg(shuttle)]
+    coppice_sync::switch();
+}
+
 /// The word's value, and all that was stored before it.
 #[inline(always)]
 pub(crate) fn load(word: &AtomicU64) -> u64 {
+    switch();
     u64::from_le(word.load(Acquire))
 }
 
@@ -269,6 +278,7 @@ pub(crate) fn put_u64(frame: FrameMut<'_>, at: usize, value: u64) {
         "write of a unit at {at}"
     );
     if let Some(word) = word {
+        switch();
         word.store(value.to_le(), Release);
     }
 }

@@ -112,11 +112,12 @@ mod salvage;
 mod segment;
 mod segment_file;
 mod spare;
-mod sync;
 mod writer;
 
 #[cfg(test)]
 mod fixture;
+
+use coppice_sync as sync;
 
 pub use error::{Error, OpenError};
 pub use history::History;

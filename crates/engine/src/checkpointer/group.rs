@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use coppice_defect::{Defect, planted};
 use coppice_store::{BlobWrite, Epoch as StoreEpoch};
+use coppice_sync::{Step, is_left_out};
 
 use super::{Epoch, Outcome, Target, failed_with, queue::GroupResult};
 use crate::{error::Error, stats::CheckpointReport, table::Changed};
@@ -64,7 +65,7 @@ pub(super) fn commit_group(target: &dyn Target, epochs: &[Epoch]) -> GroupResult
         live: changed.words.1,
         bytes: changed.buffer.bytes().get(..changed.bytes as usize).unwrap_or_default(),
     });
-    if planted(Defect::TrimsBeforeCommit) {
+    if planted(Defect::TrimsBeforeCommit) || is_left_out(Step::CommitBeforeTrim) {
         let _ = target.trim_journal(newest.version);
     }
     let committed = target.commit(&StoreEpoch {

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::{Condvar, Mutex};
+use coppice_sync::{Condvar, Mutex};
 
 use super::{Epoch, Outcome, Settings, WhenFull, failed_with, poisons};
 use crate::{

@@ -13,7 +13,7 @@ use std::{
 };
 
 use coppice_store::{CommitReport, Epoch as StoreEpoch};
-use parking_lot::Condvar;
+use parking_lot::{Condvar, Mutex};
 
 use super::*;
 use crate::{

@@ -1,11 +1,8 @@
 //! Which trees were dropped while the engine was open: handles of them may still be about.
 
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::collections::BTreeMap;
 
-use parking_lot::RwLock;
+use coppice_sync::{AtomicBool, Ordering, RwLock, Step, is_left_out};
 
 use crate::{
     error::{Error, ErrorCode},
@@ -28,7 +25,7 @@ impl Dropped {
     /// Fails for a tree that was dropped. Costs one load where none was.
     #[inline]
     pub(super) fn check(&self, tree: TreeId) -> Result<(), Error> {
-        if self.any.load(Ordering::Acquire) {
+        if self.any.load(Ordering::Acquire) && !is_left_out(Step::LookForDrop) {
             self.look_up(tree)?;
         }
         Ok(())

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64},
+        atomic::{AtomicU32, AtomicU64},
     },
     time::Instant,
 };
@@ -15,6 +15,7 @@ use coppice_defect::{Defect, planted};
 use coppice_disk::{Disk, FolderLock};
 use coppice_journal::{Journal, JournalOptions, Op, OpenError, Recovered};
 use coppice_store::{Store, StoreError};
+use coppice_sync::AtomicBool;
 use parking_lot::Mutex;
 
 use super::{

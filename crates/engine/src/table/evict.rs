@@ -13,12 +13,14 @@
 
 use std::{
     sync::{Weak, atomic::Ordering::Relaxed},
-    thread,
     time::{Duration, Instant},
 };
 
-use crossbeam_epoch::Guard;
-use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
+use coppice_sync::{
+    RwLockReadGuard, RwLockWriteGuard, Step,
+    epoch::{self, Guard},
+    is_left_out, thread,
+};
 
 use super::{Entry, Table, Word};
 use crate::{buffer::Buffer, error::Error};
@@ -54,7 +56,7 @@ impl Table {
     }
 
     /// Before so many more bytes are read in: evicts what is too much, unless somebody changes frames.
-    pub(super) fn evict_for(&self, bytes: usize, guard: &Guard) {
+    pub(crate) fn evict_for(&self, bytes: usize, guard: &Guard) {
         let most = self.budget().limits().evict_above.saturating_sub(bytes);
         if self.budget().in_use() > most {
             self.evict_to(most.saturating_sub(BATCH_FRAMES * self.frame_bytes), guard);
@@ -109,6 +111,9 @@ impl Table {
         }
         self.evictions.fetch_add(victims.len() as u64, Relaxed);
         let held = self.budget().hold_evicted(freed);
+        if is_left_out(Step::AwaitReaders) {
+            return drop((victims, held));
+        }
         guard.defer(move || drop((victims, held)));
         guard.flush();
     }
@@ -134,7 +139,7 @@ impl Table {
 
     /// Evicts ahead of need, and gives back what was evicted before.
     pub(crate) fn evict_ahead(&self) {
-        let guard = crossbeam_epoch::pin();
+        let guard = epoch::pin();
         self.evict_for(BATCH_FRAMES * self.frame_bytes, &guard);
         if self.budget().used() > self.budget().in_use() {
             guard.flush();
@@ -162,7 +167,7 @@ impl Table {
     fn wait_for_room(&self, most: usize, has_room: &dyn Fn() -> bool) -> Result<(), Error> {
         let mut patience = Patience::new(PATIENCE);
         while !has_room() {
-            let guard = crossbeam_epoch::pin();
+            let guard = epoch::pin();
             if self.budget().in_use() > most {
                 self.evict_to(most, &guard);
             }
@@ -179,10 +184,12 @@ impl Table {
 impl Entry {
     /// The memory of a blob that the store has as it is.
     fn take_clean(&mut self, word: &Word) -> Option<(Buffer, usize)> {
-        if self.changed || self.memory.as_mut()?.is_shared() {
+        if self.changed || self.memory.as_mut()?.is_shared() && !is_left_out(Step::LeaveHeld) {
             return None;
         }
-        word.clear();
+        if !is_left_out(Step::ClearWord) {
+            word.clear();
+        }
         Some((self.memory.take()?, self.bytes as usize))
     }
 

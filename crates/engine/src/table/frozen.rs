@@ -10,7 +10,7 @@
 
 use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
 
-use parking_lot::MutexGuard;
+use coppice_sync::MutexGuard;
 
 use super::{BlobKind, Changed, Entry, Source, Table};
 use crate::buffer::Buffer;

@@ -2,17 +2,17 @@
 
 use std::sync::{
     Arc,
-    atomic::{
-        AtomicU64,
-        Ordering::{AcqRel, Acquire, Relaxed},
-        fence,
-    },
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use coppice_defect::{Defect, planted};
 use coppice_frame::{FlatLookup, FlatMut, FlatOrder, FlatRef, Frame, FrameMut, TrieRef, UNIT_BYTES};
-use crossbeam_epoch::Guard;
-use parking_lot::{Mutex, MutexGuard};
+use coppice_sync::{
+    MutexGuard, Step,
+    epoch::{self, Guard},
+    is_left_out, witness,
+};
+use parking_lot::Mutex;
 
 use super::{
     BlobKind, Entry, Source, Table, check_frame,
@@ -101,7 +101,7 @@ impl<'t> Pinned<'t> {
     pub(crate) fn new(table: &'t Table) -> Self {
         Self {
             table,
-            guard: crossbeam_epoch::pin(),
+            guard: epoch::pin(),
             moving: 0,
             claim: Claim::Shared,
         }
@@ -179,7 +179,7 @@ impl<'t> Pinned<'t> {
     /// Before frames are changed together. Until [`Pinned::end_move`], what readers find does not count.
     pub(crate) fn begin_move(&mut self) {
         if self.moving == 0 {
-            self.table.moves.fetch_add(1, AcqRel);
+            self.table.moves.begin();
         }
         self.moving += 1;
     }
@@ -187,26 +187,26 @@ impl<'t> Pinned<'t> {
     pub(crate) fn end_move(&mut self) {
         self.moving = self.moving.saturating_sub(1);
         if self.moving == 0 {
-            self.table.moves.fetch_add(1, AcqRel);
+            self.table.moves.end();
         }
     }
 
     /// What a reader notes before it walks; None while frames are changed together.
     #[inline]
     pub(crate) fn moves(&self) -> Option<u64> {
-        Some(self.table.moves.load(Acquire)).filter(|moves| moves.is_multiple_of(2))
+        self.table.moves.note()
     }
 
     /// Whether no frames were changed together since [`Pinned::moves`] said this: what was found is so.
     #[inline]
     pub(crate) fn is_still(&self, moves: u64) -> bool {
-        fence(Acquire);
-        self.table.moves.load(Relaxed) == moves
+        self.table.moves.is_still(moves)
     }
 
     #[inline(always)]
     #[allow(unsafe_code)]
     fn frame_at(&self, start: *const u8) -> Frame<'_> {
+        witness::found(start);
         // SAFETY: a word leads to the start of a pool's slot, which is as long as all frames of the table are. It was in
         // the table after `guard` was pinned, so its memory is not given back while `self` lives (`retire`). Whatever
         // writes to it does so as the one `FrameMut` that the latch, or the lock that keeps writers out, allows.
@@ -290,6 +290,7 @@ impl<'t> Pinned<'t> {
     #[allow(unsafe_code)]
     pub(crate) fn value(&self, blob: u32) -> Result<&[u8], Error> {
         let place = self.place(blob, BlobKind::Value)?;
+        witness::found(place.value());
         // SAFETY: a word of this kind was made from `Address::Value`, of a buffer that was in the table after `guard` was
         // pinned, and so lives as long as `self`.
         Ok(unsafe { Buffer::value_at(place.value()) })
@@ -387,6 +388,9 @@ impl<'t> Pinned<'t> {
 
     /// Gives memory back once every reader that may have found it is gone.
     fn retire(&self, buffer: Buffer) {
+        if is_left_out(Step::AwaitReaders) {
+            return drop(buffer);
+        }
         self.guard.defer(move || drop(buffer));
         // A frame is much to keep for the sake of a batch.
         self.guard.flush();
@@ -398,7 +402,7 @@ impl<'t> Pinned<'t> {
             self.table.note_change(blob, entry);
         }
         let buffer = entry.memory.as_mut().ok_or_else(|| vanished(blob))?;
-        if buffer.is_shared() && !planted(Defect::WritesIntoHeldFrames) {
+        if buffer.is_shared() && !planted(Defect::WritesIntoHeldFrames) && !is_left_out(Step::CopyHeld) {
             let old = std::mem::replace(buffer, buffer.copy());
             self.publish(blob, entry.kind, buffer, true);
             self.retire(old);

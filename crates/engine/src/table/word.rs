@@ -1,14 +1,13 @@
 //! Where a blob's memory is, in one atomic word.
 
-use std::{
-    ptr,
-    sync::atomic::{
-        AtomicPtr,
-        Ordering::{Acquire, Relaxed, Release},
-    },
-};
+use std::ptr;
 
 use coppice_frame::FlatRef;
+use coppice_sync::{
+    AtomicPtr,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Step, is_left_out, order, witness,
+};
 
 use super::BlobKind;
 use crate::buffer::{Address, Buffer};
@@ -32,7 +31,7 @@ pub(super) struct Place(*mut u8);
 impl Word {
     #[inline(always)]
     pub(super) fn load(&self) -> Place {
-        Place(self.0.load(Acquire))
+        Place(self.0.load(order(Acquire, Step::FindMemory)))
     }
 
     pub(super) fn is_set(&self) -> bool {
@@ -56,16 +55,21 @@ impl Word {
         };
         let more = if used { more | USED } else { more };
         let tagged = address.map_addr(|address| address | kind as usize | more & FRAME_MASK);
-        self.0.store(tagged, Release);
+        witness::published(address);
+        self.0.store(tagged, order(Release, Step::PublishMemory));
     }
 
     pub(super) fn clear(&self) {
-        self.0.store(ptr::null_mut(), Release);
+        // Not stored: what is swapped out is known to come before, be it a use that somebody notes at this moment.
+        self.0.swap(ptr::null_mut(), AcqRel);
     }
 
     /// Notes that a blob is used, for eviction to pass it over. A blob that changed its memory meanwhile is used anyway.
     pub(super) fn note_use(&self, place: Place) {
         let used = place.0.map_addr(|address| address | USED);
+        if is_left_out(Step::CompareUse) {
+            return self.0.store(used, Relaxed);
+        }
         let _ = self.0.compare_exchange(place.0, used, Relaxed, Relaxed);
     }
 
