@@ -6,7 +6,7 @@ use super::{
     slots::{Slot, SlotCursor},
 };
 use crate::{
-    Frame, FrameMut, Kind, NoRoom, Stored, UNIT_BYTES,
+    Frame, FrameMut, Kind, NoRoom, Stored, UNIT_BYTES, max_key_bytes,
     node::{NodeRef, NodeSpec, Ref, VALUE_AT},
     record::{RecordRef, record_units},
 };
@@ -319,6 +319,24 @@ fn redirected(crossing: Crossing, depth: usize, moved: &[Moved]) -> Option<Cross
     }
 }
 
+/// Whether a copy of what is behind a reference, which `depth` bytes of the source's keys lead to, leads to anything: not to
+/// flat frames alone that have no keys for it, nor to nodes alone that more than `most` bytes lead to, as no key is so long.
+fn goes_on(source: TrieRef<'_>, (reference, depth): (Ref, usize), most: usize, moved: &[Moved]) -> bool {
+    let mut pending = vec![(reference, depth)];
+    while let Some((reference, depth)) = pending.pop() {
+        match (source.node(reference), source.crossing(reference)) {
+            (Some(node), _) if depth + node.prefix_len() > most => {}
+            (Some(node), _) if node.value().is_none() => {
+                let below = depth + node.prefix_len() + 1;
+                pending.extend(node.entries().map(|entry| (entry.1, below)));
+            }
+            (None, Some(crossing)) if redirected(crossing, 0, moved).is_none() => {}
+            _ => return true,
+        }
+    }
+    false
+}
+
 impl TrieMut<'_> {
     /// Copies a node, as this frame's root, with the entries that `keep` wants. `strip` bytes of the source's keys lead to
     /// the new base. The node's value comes along only if asked for; its prefix never does.
@@ -375,11 +393,10 @@ impl TrieMut<'_> {
         moved: &[Moved],
         pending: &mut Vec<(usize, Ref, usize)>,
     ) -> Result<(), NoRoom> {
-        if !moved.is_empty() {
-            spec.entries.retain(|(_, entry)| {
-                let crossing = source.crossing(*entry);
-                crossing.is_none_or(|crossing| redirected(crossing, depth, moved).is_some())
-            });
+        if !moved.is_empty() || shift > 0 {
+            let most = max_key_bytes(self.frame.len()).saturating_add_signed(-shift);
+            spec.entries
+                .retain(|(_, entry)| goes_on(source, (*entry, depth + 1), most, moved));
         }
         if spec.entries.is_empty() && spec.value.is_none() && slot != ROOT_AT {
             self.set_ref(slot, Ref::NONE);

@@ -2,7 +2,7 @@
 
 use super::{empty, flat, keys, model::Model, place, with_keys};
 use crate::{
-    Crossing, Kind, Moved, Seek, TrieMut, TrieRef, TrieSplit, copy_trie_moved, push_down, split_trie,
+    Crossing, Graft, Kind, Moved, Seek, TrieMut, TrieRef, TrieSplit, copy_trie_moved, push_down, split_trie,
     testing::{Content, Owned, assert_valid, inline, trie_contents},
 };
 
@@ -211,6 +211,23 @@ fn entries_to_a_frame_that_is_left_with_nothing_are_not_copied() {
 }
 
 #[test]
+fn nodes_that_lead_to_such_a_frame_alone_are_not_copied() {
+    let mut frame = with_keys(&[b"a", b"b/1x", b"b/1y", b"b/2x", b"b/2y"]);
+    for node in [b"b/1", b"b/2"] {
+        TrieMut::new(&mut frame).assign(node, 3, b"xy", flat(1)).unwrap();
+    }
+    let moved = [Moved {
+        from: 1,
+        to: None,
+        base: 0,
+    }];
+    let mut copy = vec![0; 4096];
+    copy_trie_moved(&frame, &mut copy, &moved).unwrap();
+    assert_valid(&copy);
+    assert_eq!(TrieRef::new(&copy).root_bytes(), b"a");
+}
+
+#[test]
 fn one_entry_that_dominates_is_carved() {
     let mut frame = empty(1 << 14);
     place(&mut frame, b"a");
@@ -263,4 +280,18 @@ fn a_frame_pushed_down_leaves_its_root_and_value() {
     assert_eq!(TrieRef::new(&above).seek(b""), Seek::Found(inline(b"v")));
     assert_eq!(TrieRef::new(&above).seek(b"b/1"), Seek::Below { crossing, depth: 0 });
     assert_eq!(TrieRef::new(&above).bytes_to(b"", 3), b"ab");
+}
+
+#[test]
+fn nodes_that_would_lie_deeper_than_any_key_are_not_hung_in() {
+    let deep = [b'y'; 450];
+    let ends = [b"1", b"2"].map(|end| [&deep[..], end].concat());
+    let mut source = with_keys(&[b"x", &ends[0], &ends[1]]);
+    TrieMut::new(&mut source).assign(&deep, 450, b"12", flat(1)).unwrap();
+    let place = [b'k'; 100];
+    let mut target = with_keys(&[&place, b"z"]);
+    let graft = Graft::Nodes(TrieRef::new(&source));
+    TrieMut::new(&mut target).graft(&place, b"", &graft).unwrap();
+    assert_valid(&target);
+    assert_eq!(keys(&target), [[&place[..], b"x"].concat(), b"z".to_vec()]);
 }
