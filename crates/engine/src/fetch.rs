@@ -15,7 +15,7 @@ use std::{
     fmt, mem,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -117,7 +117,6 @@ struct Queue {
     /// Those who were told that a blob is there, and have not taken note.
     untaken: usize,
     most_untaken: usize,
-    most_ahead: usize,
     threads: Vec<JoinHandle<()>>,
     idle: usize,
 }
@@ -127,6 +126,8 @@ struct Queue {
 pub(crate) struct Fetcher {
     /// Whether it may be asked.
     ready: AtomicBool,
+    /// How many blobs may wait to be read ahead.
+    most_ahead: AtomicUsize,
     queue: Mutex<Queue>,
     changed: Condvar,
     /// Blobs read for those who wait, and ahead.
@@ -141,13 +142,22 @@ impl Fetcher {
         let mut queue = self.queue.lock();
         queue.table = Some(Arc::downgrade(table));
         queue.most_untaken = (frames / UNTAKEN_PARTS).clamp(LEAST_UNTAKEN, MOST_UNTAKEN);
-        queue.most_ahead = (frames / AHEAD_PARTS).clamp(LEAST_AHEAD, MOST_AHEAD);
+        let most_ahead = (frames / AHEAD_PARTS).clamp(LEAST_AHEAD, MOST_AHEAD);
+        self.most_ahead.store(most_ahead, Relaxed);
         self.ready.store(true, Relaxed);
     }
 
     /// Whether it may be asked.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Relaxed)
+    }
+
+    /// How many blobs may wait to be read ahead; none where nobody is to be asked.
+    pub(crate) fn most_ahead(&self) -> usize {
+        match self.is_ready() {
+            true => self.most_ahead.load(Relaxed),
+            false => 0,
+        }
     }
 
     /// How many blobs were read for those who waited, and ahead of need.
@@ -192,10 +202,22 @@ impl Fetcher {
                 }
             }
         }
-        queue.add_ahead(&lacked.more);
+        queue.add_ahead(&lacked.more, self.most_ahead());
         drop(queue);
         self.changed.notify_all();
         Ok(())
+    }
+
+    /// Has blobs read in that will be wanted, if there is nothing more urgent.
+    pub(crate) fn read_ahead(self: &Arc<Self>, blobs: &[u32]) {
+        let mut queue = self.queue.lock();
+        // Without a thread those who want them will read them.
+        if !self.is_ready() || self.see_to_threads(&mut queue).is_err() {
+            return;
+        }
+        queue.add_ahead(blobs, self.most_ahead());
+        drop(queue);
+        self.changed.notify_all();
     }
 
     /// Ends the threads; what they read is finished first, what is waited for is not.
@@ -301,15 +323,12 @@ impl Fetcher {
 }
 
 impl Queue {
-    /// Of too many the oldest are forgotten.
-    fn add_ahead(&mut self, blobs: &[u32]) {
+    /// Where there are enough, more are forgotten.
+    fn add_ahead(&mut self, blobs: &[u32], most: usize) {
         for blob in blobs {
-            if !self.waiting.contains_key(blob) && !self.ahead.contains(blob) {
+            if self.ahead.len() < most && !self.waiting.contains_key(blob) && !self.ahead.contains(blob) {
                 self.ahead.push_back(*blob);
             }
-        }
-        while self.ahead.len() > self.most_ahead {
-            self.ahead.pop_front();
         }
     }
 }

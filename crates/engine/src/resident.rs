@@ -47,6 +47,15 @@ pub(crate) fn note_lacked(blob: u32) {
     });
 }
 
+/// Notes blobs that will be wanted next.
+pub(crate) fn note_wanted_next(blobs: &[u32]) {
+    LACKED.with_borrow_mut(|lacked| {
+        for blob in blobs {
+            lacked.note_more(*blob);
+        }
+    });
+}
+
 /// What the last scope of this thread lacked; nothing when asked again.
 pub(crate) fn take_lacked() -> Lacked {
     LACKED.take()
@@ -95,7 +104,7 @@ mod tests {
         resident(|| {
             note_lacked(2);
             note_lacked(3);
-            note_lacked(4);
+            note_wanted_next(&[4]);
         });
         let lacked = take_lacked();
         assert_eq!((lacked.first, lacked.more), (Some(2), vec![3, 4]));

@@ -98,6 +98,13 @@ fn has(database: &Database, tree: TreeId, number: usize) -> Result<bool, Error> 
     })
 }
 
+/// How many blobs were read. The statistics read some to tell.
+fn misses(database: &Database) -> u64 {
+    let table = database.engine.fetcher().queue.lock().table.clone().unwrap();
+    let [_, misses, _] = table.upgrade().unwrap().traffic();
+    misses
+}
+
 /// A blob that the next read of this key lacks.
 fn lacked(database: &Database, tree: TreeId, number: usize) -> u32 {
     assert!(resident(|| has(database, tree, number)).unwrap_err().is_not_in_memory());
@@ -110,11 +117,9 @@ fn a_read_reads_nothing_itself_and_is_answered_in_the_end() {
     let waiting = Waiting::of(&database);
     for number in (0..KEYS).step_by(101) {
         let right = waiting.through(&database, || {
-            let table = database.engine.fetcher().queue.lock().table.clone().unwrap();
-            let misses = || table.upgrade().unwrap().traffic()[1];
-            let before = misses();
+            let before = misses(&database);
             let found = has(&database, tree, number);
-            assert_eq!(misses(), before);
+            assert_eq!(misses(&database), before);
             found
         });
         assert!(right);
@@ -314,4 +319,26 @@ fn where_nobody_reads_for_others_reads_go_to_the_disk() {
         database.engine.fetcher().queue.lock().threads.is_empty(),
         "nothing was asked for"
     );
+}
+
+#[test]
+fn a_walk_along_frames_has_the_next_read_ahead() {
+    let (_folder, database, tree) = filled();
+    let read_aheads = || database.stats().unwrap().memory_read_aheads;
+    for reverse in [false, true] {
+        let before = read_aheads();
+        let mut told = 0;
+        let range = Range { reverse, ..Range::ALL };
+        let exhausted = database.scan(tree, &range, &mut |_, _| {
+            told += 1;
+            ControlFlow::Continue(())
+        });
+        assert!(exhausted.unwrap());
+        assert_eq!(told, KEYS);
+        // The walk itself may be as quick.
+        assert!(read_aheads() > before, "reverse: {reverse}");
+    }
+    let before = read_aheads();
+    assert!(has(&database, tree, 1).unwrap());
+    assert_eq!(read_aheads(), before);
 }

@@ -4,10 +4,13 @@
 //! beginning of an end, the node's entries are cut off there; whatever leaves that path lies inside the span as a whole,
 //! and is not compared any more.
 
+mod ahead;
+
 use std::ops::ControlFlow;
 
 use coppice_frame::{Crossing, FlatCursor, FlatRef, Kind, NodePosition, Step, Stored, TrieRef, Value};
 
+use self::ahead::Ahead;
 use super::{Forest, ROOT, Resolved};
 use crate::{error::Error, request::SplitKey};
 
@@ -144,6 +147,7 @@ pub(crate) struct Cursor<'a> {
     tail: &'a [u8],
     /// A frame could not be entered, to whose keys `key` leads.
     stopped: bool,
+    ahead: Ahead,
 }
 
 impl<'a> Cursor<'a> {
@@ -160,6 +164,7 @@ impl<'a> Cursor<'a> {
             key: Vec::with_capacity(128),
             tail: &[],
             stopped: false,
+            ahead: Ahead::default(),
         };
         let searched = rollup.map_or(0, |rollup| rollup.prefix_len);
         cursor.enter_node(trie, trie.root(), 0, (true, span.to.is_some()), searched)?;
@@ -295,6 +300,7 @@ impl<'a> Cursor<'a> {
                 self.check_size()?;
             }
             Kind::Flat => {
+                self.look_ahead(crossing.child);
                 let flat = self.forest.table.flat(crossing.child)?;
                 let base_len = path_len
                     .checked_sub(crossing.up)
@@ -526,6 +532,7 @@ impl<'a> Cursor<'a> {
             }
             self.flat = None;
         }
+        self.ahead.begin_again();
         while self.levels.last().is_some_and(|level| level.path_len >= len) {
             self.levels.pop();
         }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     buffer::Buffer,
     error::{Error, ErrorCode},
-    resident::{is_resident, note_lacked},
+    resident::{is_resident, note_lacked, note_wanted_next},
 };
 
 /// A table, pinned: memory that any blob had since this was made is not reused before it is dropped (epoch-based
@@ -63,6 +63,28 @@ impl Table {
     /// Whether this thread is not to wait for the disk, and others can.
     fn stops_at_disk(&self) -> bool {
         is_resident() && self.fetcher.is_ready()
+    }
+
+    /// How many frames a walk may look ahead; none where all are in memory.
+    pub(crate) fn most_ahead(&self) -> usize {
+        match self.is_all_resident() {
+            true => 0,
+            false => self.fetcher.most_ahead(),
+        }
+    }
+
+    /// Has the frames read in that a walk comes to behind the one that it enters, if they are not in memory.
+    pub(crate) fn read_ahead(&self, entered: u32, next: &[u32]) {
+        let absent: Vec<u32> = next.iter().copied().filter(|blob| !self.is_resident(*blob)).collect();
+        if absent.is_empty() {
+            return;
+        }
+        // Behind what the walk stops at, if it does.
+        if self.stops_at_disk() && !self.is_resident(entered) {
+            note_wanted_next(&absent);
+        } else {
+            self.fetcher.read_ahead(&absent);
+        }
     }
 
     /// Reads a blob in for somebody who does not wait, whatever it is, unless it is there or gone by now. Whether it was
