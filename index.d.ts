@@ -287,6 +287,8 @@ export interface TreePromises<V, In = V, K = string> {
   rename(from: Key, to: Key, options?: RenameOptions): Promise<boolean>
   /** See {@link Tree.movePrefix}. */
   movePrefix(from: Key, to: Key): Promise<number>
+  /** See {@link Tree.clonePrefix}. */
+  clonePrefix(from: Key, to: Key): Promise<number>
   /** See {@link Tree.deletePrefix}. */
   deletePrefix(prefix: Key): Promise<number>
 }
@@ -294,7 +296,8 @@ export interface TreePromises<V, In = V, K = string> {
  * One change to a tree. `version` is that of its commit: changes that were committed together have the same.
  *
  * A rename is the delete of one key and the put of the other. Operations on prefixes are one change each, however many keys
- * they concern, and are told as they were made; `movePrefix` leaves keys their versions.
+ * they concern, and are told as they were made; `movePrefix` leaves keys their versions, and `clonePrefix` gives the new keys
+ * those of the keys that they were made of.
  */
 export type Change<V, K = string> =
   | {
@@ -309,7 +312,7 @@ export type Change<V, K = string> =
       version: number
     }
   | {
-      type: 'movePrefix'
+      type: 'movePrefix' | 'clonePrefix'
       from: K
       to: K
       version: number
@@ -383,6 +386,22 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
    */
   movePrefix(from: Key, to: Key): number
   /**
+   * Copies every key that starts with `from` to the same key with `to` in place of that, atomically; returns how many. The
+   * key that equals the prefix is one of them. The copies have the values and versions of what they are copies of. A clone is
+   * one commit, however much it copies, and costs what a move does, as both sides share what lies below. They part as they
+   * are written to: the first change to a shared part of either side copies the frames on the way there, 64 KiB each. So a
+   * clone takes little room by itself, and what it shares stays until no side has it any more.
+   *
+   * `to` may lie below `from`: what is copied is what was there before. Not in batches.
+   *
+   * Throws ERR_COPPICE_NOT_EMPTY where a key starts with `to`; ERR_COPPICE_KEY_TOO_LARGE where a copy's key would be longer
+   * than 8,192 bytes; ERR_COPPICE_INVALID_ARGUMENT for more than 2^40 keys. Nothing was copied then.
+   *
+   * @example
+   * db.tree('files').clonePrefix('templates/app/', 'projects/new/')
+   */
+  clonePrefix(from: Key, to: Key): number
+  /**
    * Removes every key that starts with the prefix, atomically, at a cost that does not grow with their number; returns how
    * many. Their space comes back in the background, in small steps, also after the database was closed and opened again;
    * on disk it is free for other data from the next checkpoint after that. An empty prefix clears the tree.
@@ -394,8 +413,8 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
    * which may be before it is on disk: a power cut that takes a write takes it although it was told.
    *
    * What a prefix has to do with an operation on another one: `movePrefix` is told where a key under `from` or under `to` can
-   * start with `prefix`, `deletePrefix` where a key under its prefix can, each as it was made. So either side of a move may
-   * lie outside of what is watched, or contain it. Where keys come in from outside, the change does not say which:
+   * start with `prefix`, `clonePrefix` where a key under `to` can, `deletePrefix` where a key under its prefix can, each as it
+   * was made. So either side of a move may lie outside of what is watched, or contain it, and so may those of a clone. Where keys come in from outside, the change does not say which:
    * read what is under `to` then.
    *
    * `after` takes up a watch where another one ended: with the version of the last change whose commit is known to have come

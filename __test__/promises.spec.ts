@@ -43,6 +43,7 @@ test('every operation has the type of its synchronous form, with a promise', (t)
     delete: true,
     rename: true,
     movePrefix: true,
+    clonePrefix: true,
     deletePrefix: true,
   }
   const { promises } = volatile(t).tree() as unknown as { promises: Record<string, unknown> }
@@ -75,10 +76,11 @@ test('promises answer what the synchronous forms do', async (t) => {
   t.false(await promises.isEmpty())
   t.true(await promises.isEmpty('c'))
   t.true(await promises.rename('b', 'c'))
-  t.is(await promises.movePrefix('a/', 'd/'), 2)
+  t.is(await promises.clonePrefix('a/', 'a/e/'), 2)
+  t.is(await promises.movePrefix('a/', 'd/'), 4)
   t.true(await promises.delete('c'))
   t.false(await promises.delete('c'))
-  t.is(await promises.deletePrefix('d/'), 2)
+  t.is(await promises.deletePrefix('d/'), 4)
   t.true(tree.isEmpty())
 })
 
@@ -90,6 +92,7 @@ test('what the synchronous form throws is what the promise rejects with', async 
   await rejectsCode(t, () => promises.put('k', 1 as never), 'ERR_COPPICE_INVALID_ARGUMENT')
   await rejectsCode(t, () => promises.putMany(1 as never), 'ERR_COPPICE_INVALID_ARGUMENT')
   await rejectsCode(t, () => promises.movePrefix('a', 'ab'), 'ERR_COPPICE_INVALID_ARGUMENT')
+  await rejectsCode(t, () => promises.clonePrefix('a', 5 as never), 'ERR_COPPICE_INVALID_ARGUMENT')
   throwsCode(t, () => promises.keys({ limit: -1 }), 'ERR_COPPICE_INVALID_ARGUMENT')
   db.close()
   await rejectsCode(t, () => promises.get('k'), 'ERR_COPPICE_CLOSED')
@@ -137,6 +140,7 @@ for (const durability of ['process', 'disk'] as const) {
       () => tree.promises.putMany([['b', 'v']]),
       () => tree.promises.rename('a', 'c'),
       () => tree.promises.movePrefix('c', 'd'),
+      () => tree.promises.clonePrefix('d', 'f'),
       () => tree.promises.delete('d'),
       () => tree.promises.deletePrefix('b'),
       () => db.batch().put(tree, 'e', 'v').commitDurable(),

@@ -57,6 +57,7 @@ test('every method that writes is refused', async (t) => {
     () => tree.delete('large'),
     () => tree.rename('large', 'small'),
     () => tree.movePrefix('dir1/', 'x/'),
+    () => tree.clonePrefix('dir1/', 'x/'),
     () => tree.deletePrefix('dir1/'),
     () => db.dropTree('t'),
     () => db.batch().put(tree, 'a', 'b').commit(),

@@ -39,6 +39,8 @@ function changeEverything(db: Database): void {
   const tree = db.tree('t')
   for (const key of [...tree.keys({ prefix: 'dir1' })]) tree.put(key, 'changed')
   tree.movePrefix('dir2/', 'moved/')
+  tree.clonePrefix('dir3/', 'cloned/')
+  tree.put('cloned/file1', 'changed')
   tree.deletePrefix('dir3/')
   tree.delete('large')
   db.batch().put(tree, 'new', 'one').delete(tree, 'dir4/file4').commit()

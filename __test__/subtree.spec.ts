@@ -67,6 +67,79 @@ test('a move that cannot be changes nothing', (t) => {
   t.is(tree.movePrefix('a/', 'c/'), 101)
 })
 
+test('clonePrefix copies every key with its version, and the sides part', async (t) => {
+  const db = open(await temporaryFolder(t))
+  const tree = db.tree('t', { encoding: 'utf8' })
+  fill(tree, 'from/', 3000)
+  tree.put('from/large', 'x'.repeat(100_000))
+  const version = tree.put('from/', 'the prefix itself')
+  const before = [...tree.records({ prefix: 'from/' })]
+  t.is(tree.clonePrefix('from/', 'to/a/deeper/place/'), 3002)
+  t.is(tree.clonePrefix('from/', 'from/within/'), 3002)
+  t.is(tree.clonePrefix('none/', 'nowhere/'), 0)
+  t.is(tree.count(), 3 * 3002)
+  t.deepEqual(tree.record('to/a/deeper/place/'), { value: 'the prefix itself', version })
+  t.is(tree.put('next', ''), version + 3)
+  tree.put('to/a/deeper/place/3/17', 'written')
+  tree.delete('from/within/large')
+  tree.delete('from/2/9')
+  t.deepEqual([tree.get('from/3/17'), tree.get('from/within/3/17')], ['17', '17'])
+  t.deepEqual(
+    [tree.get('from/2/9'), tree.get('from/within/2/9'), tree.get('to/a/deeper/place/2/9')],
+    [undefined, '9', '9'],
+  )
+  t.is(tree.get('from/large')?.length, 100_000)
+  t.is(tree.deletePrefix('from/'), 3001 + 3001)
+  await db.checkpoint()
+  t.deepEqual((await db.verify()).problems, [])
+  await db.promises.close()
+  using again = open(db.path)
+  const reopened = again.tree('t', { encoding: 'utf8' })
+  const copies = [...reopened.records({ prefix: 'to/' })].map(({ key, ...record }) => ({
+    key: key.replace('to/a/deeper/place/', 'from/'),
+    ...record,
+  }))
+  const written = copies.find(({ key }) => key === 'from/3/17')
+  t.is(written?.value, 'written')
+  const others = <T extends { key: string }>(records: T[]) => records.filter(({ key }) => key !== 'from/3/17')
+  t.deepEqual(others(copies), others(before))
+  t.deepEqual((await again.verify()).problems, [])
+})
+
+test('a clone that cannot be changes nothing', (t) => {
+  const tree = volatile(t).tree('t', { encoding: 'utf8' })
+  fill(tree, 'a/', 100)
+  tree.put('b/x', '')
+  tree.put(`a/${'x'.repeat(8190)}`, 'longest')
+  const before = [...tree.records()]
+  for (const to of ['a/', 'a', '', 'b/', 'b/x'] as const) {
+    throwsCode(t, () => tree.clonePrefix('a/', to), 'ERR_COPPICE_NOT_EMPTY')
+  }
+  throwsCode(t, () => tree.clonePrefix('a/', 'a/copy/'), 'ERR_COPPICE_KEY_TOO_LARGE', /8192/)
+  throwsCode(t, () => tree.clonePrefix('a/', 'x'.repeat(8193)), 'ERR_COPPICE_KEY_TOO_LARGE', /to/)
+  for (const bad of [undefined, null, 5, '\uD800'] as unknown[] as string[]) {
+    throwsCode(t, () => tree.clonePrefix(bad, 'x'), 'ERR_COPPICE_INVALID_ARGUMENT', /from/)
+    throwsCode(t, () => tree.clonePrefix('x', bad), 'ERR_COPPICE_INVALID_ARGUMENT', /to/)
+  }
+  t.deepEqual([...tree.records()], before)
+  t.is(tree.clonePrefix('a/', 'c/'), 101)
+})
+
+test('clonePrefix takes no room for what it shares, and gives nothing back that is shared', async (t) => {
+  const db = volatile(t)
+  const tree = db.tree('t', { encoding: 'utf8' })
+  fill(tree, 'a/', 20_000)
+  const alone = db.stats().blobs
+  for (let number = 0; number < 20; number++) tree.clonePrefix('a/', `b${number}/`)
+  t.is(tree.count(), 21 * 20_000)
+  t.true(db.stats().blobs < alone + 80)
+  tree.deletePrefix('a/')
+  await db.compact()
+  t.is(tree.count('b7/'), 20_000)
+  t.is(tree.get('b7/3/17'), '17')
+  t.deepEqual((await db.verify()).problems, [])
+})
+
 test('deletePrefix removes every key under it, and space comes back', async (t) => {
   const db = volatile(t)
   const tree = db.tree('t', { encoding: 'utf8' })

@@ -44,8 +44,9 @@ test('every kind of change is told in commit order, with keys and values as the 
   ])
   tree.rename('b/1', 'b/ä')
   tree.movePrefix('b/', 'c/')
+  tree.clonePrefix('c/', 'd/')
   tree.deletePrefix('c/')
-  t.deepEqual(await take(watch, 8), [
+  t.deepEqual(await take(watch, 9), [
     { type: 'put', key: 'a/1', value: { n: 1 }, version: first },
     { type: 'delete', key: 'a/1', version: first + 1 },
     { type: 'put', key: 'b/1', value: { n: 2 }, version: first + 2 },
@@ -53,7 +54,8 @@ test('every kind of change is told in commit order, with keys and values as the 
     { type: 'delete', key: 'b/1', version: first + 4 },
     { type: 'put', key: 'b/ä', value: { n: 2 }, version: first + 4 },
     { type: 'movePrefix', from: 'b/', to: 'c/', version: first + 5 },
-    { type: 'deletePrefix', prefix: 'c/', version: first + 6 },
+    { type: 'clonePrefix', from: 'c/', to: 'd/', version: first + 6 },
+    { type: 'deletePrefix', prefix: 'c/', version: first + 7 },
   ])
 })
 
@@ -119,11 +121,15 @@ test('only what touches the prefix is told, and moves across its border as they 
   tree.put('in', 'beside')
   tree.put('out/2', 'beside')
   tree.movePrefix('in/a/', 'gone/')
+  tree.clonePrefix('gone/', 'out/3/')
+  tree.clonePrefix('gone/', 'in/c/')
+  tree.clonePrefix('in/c/', 'elsewhere/')
   tree.movePrefix('out/', 'in/b/')
   tree.deletePrefix('i')
-  const changes = (await take(watch, 3)).map(({ version: _, ...change }) => change)
+  const changes = (await take(watch, 4)).map(({ version: _, ...change }) => change)
   t.deepEqual(changes as unknown[], [
     { type: 'movePrefix', from: 'in/a/', to: 'gone/' },
+    { type: 'clonePrefix', from: 'gone/', to: 'in/c/' },
     { type: 'movePrefix', from: 'out/', to: 'in/b/' },
     { type: 'deletePrefix', prefix: 'i' },
   ])

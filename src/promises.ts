@@ -83,6 +83,8 @@ export interface TreePromises<V, In = V, K = string> {
   rename(from: Key, to: Key, options?: RenameOptions): Promise<boolean>
   /** See {@link Tree.movePrefix}. */
   movePrefix(from: Key, to: Key): Promise<number>
+  /** See {@link Tree.clonePrefix}. */
+  clonePrefix(from: Key, to: Key): Promise<number>
   /** See {@link Tree.deletePrefix}. */
   deletePrefix(prefix: Key): Promise<number>
 }
@@ -206,6 +208,10 @@ export class StoredTreePromises<V, In, K extends Argument> implements TreePromis
 
   movePrefix(from: Key, to: Key): Promise<number> {
     return this.#durably(() => this.#tree.movePrefix(from, to))
+  }
+
+  clonePrefix(from: Key, to: Key): Promise<number> {
+    return this.#durably(() => this.#tree.clonePrefix(from, to))
   }
 
   deletePrefix(prefix: Key): Promise<number> {

@@ -80,6 +80,22 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
    */
   movePrefix(from: Key, to: Key): number
   /**
+   * Copies every key that starts with `from` to the same key with `to` in place of that, atomically; returns how many. The
+   * key that equals the prefix is one of them. The copies have the values and versions of what they are copies of. A clone is
+   * one commit, however much it copies, and costs what a move does, as both sides share what lies below. They part as they
+   * are written to: the first change to a shared part of either side copies the frames on the way there, 64 KiB each. So a
+   * clone takes little room by itself, and what it shares stays until no side has it any more.
+   *
+   * `to` may lie below `from`: what is copied is what was there before. Not in batches.
+   *
+   * Throws ERR_COPPICE_NOT_EMPTY where a key starts with `to`; ERR_COPPICE_KEY_TOO_LARGE where a copy's key would be longer
+   * than 8,192 bytes; ERR_COPPICE_INVALID_ARGUMENT for more than 2^40 keys. Nothing was copied then.
+   *
+   * @example
+   * db.tree('files').clonePrefix('templates/app/', 'projects/new/')
+   */
+  clonePrefix(from: Key, to: Key): number
+  /**
    * Removes every key that starts with the prefix, atomically, at a cost that does not grow with their number; returns how
    * many. Their space comes back in the background, in small steps, also after the database was closed and opened again;
    * on disk it is free for other data from the next checkpoint after that. An empty prefix clears the tree.
@@ -91,8 +107,8 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
    * which may be before it is on disk: a power cut that takes a write takes it although it was told.
    *
    * What a prefix has to do with an operation on another one: `movePrefix` is told where a key under `from` or under `to` can
-   * start with `prefix`, `deletePrefix` where a key under its prefix can, each as it was made. So either side of a move may
-   * lie outside of what is watched, or contain it. Where keys come in from outside, the change does not say which:
+   * start with `prefix`, `clonePrefix` where a key under `to` can, `deletePrefix` where a key under its prefix can, each as it
+   * was made. So either side of a move may lie outside of what is watched, or contain it, and so may those of a clone. Where keys come in from outside, the change does not say which:
    * read what is under `to` then.
    *
    * `after` takes up a watch where another one ended: with the version of the last change whose commit is known to have come
@@ -406,6 +422,15 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
     let code = this.#writes.movePrefix(this.#database, this.#tree, from, to)
     if (code === DOUBTFUL) {
       code = this.#writes.movePrefix(this.#database, this.#tree, keyBytes('from', from), keyBytes('to', to))
+    }
+    if (code < 0) throw this.#connection.failure(code)
+    return code
+  }
+
+  clonePrefix(from: Key, to: Key): number {
+    let code = this.#writes.clonePrefix(this.#database, this.#tree, from, to)
+    if (code === DOUBTFUL) {
+      code = this.#writes.clonePrefix(this.#database, this.#tree, keyBytes('from', from), keyBytes('to', to))
     }
     if (code < 0) throw this.#connection.failure(code)
     return code

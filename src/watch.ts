@@ -12,12 +12,13 @@ import { roomFor, roomForPage, type Slab } from './slab.js'
  * One change to a tree. `version` is that of its commit: changes that were committed together have the same.
  *
  * A rename is the delete of one key and the put of the other. Operations on prefixes are one change each, however many keys
- * they concern, and are told as they were made; `movePrefix` leaves keys their versions.
+ * they concern, and are told as they were made; `movePrefix` leaves keys their versions, and `clonePrefix` gives the new keys
+ * those of the keys that they were made of.
  */
 export type Change<V, K = string> =
   | { type: 'put'; key: K; value: V; version: number }
   | { type: 'delete'; key: K; version: number }
-  | { type: 'movePrefix'; from: K; to: K; version: number }
+  | { type: 'movePrefix' | 'clonePrefix'; from: K; to: K; version: number }
   | { type: 'deletePrefix'; prefix: K; version: number }
 
 /** What is watched. */
@@ -35,7 +36,7 @@ const WATCH_OPTIONS = ['prefix', 'after', 'signal'] as const
 /** In front of each change of a page; see crates/node/src/watch.rs. */
 const HEADER_BYTES = 20
 /** The kind in that header of each type of change. */
-const TYPES = ['put', 'delete', 'movePrefix', 'deletePrefix'] as const
+const TYPES = ['put', 'delete', 'movePrefix', 'deletePrefix', 'clonePrefix'] as const
 
 /** What of a tree is watched, and how its changes are read. */
 interface Watched<V> {
@@ -195,6 +196,7 @@ class ChangePage<V, K> {
       case 'put':
         return { type, key, value: this.#watched.encoding.read(this.#slab, middle, end), version }
       case 'movePrefix':
+      case 'clonePrefix':
         return { type, from: key, to: this.#key(middle, end), version }
       case 'deletePrefix':
         return { type, prefix: key, version }

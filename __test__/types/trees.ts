@@ -103,6 +103,7 @@ export function writes(tree: Tree<Photo>): void {
   tree.putMany(new Map<Key, Photo>([['k', { size: 1 }]]))
   expectTypeOf(tree.rename('a', 'b', { overwrite: true })).toEqualTypeOf<boolean>()
   expectTypeOf(tree.movePrefix('a/', 'b/')).toEqualTypeOf<number>()
+  expectTypeOf(tree.clonePrefix('a/', 'b/')).toEqualTypeOf<number>()
   expectTypeOf(tree.deletePrefix('a/')).toEqualTypeOf<number>()
   // @ts-expect-error: pairs, not keys
   tree.putMany(['k'])

@@ -136,6 +136,7 @@ export interface Writes {
   delete(database: number, tree: number, key: Argument, condition: ConditionKind, version: number): number
   rename(database: number, tree: number, from: Argument, to: Argument, overwrite: number): number
   movePrefix(database: number, tree: number, from: Argument, to: Argument): number
+  clonePrefix(database: number, tree: number, from: Argument, to: Argument): number
   deletePrefix(database: number, tree: number, prefix: Argument): number
   putMany(database: number, tree: number, keys: Argument[], values: Argument[], count: number): number
   /** A batch, encoded as src/operations.ts does: its version, or REFUSED and which operation did not hold. */

@@ -132,6 +132,14 @@ defects! {
     DigsNoGrave,
     /// A move does not look whether there are keys in its way.
     MovesOntoKeys,
+    /// A change is made in a frame that a clone shares.
+    WritesIntoSharedFrames,
+    /// A frame that was shared gets a copy, and what both lead to is not counted once more.
+    ForgetsBelowShared,
+    /// What a deletion leaves behind is freed although a clone shares it.
+    FreesSharedFrames,
+    /// Changed counts of references are not part of the next checkpoint.
+    ForgetsReferences,
     /// A kept count of keys survives a change.
     KeepsOldCounts,
     /// A backup's journal begins behind a commit that the backup does not hold.

@@ -216,6 +216,17 @@ impl Database {
         self.engine()?.move_prefix(tree, from, to)
     }
 
+    /// Gives every key under `from` a second record, as it is, under `to`, atomically, at a cost that does not grow with their
+    /// number; how many. Both sides share what they have in common until one of them is written to, and then all but what
+    /// that touches. `to` may lie below `from`: what is copied is what was there before. Records keep their versions.
+    ///
+    /// # Errors
+    /// `NotEmpty` where there are keys under `to`; `KeyTooLarge` where a key would be longer than the limit;
+    /// `InvalidArgument` for more than 2^40 keys; nothing was done then. As [`Database::put`] beside that.
+    pub fn clone_prefix(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
+        self.engine()?.clone_prefix(tree, from, to)
+    }
+
     /// Removes every key under the prefix, atomically, at a cost that does not grow with their number; how many. Their
     /// space comes back in the background.
     ///

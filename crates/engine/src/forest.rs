@@ -20,6 +20,7 @@ mod longest;
 mod make_room;
 mod many;
 mod remove;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -43,7 +44,7 @@ pub(crate) use many::GROUP;
 /// The topmost frame.
 pub(crate) const ROOT: u32 = 0;
 /// No path leads through more frames than this: each byte of a key can cost a node, and a frame holds many.
-const MAX_FRAMES_ON_PATH: usize = 1024;
+pub(crate) const MAX_FRAMES_ON_PATH: usize = 1024;
 
 /// The forest as one operation sees it. What takes `&mut self` changes it: only who keeps all other writers out may call
 /// that.
@@ -300,36 +301,55 @@ impl Forest<'_> {
         known.is_some()
     }
 
-    /// Every frame that can be reached is valid and reached once, and there are no others.
+    /// Every frame that can be reached is valid, as many references lead to each blob as are counted, and there are no others.
     pub(crate) fn assert_valid(&self) {
-        let mut seen = std::collections::BTreeSet::from([ROOT]);
+        let mut led = std::collections::BTreeMap::from([(ROOT, 1)]);
+        let mut lead_to = |blob: u32| {
+            let references = led.entry(blob).or_insert(0_u32);
+            *references += 1;
+            *references
+        };
+        let value_of = |stored: &Stored<'_>| Known::of(*stored).extent;
         let mut pending = vec![ROOT];
         let mut tries = Vec::new();
-        let mut extents = 0;
-        let extents_of = |stored: &Stored<'_>| usize::from(matches!(stored.value, Value::Extent { .. }));
         while let Some(blob) = pending.pop() {
             tries.push(blob);
             let trie = self.table.trie(blob).unwrap();
             coppice_frame::validate(trie.frame()).unwrap();
             assert!(blob == ROOT || !trie.is_empty(), "an empty trie frame is left");
-            let records = trie.items();
-            extents += records.iter().map(|(_, stored)| extents_of(stored)).sum::<usize>();
+            for value in trie.items().iter().filter_map(|(_, stored)| value_of(stored)) {
+                lead_to(value);
+            }
             for crossing in trie.crossings() {
-                assert!(seen.insert(crossing.child), "frame {} is reached twice", crossing.child);
+                if lead_to(crossing.child) > 1 {
+                    continue;
+                }
                 match crossing.kind {
                     Kind::Trie => pending.push(crossing.child),
                     Kind::Flat => {
                         let flat = self.table.flat(crossing.child).unwrap();
                         coppice_frame::validate(flat.frame()).unwrap();
-                        let flat = self.table.flat(crossing.child).unwrap();
                         assert!(flat.records() > 0, "an empty flat frame is left");
-                        extents += flat.items().iter().map(|item| extents_of(&item.stored)).sum::<usize>();
+                        for value in flat.items().iter().filter_map(|item| value_of(&item.stored)) {
+                            lead_to(value);
+                        }
                     }
                 }
             }
         }
         for blob in &tries {
             let trie = self.table.trie(*blob).unwrap();
+            let mut below = Vec::new();
+            trie.survey(&mut |met| {
+                if let coppice_frame::Met::Below { child, .. } = met {
+                    below.push(child);
+                }
+            });
+            below.sort_unstable();
+            assert!(
+                below.is_sorted_by(|a, b| a < b),
+                "frame {blob} leads to one from two places"
+            );
             for (child, base) in trie.flat_frames() {
                 for item in self.table.flat(child).unwrap().items() {
                     let key = [&base, item.key].concat();
@@ -338,12 +358,31 @@ impl Forest<'_> {
                 }
             }
         }
-        // Every sum that is kept is right: deepest frames last in `tries`, so their sums are there when asked for.
-        let mut sums = std::collections::BTreeMap::new();
-        let mut lengths = std::collections::BTreeMap::new();
-        for blob in tries.into_iter().rev() {
+        self.assert_sums(tries);
+        for blob in 0..self.table.len() as u32 {
+            if !self.table.is_free(blob) {
+                let counted = self.table.further_references(blob) + 1;
+                assert_eq!(led.remove(&blob).unwrap_or(0), counted, "references to blob {blob}");
+            }
+        }
+        assert!(led.is_empty(), "references to nothing: {led:?}");
+    }
+
+    /// Every sum that is kept is right, and no bound too small: found out of each frame behind all that it leads to.
+    fn assert_sums(&self, mut pending: Vec<u32>) {
+        let mut sums = std::collections::BTreeMap::<u32, (u64, usize)>::new();
+        while let Some(blob) = pending.last().copied() {
             let trie = self.table.trie(blob).unwrap();
             let (mut keys, crossings) = trie.count_here(trie.root(), 0);
+            let missing = crossings
+                .iter()
+                .filter(|crossing| crossing.kind == Kind::Trie && !sums.contains_key(&crossing.child))
+                .map(|crossing| crossing.child);
+            let waiting = pending.len();
+            pending.extend(missing);
+            if pending.len() > waiting {
+                continue;
+            }
             for crossing in crossings {
                 keys += match crossing.kind {
                     Kind::Flat => {
@@ -351,7 +390,7 @@ impl Forest<'_> {
                         assert_eq!(self.table.flat_records(crossing.child).unwrap(), records);
                         records
                     }
-                    Kind::Trie => sums[&crossing.child],
+                    Kind::Trie => sums[&crossing.child].0,
                 };
             }
             assert!(
@@ -365,20 +404,15 @@ impl Forest<'_> {
                         let items = self.table.flat(crossing.child).unwrap().items();
                         depth + items.iter().map(|item| item.key.len()).max().unwrap_or(0)
                     }
-                    Kind::Trie => depth + lengths[&crossing.child],
+                    Kind::Trie => depth + sums[&crossing.child].1,
                 });
             }
             assert!(
                 self.table.subtree_longest(blob).is_none_or(|kept| kept >= longest),
                 "frame {blob} has longer keys than was kept"
             );
-            sums.insert(blob, keys);
-            lengths.insert(blob, longest);
+            sums.insert(blob, (keys, longest));
+            pending.pop();
         }
-        let frames = (0..self.table.len() as u32)
-            .filter(|blob| matches!(self.table.kind(*blob), Some(BlobKind::Trie | BlobKind::Flat)));
-        assert_eq!(frames.count(), seen.len(), "frames that nothing leads to");
-        let values = (0..self.table.len() as u32).filter(|blob| self.table.kind(*blob) == Some(BlobKind::Value));
-        assert_eq!(values.count(), extents, "values that no record has");
     }
 }

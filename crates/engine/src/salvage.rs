@@ -261,7 +261,7 @@ fn comes_to_the_same(disk: &dyn Disk, remains: &Remains, cut: u64) -> Result<boo
 fn is_of_prefixes(op: &Op<'_>) -> bool {
     match op {
         Op::Put { .. } | Op::Delete { .. } | Op::CreateTree { .. } => false,
-        Op::MovePrefix { .. } | Op::DeletePrefix { .. } | Op::DropTree { .. } => true,
+        Op::MovePrefix { .. } | Op::ClonePrefix { .. } | Op::DeletePrefix { .. } | Op::DropTree { .. } => true,
         Op::Batch(batch) => batch.ops().any(|op| is_of_prefixes(&op)),
     }
 }

@@ -17,6 +17,7 @@ mod frozen;
 mod models;
 mod moves;
 mod pinned;
+mod references;
 mod word;
 
 use std::{
@@ -104,6 +105,8 @@ struct Entry {
     memory: Option<Buffer>,
     /// Since the last cut.
     changed: bool,
+    /// Whether since the last cut other references lead here.
+    recounted: bool,
     /// How many freezes there had been when it last became so.
     changed_after: u64,
     /// Whether a frozen table holds the memory, which may be nowhere else.
@@ -150,6 +153,7 @@ impl Entry {
             held: memory.is_some(),
             memory,
             changed: false,
+            recounted: false,
             changed_after: 0,
             valid: false,
         }
@@ -180,6 +184,8 @@ struct Slot {
     node_counts: Mutex<Option<Box<NodeCounts>>>,
     /// Of a flat frame, as a walk found it, for others to use. Dropped before the blob gets other memory.
     tail_order: Mutex<Option<Arc<TailOrder>>>,
+    /// References that lead here beside the first.
+    further_references: AtomicU32,
 }
 
 impl Default for Slot {
@@ -191,6 +197,7 @@ impl Default for Slot {
             nodes_mark: AtomicU64::new(STALE),
             node_counts: Mutex::default(),
             tail_order: Mutex::default(),
+            further_references: AtomicU32::new(0),
         }
     }
 }
@@ -203,6 +210,8 @@ struct Numbers {
     free: Vec<u32>,
     /// Numbers of changed blobs; some may have been freed since.
     changed: Vec<u32>,
+    /// The same, of blobs that other references lead to.
+    recounted: Vec<u32>,
     /// Numbers freed since the last cut, that the store may still know.
     freed: Vec<u32>,
     /// Cuts whose images may not be durable yet, oldest first.
@@ -216,12 +225,15 @@ pub(crate) struct Changed {
     pub(crate) bytes: u32,
     /// For the slot map to keep.
     pub(crate) words: (u32, u32),
+    pub(crate) further_references: u32,
     pub(crate) buffer: Buffer,
 }
 
 /// What a cut has to make durable.
 pub(crate) struct Cut {
     pub(crate) changed: Arc<Vec<Changed>>,
+    /// Blobs of which nothing changed but how many references lead to them beside the first.
+    pub(crate) recounted: Vec<(u32, u32)>,
     pub(crate) freed: Vec<u32>,
     /// Counts what the buffers take.
     pub(crate) _counted: CutBytes,
@@ -251,6 +263,8 @@ pub(crate) struct Table {
     views: Mutex<Vec<Weak<Table>>>,
     /// Blobs that are not in memory.
     absent: AtomicUsize,
+    /// Blobs that more than one reference leads to.
+    shared: AtomicUsize,
     /// The blob that eviction looked at last.
     hand: Mutex<usize>,
     hits: AtomicU64,
@@ -263,6 +277,7 @@ pub(crate) struct Table {
 pub(crate) struct Held {
     pub(crate) kind: BlobKind,
     pub(crate) bytes: u32,
+    pub(crate) further_references: u32,
     pub(crate) frame: Option<Buffer>,
 }
 
@@ -305,6 +320,7 @@ impl Table {
             live: None,
             views: Mutex::default(),
             absent: AtomicUsize::new(0),
+            shared: AtomicUsize::new(0),
             hand: Mutex::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -323,7 +339,7 @@ impl Table {
     }
 
     /// Enters a blob that the store holds. Frames have the size of all frames.
-    pub(crate) fn enter(&self, blob: u32, kind: BlobKind, bytes: u32, words: (u32, u32)) -> Result<(), Error> {
+    pub(crate) fn enter(&self, blob: u32, (kind, bytes, words): Info, further_references: u32) -> Result<(), Error> {
         let slot = self.slots.get_or_grow(blob as usize);
         let word = self.words.get_or_grow(blob as usize);
         let (Some(slot), Some(_)) = (slot, word) else {
@@ -336,6 +352,7 @@ impl Table {
         slot.subtree_keys.store(STALE, Relaxed);
         slot.subtree_longest.store(STALE_LENGTH, Relaxed);
         slot.nodes_mark.store(STALE, Relaxed);
+        self.set_further_references(blob, further_references);
         self.absent.fetch_add(1, Relaxed);
         let mut numbers = self.numbers.lock();
         numbers.end = numbers.end.max(blob + 1);
@@ -420,10 +437,20 @@ impl Table {
     /// Takes everything that changed since the last cut. The buffers stay as they are now: whoever writes to one of these
     /// blobs next copies it first. The caller keeps all writers out.
     pub(crate) fn cut(&self) -> Cut {
-        let (candidates, mut freed) = {
+        let (candidates, recounted, mut freed) = {
             let mut numbers = self.numbers.lock();
-            (std::mem::take(&mut numbers.changed), std::mem::take(&mut numbers.freed))
+            let changed = std::mem::take(&mut numbers.changed);
+            let recounted = std::mem::take(&mut numbers.recounted);
+            (changed, recounted, std::mem::take(&mut numbers.freed))
         };
+        // Before the changed ones are told, with which their counts go.
+        let recounted = recounted.into_iter().filter_map(|blob| {
+            let mut latch = self.latch(blob)?;
+            let entry = latch.as_mut()?;
+            let is_alone = std::mem::take(&mut entry.recounted) && !entry.changed;
+            is_alone.then(|| (blob, self.further_references(blob)))
+        });
+        let recounted: Vec<_> = recounted.collect();
         let mut changed = Vec::with_capacity(candidates.len());
         let mut bytes = 0;
         for blob in candidates {
@@ -442,6 +469,7 @@ impl Table {
                     kind: entry.kind,
                     bytes: entry.bytes,
                     words,
+                    further_references: self.further_references(blob),
                     buffer,
                 });
             }
@@ -451,6 +479,7 @@ impl Table {
         freed.retain(|blob| self.is_free(*blob));
         let cut = Cut {
             changed: Arc::new(changed),
+            recounted,
             freed,
             _counted: self.budget().hold_cut(bytes),
         };
@@ -471,6 +500,13 @@ impl Table {
                 None => self.numbers.lock().freed.push(changed.blob),
             }
         }
+        for (blob, _) in &cut.recounted {
+            if let Some(mut latch) = self.latch(*blob)
+                && let Some(entry) = latch.as_mut()
+            {
+                self.note_recount(*blob, entry);
+            }
+        }
         self.numbers.lock().freed.extend(&cut.freed);
     }
 
@@ -486,6 +522,7 @@ impl Table {
             Some(Held {
                 kind: entry.kind,
                 bytes: entry.bytes,
+                further_references: self.further_references(blob),
                 frame: entry.memory.clone().filter(|_| is_held),
             })
         };

@@ -40,6 +40,14 @@ pub enum Change<'a> {
         /// What they start with now.
         to: &'a [u8],
     },
+    /// Every key that starts with one prefix has a second record, as it is, whose key has another in its place: that is where
+    /// keys came to be. It may lie outside of what is watched, or contain it; so may the first.
+    ClonePrefix {
+        /// What the keys start with.
+        from: &'a [u8],
+        /// What those of the second records start with.
+        to: &'a [u8],
+    },
     /// Every key that started with a prefix was deleted. It may contain what is watched.
     DeletePrefix {
         /// The prefix.

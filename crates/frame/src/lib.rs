@@ -14,7 +14,8 @@
 //! nodes may lead, as long as they are neighbours in key order.
 //!
 //! Nodes and records are written once and then published by one store of a 16-bit reference, so that a reader who got hold
-//! of a reference never sees the bytes behind it change; space comes back only when a frame is rebuilt into a fresh
+//! of a reference never sees the bytes behind it change, but for the number of the frame that a crossing leads to, which one
+//! store replaces where it stands ([`TrieMut::redirect`]). Space comes back only when a frame is rebuilt into a fresh
 //! buffer. The crate does no I/O, starts no threads, and treats bytes as hostile until [`validate`] has passed them.
 //! The byte layout is written down in `docs/format.md`.
 

@@ -17,6 +17,7 @@ const KIND_BATCH: u8 = 5;
 const KIND_MOVE_PREFIX: u8 = 6;
 const KIND_DELETE_PREFIX: u8 = 7;
 const KIND_DROP_TREE: u8 = 8;
+const KIND_CLONE_PREFIX: u8 = 9;
 
 /// Bytes of a tree id, and of a key's length.
 const WORD_BYTES: usize = 4;
@@ -56,6 +57,16 @@ pub enum Op<'a> {
         /// What they start with from now on.
         to: &'a [u8],
     },
+    /// Gives every key that starts with one prefix a second record, as it is, whose key has another prefix in its place, which
+    /// no key starts with.
+    ClonePrefix {
+        /// The tree's id.
+        tree: u32,
+        /// What the keys start with.
+        from: &'a [u8],
+        /// What those of the second records start with.
+        to: &'a [u8],
+    },
     /// Removes every key that starts with a prefix.
     DeletePrefix {
         /// The tree's id.
@@ -89,7 +100,7 @@ impl<'a> Op<'a> {
         match self {
             Op::Delete { .. } | Op::DeletePrefix { .. } | Op::DropTree { .. } => true,
             Op::Batch(batch) => batch.ops().all(|op| op.only_removes()),
-            Op::Put { .. } | Op::CreateTree { .. } | Op::MovePrefix { .. } => false,
+            Op::Put { .. } | Op::CreateTree { .. } | Op::MovePrefix { .. } | Op::ClonePrefix { .. } => false,
         }
     }
 
@@ -100,6 +111,7 @@ impl<'a> Op<'a> {
             Op::CreateTree { .. } => KIND_CREATE_TREE,
             Op::Batch(_) => KIND_BATCH,
             Op::MovePrefix { .. } => KIND_MOVE_PREFIX,
+            Op::ClonePrefix { .. } => KIND_CLONE_PREFIX,
             Op::DeletePrefix { .. } => KIND_DELETE_PREFIX,
             Op::DropTree { .. } => KIND_DROP_TREE,
         }
@@ -112,7 +124,9 @@ impl<'a> Op<'a> {
             Op::Delete { key, .. } => WORD_BYTES.saturating_add(key.len()),
             Op::CreateTree { name, .. } | Op::DropTree { name, .. } => WORD_BYTES.saturating_add(name.len()),
             Op::DeletePrefix { prefix, .. } => WORD_BYTES.saturating_add(prefix.len()),
-            Op::MovePrefix { from, to, .. } => (2 * WORD_BYTES).saturating_add(from.len()).saturating_add(to.len()),
+            Op::MovePrefix { from, to, .. } | Op::ClonePrefix { from, to, .. } => {
+                (2 * WORD_BYTES).saturating_add(from.len()).saturating_add(to.len())
+            }
             Op::Batch(batch) => batch.payload_bytes(),
         }
     }
@@ -134,7 +148,7 @@ impl<'a> Op<'a> {
                 into.extend_from_slice(&tree.to_le_bytes());
                 into.extend_from_slice(name);
             }
-            Op::MovePrefix { tree, from, to } => {
+            Op::MovePrefix { tree, from, to } | Op::ClonePrefix { tree, from, to } => {
                 into.extend_from_slice(&tree.to_le_bytes());
                 into.extend_from_slice(&(from.len() as u32).to_le_bytes());
                 into.extend_from_slice(from);
@@ -148,7 +162,7 @@ impl<'a> Op<'a> {
         if kind == KIND_BATCH {
             return Batch::decode(payload).map(Op::Batch);
         }
-        if !(KIND_PUT..=KIND_CREATE_TREE).contains(&kind) && !(KIND_MOVE_PREFIX..=KIND_DROP_TREE).contains(&kind) {
+        if !(KIND_PUT..=KIND_CREATE_TREE).contains(&kind) && !(KIND_MOVE_PREFIX..=KIND_CLONE_PREFIX).contains(&kind) {
             return Err(DecodeError::UnknownKind(kind));
         }
         let mut fields = Fields(payload);
@@ -163,6 +177,10 @@ impl<'a> Op<'a> {
             KIND_MOVE_PREFIX => {
                 let (from, to) = split_counted(fields)?;
                 Op::MovePrefix { tree, from, to }
+            }
+            KIND_CLONE_PREFIX => {
+                let (from, to) = split_counted(fields)?;
+                Op::ClonePrefix { tree, from, to }
             }
             KIND_DELETE => Op::Delete { tree, key: fields.0 },
             KIND_DELETE_PREFIX => Op::DeletePrefix { tree, prefix: fields.0 },

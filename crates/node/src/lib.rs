@@ -67,6 +67,7 @@ pub fn initialize(exports: Object<'_>, env: Env) -> napi::Result<()> {
     raw::export::<bulk::PutMany>(&env, &exports, &instance)?;
     raw::export::<batch::Commit>(&env, &exports, &instance)?;
     raw::export::<subtree::MovePrefix>(&env, &exports, &instance)?;
+    raw::export::<subtree::ClonePrefix>(&env, &exports, &instance)?;
     raw::export::<subtree::DeletePrefix>(&env, &exports, &instance)?;
     raw::export::<page::Scan>(&env, &exports, &instance)?;
     raw::export::<page::List>(&env, &exports, &instance)?;
@@ -82,6 +83,7 @@ fn export_unsettled(env: &Env, mut exports: Object<'_>, instance: &Rc<Instance>)
     raw::export::<Unsettled<bulk::PutMany>>(env, &writes, instance)?;
     raw::export::<Unsettled<batch::Commit>>(env, &writes, instance)?;
     raw::export::<Unsettled<subtree::MovePrefix>>(env, &writes, instance)?;
+    raw::export::<Unsettled<subtree::ClonePrefix>>(env, &writes, instance)?;
     raw::export::<Unsettled<subtree::DeletePrefix>>(env, &writes, instance)?;
     exports.set_named_property("unsettled", writes)
 }

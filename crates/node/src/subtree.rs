@@ -27,6 +27,27 @@ impl Operation for MovePrefix {
     }
 }
 
+/// `clonePrefix(database, tree, from, to)`: how many keys there are twice now.
+pub(crate) struct ClonePrefix;
+
+impl Operation for ClonePrefix {
+    const NAME: &'static CStr = c"clonePrefix";
+    const ARGUMENTS: usize = 4;
+
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        let mut scratch = call.instance.scratch()?;
+        let scratch = &mut *scratch;
+        let from = call.key(2, &mut scratch.key)?;
+        let to = call.key(3, &mut scratch.lower)?;
+        let database = call.instance.borrow(call.integer(0)?)?;
+        Ok(Reply::Number(database.clone_prefix(
+            TreeId(call.integer(1)?),
+            from,
+            to,
+        )?))
+    }
+}
+
 /// `deletePrefix(database, tree, prefix)`: how many keys went.
 pub(crate) struct DeletePrefix;
 

@@ -148,6 +148,7 @@ fn add(page: &mut Vec<u8>, version: u64, change: Change<'_>, keys_as_bytes: bool
         Change::Delete { key } => (1, key, &[][..]),
         Change::MovePrefix { from, to } => (2, from, to),
         Change::DeletePrefix { prefix } => (3, prefix, &[][..]),
+        Change::ClonePrefix { from, to } => (4, from, to),
     };
     let keys = [first, if kind == 0 { &[] } else { second }];
     for key in keys.into_iter().filter(|_| !keys_as_bytes) {

@@ -22,6 +22,8 @@ pub enum Edit {
     Delete(String, Vec<u8>),
     /// Every key under the first prefix moves to under the second, where there is none.
     MovePrefix(String, Vec<u8>, Vec<u8>),
+    /// Every record under the first prefix is there a second time under the second, where there was none.
+    ClonePrefix(String, Vec<u8>, Vec<u8>),
     /// Every record under a prefix is removed.
     DeletePrefix(String, Vec<u8>),
     /// A tree goes with all that is in it.
@@ -107,6 +109,13 @@ impl Model {
                         let record = self.record(tree, &key).cloned();
                         self.remove(tree, &key);
                         if let Some((version, value)) = record {
+                            self.insert(tree, [to, &key[from.len()..]].concat(), version, value);
+                        }
+                    }
+                }
+                Edit::ClonePrefix(tree, from, to) => {
+                    for key in self.keys_under(tree, from) {
+                        if let Some((version, value)) = self.record(tree, &key).cloned() {
                             self.insert(tree, [to, &key[from.len()..]].concat(), version, value);
                         }
                     }

@@ -27,6 +27,8 @@ pub enum Step {
     Batch(Vec<Part>),
     /// Moves all keys under a prefix to under another.
     MovePrefix(String, Vec<u8>, Vec<u8>),
+    /// Has all keys under a prefix a second time under another.
+    ClonePrefix(String, Vec<u8>, Vec<u8>),
     /// Removes all keys under a prefix.
     DeletePrefix(String, Vec<u8>),
     /// Removes a tree.
@@ -102,6 +104,9 @@ impl Step {
                 let moved = Part::MovePrefix(tree.clone(), from.clone(), to.clone());
                 together(&[moved], model).unwrap_or_default()
             }
+            Self::ClonePrefix(tree, from, to) if !model.keys_under(tree, from).is_empty() => {
+                one(Edit::ClonePrefix(tree.clone(), from.clone(), to.clone()))
+            }
             Self::DeletePrefix(tree, prefix) => {
                 let deleted = Part::DeletePrefix(tree.clone(), prefix.clone());
                 together(&[deleted], model).unwrap_or_default()
@@ -109,6 +114,7 @@ impl Step {
             Self::DropTree(name) if model.trees.contains_key(name) => one(Edit::DropTree(name.clone())),
             Self::Tree(_)
             | Self::Delete(..)
+            | Self::ClonePrefix(..)
             | Self::DropTree(_)
             | Self::Tidy
             | Self::Compact
@@ -157,6 +163,10 @@ impl Step {
             Self::MovePrefix(tree, from, to) => {
                 let moved = database.move_prefix(handles[tree], from, to)?;
                 assert_eq!(moved > 0, version.is_some(), "whether a move had anything to move");
+            }
+            Self::ClonePrefix(tree, from, to) => {
+                let cloned = database.clone_prefix(handles[tree], from, to)?;
+                assert_eq!(cloned > 0, version.is_some(), "whether a clone had anything to copy");
             }
             Self::DeletePrefix(tree, prefix) => {
                 let deleted = database.delete_prefix(handles[tree], prefix)?;
@@ -208,6 +218,7 @@ impl Step {
             | Self::Delete(..)
             | Self::Rename(..)
             | Self::MovePrefix(..)
+            | Self::ClonePrefix(..)
             | Self::DeletePrefix(..)
             | Self::DropTree(_)
             | Self::Batch(_) => durability == Durability::Disk && wrote,
@@ -387,7 +398,11 @@ impl Profile {
                 .then(|| records.iter().nth(rng.usize(..records.len())))
                 .flatten()
         };
-        match rng.u32(..18) {
+        match rng.u32(..20) {
+            18..20 => match draw_clone(model, &tree, 2 * self.records, rng) {
+                Some((from, to)) => Step::ClonePrefix(tree, from, to),
+                None => Step::Tidy,
+            },
             13 => match draw_move(model, &tree, rng) {
                 Some((from, to)) => Step::MovePrefix(tree, from, to),
                 None => Step::Tidy,
@@ -464,13 +479,29 @@ fn draw_move(model: &Model, tree: &str, rng: &mut Rng) -> Option<(Vec<u8>, Vec<u
 
 fn can_move(model: &Model, tree: &str, from: &[u8], to: &[u8]) -> bool {
     let apart = !from.starts_with(to) && !to.starts_with(from);
+    apart && has_place(model, tree, from, to)
+}
+
+/// Whether all keys under a prefix can be under another.
+fn has_place(model: &Model, tree: &str, from: &[u8], to: &[u8]) -> bool {
     let longest = model
         .keys_under(tree, from)
         .iter()
         .map(Vec::len)
         .max()
         .unwrap_or_default();
-    apart && model.keys_under(tree, to).is_empty() && (longest + to.len()).saturating_sub(from.len()) <= MAX_KEY_BYTES
+    model.keys_under(tree, to).is_empty() && (longest + to.len()).saturating_sub(from.len()) <= MAX_KEY_BYTES
+}
+
+/// A clone that can be made, to below itself now and then; of as many keys as make no more than so many records.
+fn draw_clone(model: &Model, tree: &str, records: usize, rng: &mut Rng) -> Option<(Vec<u8>, Vec<u8>)> {
+    let from = draw_prefix(model, tree, rng);
+    let to = match rng.u32(..4) {
+        0 => [&from[..], b"copy/"].concat(),
+        _ => draw_key(rng),
+    };
+    let fits = model.records() + model.keys_under(tree, &from).len() <= records;
+    (fits && has_place(model, tree, &from, &to)).then_some((from, to))
 }
 
 /// A batch that is not refused; its conditions may fail it.

@@ -126,6 +126,7 @@ mod linux {
             kind: 2,
             records: 1,
             live: 1,
+            further_references: 0,
             bytes,
         });
         assert_eq!(store.uses_io_uring(), io_uring == IoUring::Always);
@@ -133,7 +134,7 @@ mod linux {
             cut: first_cut,
             next_tree: 1,
             writes: writes.collect(),
-            deletes: Vec::new(),
+            ..Epoch::default()
         };
         store.commit(&epoch).unwrap();
     }

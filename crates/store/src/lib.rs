@@ -62,6 +62,9 @@ pub const MAX_BLOBS: u32 = 1 << 28;
 /// Longest blob, bytes.
 pub const MAX_BLOB_BYTES: u32 = 16 << 20;
 
+/// The most references beside the first that the slot map can state of a blob.
+pub const MAX_FURTHER_REFERENCES: u32 = (1 << 24) - 1;
+
 /// What the slot map knows of a blob besides where it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct BlobInfo {
@@ -73,6 +76,9 @@ pub struct BlobInfo {
     pub records: u32,
     /// How many of its bytes are live, as its writer stated; the store does not look at it.
     pub live: u32,
+    /// How many references lead to it beside the first, as its writer stated; the store does not look at it. At most
+    /// [`MAX_FURTHER_REFERENCES`].
+    pub further_references: u32,
 }
 
 #[cfg(not(target_endian = "little"))]

@@ -1,6 +1,6 @@
 //! The slot map: which extent holds the current image of each blob, how long it is, and what its digest must be.
 //!
-//! Held in memory, 24 bytes a blob, by id; what makes it durable is `slot_log.rs`. An entry on disk:
+//! Held in memory, 32 bytes a blob, by id; what makes it durable is `slot_log.rs`. An entry on disk:
 //!
 //! ```text
 //! offset  size  field
@@ -10,7 +10,7 @@
 //!     12     4  records  (the engine's: what it wants to know of the blob without reading it)
 //!     16     4  live     (the engine's)
 //!     20     1  kind     (the engine's)
-//!     21     3  zero
+//!     21     3  references that lead to the blob beside the first  (the engine's)
 //!     24     8  digest of the blob's bytes (see digest.rs)
 //! ```
 
@@ -22,7 +22,7 @@ use std::{num::NonZeroU32, sync::Arc};
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
-    BlobId, BlobInfo, MAX_BLOB_BYTES, MAX_BLOBS,
+    BlobId, BlobInfo, MAX_BLOB_BYTES, MAX_BLOBS, MAX_FURTHER_REFERENCES,
     extent::{Extent, pages_for},
 };
 
@@ -41,18 +41,22 @@ pub(crate) struct MapEntry {
     length_and_kind: u32,
     records: u32,
     live: u32,
+    further_references: u32,
     digest: u64,
 }
 
 const _: () = {
-    assert!(size_of::<Option<MapEntry>>() == 24);
+    assert!(size_of::<Option<MapEntry>>() == 32);
+    assert!(MAX_FURTHER_REFERENCES < 1 << 24);
     assert!(MAX_BLOB_BYTES == 1 << LENGTH_BITS);
 };
 
 impl MapEntry {
-    /// An entry. `None` when the extent is not one of the file, or the length not that of a blob.
+    /// An entry. `None` when the extent is not one of the file, the length not that of a blob, or the references are more
+    /// than an entry can state.
     pub(crate) fn new(start: u32, info: BlobInfo, digest: u64) -> Option<Self> {
-        if info.bytes == 0 || info.bytes > MAX_BLOB_BYTES {
+        let is_blob = (1..=MAX_BLOB_BYTES).contains(&info.bytes);
+        if !is_blob || info.further_references > MAX_FURTHER_REFERENCES {
             return None;
         }
         Extent::new(start, pages_for(info.bytes))?;
@@ -61,8 +65,17 @@ impl MapEntry {
             length_and_kind: (info.bytes - 1) | u32::from(info.kind) << LENGTH_BITS,
             records: info.records,
             live: info.live,
+            further_references: info.further_references,
             digest,
         })
+    }
+
+    /// The same place and digest, with another count of references.
+    pub(crate) fn with_further_references(self, further_references: u32) -> Self {
+        Self {
+            further_references: further_references.min(MAX_FURTHER_REFERENCES),
+            ..self
+        }
     }
 
     /// The pages that hold the blob.
@@ -78,6 +91,7 @@ impl MapEntry {
             kind: (self.length_and_kind >> LENGTH_BITS) as u8,
             records: self.records,
             live: self.live,
+            further_references: self.further_references,
         }
     }
 
@@ -89,6 +103,7 @@ impl MapEntry {
     /// The entry's bytes on disk.
     pub(crate) fn encode(self, blob: BlobId) -> [u8; ENTRY_BYTES] {
         let info = self.info();
+        let [low, middle, high, _] = info.further_references.to_le_bytes();
         bytemuck::cast(EntryLayout {
             blob,
             start: self.start.get(),
@@ -96,7 +111,7 @@ impl MapEntry {
             records: info.records,
             live: info.live,
             kind: info.kind,
-            zero: [0; 3],
+            further_references: [low, middle, high],
             digest: self.digest,
         })
     }
@@ -104,14 +119,16 @@ impl MapEntry {
     /// An entry from disk. `None` when it is none.
     pub(crate) fn decode(bytes: [u8; ENTRY_BYTES]) -> Option<(BlobId, Self)> {
         let layout: EntryLayout = bytemuck::cast(bytes);
-        if layout.blob >= MAX_BLOBS || layout.zero != [0; 3] {
+        if layout.blob >= MAX_BLOBS {
             return None;
         }
+        let [low, middle, high] = layout.further_references;
         let info = BlobInfo {
             bytes: layout.bytes,
             kind: layout.kind,
             records: layout.records,
             live: layout.live,
+            further_references: u32::from_le_bytes([low, middle, high, 0]),
         };
         Some((layout.blob, Self::new(layout.start, info, layout.digest)?))
     }
@@ -126,7 +143,7 @@ struct EntryLayout {
     records: u32,
     live: u32,
     kind: u8,
-    zero: [u8; 3],
+    further_references: [u8; 3],
     digest: u64,
 }
 
@@ -137,7 +154,7 @@ const _: () = {
     assert!(std::mem::offset_of!(EntryLayout, records) == 12);
     assert!(std::mem::offset_of!(EntryLayout, live) == 16);
     assert!(std::mem::offset_of!(EntryLayout, kind) == 20);
-    assert!(std::mem::offset_of!(EntryLayout, zero) == 21);
+    assert!(std::mem::offset_of!(EntryLayout, further_references) == 21);
     assert!(std::mem::offset_of!(EntryLayout, digest) == 24);
 };
 

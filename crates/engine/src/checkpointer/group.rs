@@ -12,6 +12,10 @@ use crate::{error::Error, stats::CheckpointReport, table::Changed};
 /// What is left of a group's epochs when they are put together: of a blob that occurs twice, the last word.
 struct Merged<'a> {
     writes: Vec<&'a Changed>,
+    /// Of each blob that an epoch speaks of and that stays: how many references lead to it beside the first.
+    counts: HashMap<u32, u32>,
+    /// Blobs of which nothing is made durable but that.
+    recounts: Vec<(u32, u32)>,
     /// Blobs to delete, each with the place of its epoch.
     deletes: Vec<(u32, usize)>,
     /// Of each epoch: how many of its images are written.
@@ -28,7 +32,20 @@ impl<'a> Merged<'a> {
                 last.insert(blob, place);
             }
         }
+        let mut counts = HashMap::new();
+        for epoch in epochs {
+            for changed in epoch.cut.changed.iter() {
+                counts.insert(changed.blob, changed.further_references);
+            }
+            counts.extend(epoch.cut.recounted.iter().copied());
+            for blob in &epoch.cut.freed {
+                counts.remove(blob);
+            }
+        }
+        let alone = counts.iter().filter(|(blob, _)| !last.contains_key(blob));
         let mut merged = Self {
+            recounts: alone.map(|(blob, count)| (*blob, *count)).collect(),
+            counts,
             writes: Vec::new(),
             deletes: Vec::new(),
             flushed: Vec::new(),
@@ -63,6 +80,7 @@ pub(super) fn commit_group(target: &dyn Target, epochs: &[Epoch]) -> GroupResult
         kind: changed.kind as u8,
         records: changed.words.0,
         live: changed.words.1,
+        further_references: merged.counts.get(&changed.blob).copied().unwrap_or_default(),
         bytes: changed.buffer.bytes().get(..changed.bytes as usize).unwrap_or_default(),
     });
     if planted(Defect::TrimsBeforeCommit) || is_left_out(Step::CommitBeforeTrim) {
@@ -72,6 +90,7 @@ pub(super) fn commit_group(target: &dyn Target, epochs: &[Epoch]) -> GroupResult
         cut: newest.version,
         next_tree: newest.next_tree,
         writes: writes.collect(),
+        recounts: merged.recounts.clone(),
         deletes: merged.deletes.iter().map(|(blob, _)| *blob).collect(),
     });
     let committed = match committed {

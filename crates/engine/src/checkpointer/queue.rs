@@ -280,6 +280,7 @@ impl Held<'_> {
         if !result.deletes_to_restore.is_empty() {
             state.returned.push(Cut {
                 changed: Arc::default(),
+                recounted: Vec::new(),
                 freed: result.deletes_to_restore,
                 _counted: CutBytes::default(),
             });

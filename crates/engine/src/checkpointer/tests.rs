@@ -27,6 +27,8 @@ use crate::{
 enum Call {
     /// The cut, the last byte of each image, and the deletes.
     Commit(u64, Vec<(u32, u8)>, Vec<u32>),
+    /// References beside the first: of the images, where there are any, and of blobs that stay as they are.
+    Recount(Vec<(u32, u32)>, Vec<(u32, u32)>),
     Free(u32),
     SettleFrees,
     TrimJournal(u64),
@@ -95,6 +97,13 @@ impl Target for FakeTarget {
         let writes = epoch.writes.iter().map(|write| (write.id, write.bytes[0]));
         let call = Call::Commit(epoch.cut, writes.collect(), epoch.deletes.clone());
         script.calls.push(call);
+        let images = epoch.writes.iter().map(|write| (write.id, write.further_references));
+        let images: Vec<_> = images.filter(|image| image.1 > 0).collect();
+        let mut recounts = epoch.recounts.clone();
+        recounts.sort_unstable();
+        if !images.is_empty() || !recounts.is_empty() {
+            script.calls.push(Call::Recount(images, recounts));
+        }
         assert!(!script.dies, "the thread dies, as the test wants it to");
         match script.commits.pop_front().flatten() {
             Some(code) => Err(error(code)),
@@ -219,6 +228,7 @@ fn epoch(version: u64, writes: &[(u32, u8)], deletes: &[u32]) -> Epoch {
         kind: BlobKind::Value,
         bytes: 8,
         words: (0, 8),
+        further_references: 0,
         buffer: {
             let mut buffer = Buffer::zeroed(8);
             buffer.bytes_mut().fill(byte);
@@ -228,6 +238,7 @@ fn epoch(version: u64, writes: &[(u32, u8)], deletes: &[u32]) -> Epoch {
     Epoch {
         cut: Cut {
             changed: Arc::new(changed.collect()),
+            recounted: Vec::new(),
             freed: deletes.to_vec(),
             _counted: CutBytes::default(),
         },

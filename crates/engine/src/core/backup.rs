@@ -3,7 +3,8 @@
 //! What is copied is what a snapshot shows. Its frames are walked from the topmost down, a few at a time: what the snapshot
 //! holds, what the live table has unchanged, or else what the image has, read past the blob table, checked against its
 //! digest and validated. So what nothing leads to is not copied, and no damage is. A blob keeps its number and its bytes; its
-//! place and its digest are new. Memory: a few megabytes, beside what the snapshot holds, and a bit for each blob.
+//! place and its digest are new, and the references that lead to it are counted. Memory: a few megabytes, beside what the
+//! snapshot holds, and four bytes for each blob.
 //!
 //! The journal comes first and the superblock last, so that a copy that was cut short is no database.
 
@@ -16,7 +17,7 @@ use coppice_defect::{Defect, planted};
 use coppice_disk::Disk;
 use coppice_frame::{FlatRef, Met, TrieRef, Value};
 use coppice_journal::Journal;
-use coppice_store::{BlobWrite, Builder};
+use coppice_store::{BlobWrite, Builder, MAX_FURTHER_REFERENCES};
 
 use super::{Engine, NewDatabase, Shown, View, journal_error, store_error};
 use crate::{
@@ -43,8 +44,8 @@ struct Copying<'v> {
     view: &'v View,
     builder: Builder,
     pending: Vec<Next>,
-    /// Blobs that something was found to lead to.
-    reached: Vec<bool>,
+    /// How many references were found to lead to each blob.
+    reached: Vec<u32>,
     done: u64,
 }
 
@@ -75,7 +76,7 @@ impl Engine {
             view: &view,
             builder: builder.map_err(|error| there(disk, &store_error(error)))?,
             pending: Vec::new(),
-            reached: vec![false; numbers],
+            reached: vec![0; numbers],
             done: 0,
         };
         copying.lead_to(ROOT, BlobKind::Trie)?;
@@ -85,6 +86,7 @@ impl Engine {
                 return Err(Error::new(ErrorCode::Aborted, "the backup was aborted"));
             }
         }
+        copying.state_references();
         let finished = copying.builder.finish(version, next_tree);
         finished.map_err(|error| there(disk, &store_error(error)))
     }
@@ -92,13 +94,21 @@ impl Engine {
 
 impl Copying<'_> {
     fn lead_to(&mut self, blob: u32, kind: BlobKind) -> Result<(), Error> {
-        match self.reached.get_mut(blob as usize) {
-            Some(reached) if !*reached => *reached = true,
-            Some(_) => return Err(corrupt(blob, "two things lead to it")),
-            None => return Err(corrupt(blob, "is referred to but does not exist")),
+        let reached = self.reached.get_mut(blob as usize);
+        let reached = reached.ok_or_else(|| corrupt(blob, "is referred to but does not exist"))?;
+        *reached = reached.saturating_add(1);
+        if *reached == 1 {
+            self.pending.push(Next { blob, kind });
         }
-        self.pending.push(Next { blob, kind });
         Ok(())
+    }
+
+    /// States of each blob as many references as were found, whatever the database says.
+    fn state_references(&mut self) {
+        for (blob, reached) in self.reached.iter().enumerate().filter(|(_, reached)| **reached > 1) {
+            let further = (reached - 1).min(MAX_FURTHER_REFERENCES);
+            self.builder.recount(blob as u32, further);
+        }
     }
 
     /// Copies some of what is pending, and finds what that leads to.
@@ -136,6 +146,7 @@ impl Copying<'_> {
                     kind: next.kind as u8,
                     records,
                     live,
+                    further_references: 0,
                     bytes: buffer.bytes().get(..*len as usize).unwrap_or_default(),
                 }
             })

@@ -176,7 +176,9 @@ impl State<'_> {
                     tree: TreeId(tree),
                     prefix,
                 },
-                Op::CreateTree { .. } | Op::DropTree { .. } | Op::Batch(_) => return Err(wrong()),
+                Op::CreateTree { .. } | Op::DropTree { .. } | Op::ClonePrefix { .. } | Op::Batch(_) => {
+                    return Err(wrong());
+                }
             };
             check(self, &operation).map_err(|_| wrong())?;
             let mut attempt = Attempt::new(&mut self.forest, version);
@@ -538,7 +540,7 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
             None => {}
         }
         if let Some(blob) = before.made {
-            self.forest.table.remove(blob);
+            self.forest.table.release(blob);
         }
         Ok(())
     }
@@ -546,7 +548,7 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
     /// Frees what nothing refers to any more, now that all of it is to stay.
     fn free_replaced(self) -> Result<(), Error> {
         for blob in self.replaced {
-            self.forest.table.remove(blob);
+            self.forest.table.release(blob);
         }
         for undo in self.undo {
             if let Undo::Deletion { subtree, .. } = undo {

@@ -300,7 +300,8 @@ fn replay<J>(
             );
             return Err(Error::new(ErrorCode::Corrupt, message));
         }
-        table.enter(blob, kind, info.bytes, (info.records, info.live))?;
+        let known = (kind, info.bytes, (info.records, info.live));
+        table.enter(blob, known, info.further_references)?;
     }
     table.find_free_numbers();
     let cut = store.cut();

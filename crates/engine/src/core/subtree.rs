@@ -1,4 +1,4 @@
-//! Whole subtrees moved and deleted, and trees dropped: each one commit and one record of the journal, at a cost that does
+//! Whole subtrees moved, cloned and deleted, and trees dropped: each one commit and one record of the journal, at a cost that does
 //! not grow with what is below.
 //!
 //! All that can refuse an operation, and every read that it needs, comes before the journal takes it. What a deletion
@@ -23,6 +23,8 @@ use crate::{
 
 /// Frames that are freed before others get their turn.
 const BURY_STEPS: usize = 8;
+/// More keys are not cloned at once: so however often that is done, they can be counted.
+const MAX_CLONED_KEYS: u64 = 1 << 40;
 
 /// Refuses a move into itself, or out of itself.
 pub(super) fn check_apart(from: &[u8], to: &[u8]) -> Result<(), Error> {
@@ -36,6 +38,31 @@ pub(super) fn check_apart(from: &[u8], to: &[u8]) -> Result<(), Error> {
 /// Checks a move, and reads in what it will touch. How many keys will move.
 pub(super) fn plan_move(forest: &mut Forest<'_>, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
     check_apart(from, to)?;
+    let keys = keys_to_place(forest, tree, from, to)?;
+    if keys > 0 {
+        forest.read_in_under(FullKey::new(tree.0, from).bytes())?;
+        forest.read_in_beside(FullKey::new(tree.0, to).bytes())?;
+    }
+    Ok(keys)
+}
+
+/// The same of a clone. How many keys will be there twice.
+fn plan_clone(forest: &mut Forest<'_>, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
+    let keys = keys_to_place(forest, tree, from, to)?;
+    if keys > MAX_CLONED_KEYS {
+        let message = format!("{keys} keys under {} are more than are cloned at once", shown_key(from));
+        return Err(Error::new(ErrorCode::InvalidArgument, message));
+    }
+    if keys > 0 {
+        forest.read_in_copied(FullKey::new(tree.0, from).bytes())?;
+        forest.read_in_beside(FullKey::new(tree.0, to).bytes())?;
+    }
+    Ok(keys)
+}
+
+/// How many keys under `from` have a place under `to`, which all of them or none must have. Sees to memory for what will be
+/// read in.
+fn keys_to_place(forest: &mut Forest<'_>, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
     let (full_from, full_to) = (FullKey::new(tree.0, from), FullKey::new(tree.0, to));
     if !forest.is_empty(full_to.bytes())? && !planted(Defect::MovesOntoKeys) {
         let message = format!("there are keys under {}", shown_key(to));
@@ -59,8 +86,6 @@ pub(super) fn plan_move(forest: &mut Forest<'_>, tree: TreeId, from: &[u8], to: 
     }
     // What was asked so far has let go of frames on its way; a node may lead to many.
     forest.table.relieve_for(forest.table.budget().limits().value)?;
-    forest.read_in_under(full_from.bytes())?;
-    forest.read_in_beside(full_to.bytes())?;
     Ok(keys)
 }
 
@@ -97,6 +122,23 @@ impl Engine {
         let op = Op::MovePrefix { tree: tree.0, from, to };
         self.append(state.sequence + 1, &[op])?;
         self.applied(state.move_prefix(tree, from, to))?;
+        drop(state);
+        self.settle()?;
+        Ok(keys)
+    }
+
+    /// Gives every key under `from` a second record under `to`. How many.
+    pub(crate) fn clone_prefix(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
+        let mut state = self.exclusive_with_room(0)?;
+        self.check_writable()?;
+        check_tree(&state, tree)?;
+        let keys = plan_clone(&mut state.forest, tree, from, to)?;
+        if keys == 0 {
+            return Ok(0);
+        }
+        let op = Op::ClonePrefix { tree: tree.0, from, to };
+        self.append(state.sequence + 1, &[op])?;
+        self.applied(state.clone_prefix(tree, from, to))?;
         drop(state);
         self.settle()?;
         Ok(keys)
@@ -174,6 +216,31 @@ impl State<'_> {
         let (from, to) = (FullKey::new(tree.0, from), FullKey::new(tree.0, to));
         self.forest.table.repin();
         self.forest.move_subtree(from.bytes(), to.bytes())
+    }
+
+    fn clone_prefix(&mut self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<(), Error> {
+        self.sequence += 1;
+        let (from, to) = (FullKey::new(tree.0, from), FullKey::new(tree.0, to));
+        self.forest.table.repin();
+        self.forest.clone_subtree(from.bytes(), to.bytes())
+    }
+
+    /// Makes a clone again. What does not fit the state was never journaled.
+    pub(super) fn replay_clone(&mut self, sequence: u64, tree: u32, from: &[u8], to: &[u8]) -> Result<(), Error> {
+        let tree = TreeId(tree);
+        let planned = match check_tree(self, tree) {
+            Ok(()) => plan_clone(&mut self.forest, tree, from, to),
+            Err(_) => Ok(0),
+        };
+        let refused = [ErrorCode::NotEmpty, ErrorCode::KeyTooLarge, ErrorCode::InvalidArgument];
+        match planned {
+            Err(error) if !refused.contains(&error.code()) => Err(error),
+            Ok(1..) => self.clone_prefix(tree, from, to),
+            _ => Err(Error::new(
+                ErrorCode::Corrupt,
+                format!("journal record {sequence}: a clone that was never made"),
+            )),
+        }
     }
 
     fn delete_prefix(&mut self, tree: TreeId, prefix: &[u8]) -> Result<(), Error> {

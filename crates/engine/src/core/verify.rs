@@ -6,17 +6,20 @@
 //!
 //! The journal's records are read again, all that were there in one moment. Every blob of the store is read from disk and
 //! checked against its digest and, if it is a frame, by [`coppice_frame::validate`] and against the slot map's figures. The
-//! frames as of now are then walked from the topmost down: what the table holds, or else what was read.
+//! frames as of now are then walked from the topmost down: what the table holds, or else what was read. One that several
+//! lead to is looked into once, behind all of these; how many there are must be what is counted.
 
 #[cfg(test)]
 mod tests;
+mod visit;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use coppice_frame::{FlatRef, Kind, Met, Stored, TrieRef, Value};
 use coppice_journal::Error as JournalError;
-use coppice_store::{BlobId, Image, Store, StoreError};
+use coppice_store::{BlobId, Image, MAX_FURTHER_REFERENCES, Store, StoreError};
 
+use self::visit::{Below, Leads, Visit, Way};
 use super::{CATALOG, Engine, TREE_BYTES, read::tree_number};
 use crate::{
     budget::HeldBytes,
@@ -37,22 +40,6 @@ enum Place {
     Memory,
 }
 
-/// The first bytes of a path from the forest's root: which tree it leads into.
-type Start = Vec<u8>;
-
-/// A frame that something leads to.
-struct Below {
-    blob: BlobId,
-    kind: Kind,
-    /// Length of the path to its base, and how that begins.
-    base: usize,
-    start: Start,
-    /// What keys there may begin with, ascending; none is the beginning of another.
-    leads: Vec<Vec<u8>>,
-    /// The frame that leads to it.
-    from: BlobId,
-}
-
 struct Check<'e, 'p> {
     table: &'e Table,
     image: Option<Image>,
@@ -61,8 +48,10 @@ struct Check<'e, 'p> {
     count: u64,
     /// Counts what is held.
     _counted: HeldBytes,
-    /// Blobs that something leads to.
-    reached: Vec<bool>,
+    /// How many references were found to lead to each blob.
+    reached: Vec<u32>,
+    /// Frames to which more references should lead than were found so far.
+    waiting: BTreeMap<BlobId, Visit>,
     /// Blobs that were read from disk.
     read: Vec<bool>,
     pending: Vec<Below>,
@@ -106,7 +95,8 @@ impl Engine {
         let len = ids.unwrap_or(0).max(now.len());
         let mut check = Check {
             table: &self.table,
-            reached: vec![false; len],
+            reached: vec![0; len],
+            waiting: BTreeMap::new(),
             read: vec![false; len],
             pending: Vec::new(),
             next_tree,
@@ -132,6 +122,7 @@ impl Engine {
         check.total = (0..len as u32).filter(|blob| check.exists(*blob)).count() as u64;
         check.forest()?;
         check.rest()?;
+        check.references();
         check.trees();
         Ok(check.report)
     }
@@ -275,23 +266,60 @@ impl Check<'_, '_> {
         self.pending.push(Below {
             blob: ROOT,
             kind: Kind::Trie,
-            base: 0,
-            start: Vec::new(),
+            ways: vec![Way {
+                start: Vec::new(),
+                base: 0,
+                paths: 1,
+            }],
             leads: vec![Vec::new()],
             from: ROOT,
         });
-        while let Some(below) = self.pending.pop() {
-            if self.may_enter(&below) {
-                match self.frame_now(&below)? {
-                    Some(buffer) => self.frame(&below, &buffer),
-                    None => self.hidden = true,
+        loop {
+            while let Some(below) = self.pending.pop() {
+                if self.may_enter(&below)
+                    && let Some(visit) = self.gather(below)
+                {
+                    self.visit(&visit)?;
                 }
             }
+            // Fewer lead there than should, or what leads there lies below one of which that is so.
+            match self.waiting.pop_first() {
+                Some((_, visit)) => self.visit(&visit)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Adds one reference to those that lead to a frame: the frame, once all of them are known.
+    fn gather(&mut self, below: Below) -> Option<Visit> {
+        let blob = below.blob;
+        let further = self.held(blob).map_or(0, |held| held.further_references);
+        let reached = self.reached.get(blob as usize).copied().unwrap_or_default();
+        let visit = match self.waiting.remove(&blob) {
+            Some(mut visit) => {
+                visit.add(below);
+                visit
+            }
+            // The frame was looked into before all that leads there was known.
+            None if reached > 1 => return None,
+            None => Visit::of(below),
+        };
+        if reached > further {
+            return Some(visit);
+        }
+        self.waiting.insert(blob, visit);
+        None
+    }
+
+    fn visit(&mut self, visit: &Visit) -> Result<(), Error> {
+        match self.frame_now(visit.blob)? {
+            Some(buffer) => self.frame(visit, &buffer),
+            None => self.hidden = true,
         }
         Ok(())
     }
 
-    /// Whether a frame is what leads to it says, and was not reached before.
+    /// Whether a frame is what leads to it says, and no more references lead there than are counted.
     fn may_enter(&mut self, below: &Below) -> bool {
         let kind = self.held(below.blob).map(|held| held.kind);
         let Some(kind) = kind else {
@@ -309,23 +337,44 @@ impl Check<'_, '_> {
         self.reach(below.blob, below.from)
     }
 
-    /// Marks a blob; false where it was reached before.
+    /// Notes a reference to a blob; false where there are more than are counted.
     fn reach(&mut self, blob: BlobId, from: BlobId) -> bool {
         let Some(reached) = self.reached.get_mut(blob as usize) else {
             return false;
         };
-        if std::mem::replace(reached, true) {
-            let what = format!("it leads to blob {blob}, which something else leads to as well");
+        *reached = reached.saturating_add(1);
+        let reached = *reached;
+        let further = self.held(blob).map_or(0, |held| held.further_references);
+        if reached > further.saturating_add(1) && further < MAX_FURTHER_REFERENCES {
+            let what = match further {
+                0 => format!("it leads to blob {blob}, which something else leads to as well"),
+                _ => format!("it leads to blob {blob}, and more references do than the {further} beside the first"),
+            };
             self.problem(from, 0, &what);
             return false;
         }
         true
     }
 
+    /// Compares how many references lead to each blob with how many are counted, where fewer do.
+    fn references(&mut self) {
+        if self.hidden {
+            return;
+        }
+        for blob in 0..self.reached.len() as u32 {
+            let reached = self.reached.get(blob as usize).copied().unwrap_or_default();
+            let further = self.held(blob).map_or(0, |held| held.further_references);
+            if (1..=further).contains(&reached) && further < MAX_FURTHER_REFERENCES {
+                let what = format!("references that lead to it: {reached}, and {further} are counted beside the first");
+                self.problem(blob, 0, &what);
+            }
+        }
+    }
+
     /// A frame as it is now, its image on disk checked on the way.
-    fn frame_now(&mut self, below: &Below) -> Result<Option<Buffer>, Error> {
-        let on_disk = self.read_from_disk(below.blob);
-        let held = self.now.get_mut(below.blob as usize).and_then(Option::as_mut);
+    fn frame_now(&mut self, blob: BlobId) -> Result<Option<Buffer>, Error> {
+        let on_disk = self.read_from_disk(blob);
+        let held = self.now.get_mut(blob as usize).and_then(Option::as_mut);
         let (kind, in_memory) = match held {
             Some(held) => {
                 self.report.blobs += 1;
@@ -334,32 +383,30 @@ impl Check<'_, '_> {
             }
             None => return Ok(None),
         };
-        let on_no_disk = self.image.as_ref().is_none_or(|image| image.info(below.blob).is_none());
+        let on_no_disk = self.image.as_ref().is_none_or(|image| image.info(blob).is_none());
         if in_memory.is_none() && on_no_disk {
-            self.problem(below.blob, 0, "it is neither on disk nor in memory");
+            self.problem(blob, 0, "it is neither on disk nor in memory");
         }
         let found = match in_memory {
-            Some(buffer) => self
-                .check_frame(below.blob, kind, Place::Memory, &buffer)
-                .then_some(buffer),
+            Some(buffer) => self.check_frame(blob, kind, Place::Memory, &buffer).then_some(buffer),
             // Where the disk has lost it, memory may have it still.
-            None => on_disk.or_else(|| self.table.share(below.blob, self.count)),
+            None => on_disk.or_else(|| self.table.share(blob, self.count)),
         };
         self.count_done()?;
         Ok(found)
     }
 
-    fn frame(&mut self, below: &Below, buffer: &Buffer) {
-        match below.kind {
+    fn frame(&mut self, visit: &Visit, buffer: &Buffer) {
+        match visit.kind {
             Kind::Flat => {
                 for item in FlatRef::new(buffer.frame()).items() {
-                    self.record(below, item.key, &item.stored);
+                    self.record(visit, item.key, &item.stored);
                 }
             }
             Kind::Trie => {
                 let trie = TrieRef::new(buffer.frame());
                 trie.survey(&mut |met| match met {
-                    Met::Record { key, stored } => self.record(below, key, &stored),
+                    Met::Record { key, stored } => self.record(visit, key, &stored),
                     Met::Below {
                         child,
                         kind,
@@ -367,15 +414,19 @@ impl Check<'_, '_> {
                         leads,
                     } => {
                         for lead in leads {
-                            self.check_lead(below, &[base, lead].concat());
+                            self.check_lead(visit, &[base, lead].concat());
                         }
+                        let on = |way: &Way| Way {
+                            start: way.start_with(base),
+                            base: way.base + base.len(),
+                            paths: way.paths,
+                        };
                         self.pending.push(Below {
                             blob: child,
                             kind,
-                            base: below.base + base.len(),
-                            start: start_of(below, base),
+                            ways: visit.ways.iter().map(on).collect(),
                             leads: leads.to_vec(),
-                            from: below.blob,
+                            from: visit.blob,
                         });
                     }
                 });
@@ -384,18 +435,22 @@ impl Check<'_, '_> {
     }
 
     /// Whether a key in a frame, or the beginning of one, is what the entries that lead there stand for.
-    fn check_lead(&mut self, below: &Below, key: &[u8]) {
-        let behind = below.leads.partition_point(|lead| lead.as_slice() <= key);
-        let lead = behind.checked_sub(1).and_then(|at| below.leads.get(at));
-        if !lead.is_some_and(|lead| key.starts_with(lead)) {
-            self.problem(below.blob, 0, "it has keys that no entry above leads to");
+    fn check_lead(&mut self, visit: &Visit, key: &[u8]) {
+        let is_led = |leads: &Leads| {
+            let behind = leads.partition_point(|lead| lead.as_slice() <= key);
+            let lead = behind.checked_sub(1).and_then(|at| leads.get(at));
+            lead.is_some_and(|lead| key.starts_with(lead))
+        };
+        if !visit.leads.iter().all(is_led) {
+            self.problem(visit.blob, 0, "it has keys that no entry above leads to");
         }
     }
 
-    fn record(&mut self, below: &Below, key: &[u8], stored: &Stored<'_>) {
-        let blob = below.blob;
-        self.check_lead(below, key);
-        if below.base + key.len() > Forest::new(self.table).max_full_key_bytes() {
+    fn record(&mut self, visit: &Visit, key: &[u8], stored: &Stored<'_>) {
+        let blob = visit.blob;
+        self.check_lead(visit, key);
+        let base = visit.ways.iter().map(|way| way.base).max().unwrap_or(0);
+        if base + key.len() > Forest::new(self.table).max_full_key_bytes() {
             self.problem(blob, 0, "a key over the limit");
         }
         if stored.version == 0 || stored.version > self.report.version {
@@ -418,19 +473,21 @@ impl Check<'_, '_> {
                 }
             }
         }
-        match start_of(below, key).first_chunk::<TREE_BYTES>() {
-            Some(start) => self.record_of(u32::from_be_bytes(*start), blob, stored),
-            None => self.problem(blob, 0, "a key that is of no tree"),
+        for way in &visit.ways {
+            match way.start_with(key).first_chunk::<TREE_BYTES>() {
+                Some(start) => self.record_of(u32::from_be_bytes(*start), blob, stored, way.paths),
+                None => self.problem(blob, 0, "a key that is of no tree"),
+            }
         }
     }
 
-    /// Counts a record of a tree. The catalog's are the names of the others.
-    fn record_of(&mut self, tree: u32, blob: BlobId, stored: &Stored<'_>) {
+    /// Counts a record of a tree, which so many paths lead to. The catalog's are the names of the others.
+    fn record_of(&mut self, tree: u32, blob: BlobId, stored: &Stored<'_>, paths: u64) {
         if tree >= FIRST_GRAVE {
             return;
         }
         if tree != CATALOG {
-            self.report.keys += 1;
+            self.report.keys = self.report.keys.saturating_add(paths);
             self.with_keys.entry(tree).or_insert(blob);
             return;
         }
@@ -464,7 +521,7 @@ impl Check<'_, '_> {
                 self.report.bytes += u64::from(bytes);
             }
             self.read_from_disk(blob);
-            let reached = self.reached.get(blob as usize).copied().unwrap_or(false);
+            let reached = self.reached.get(blob as usize).is_some_and(|reached| *reached > 0);
             // Behind a frame that cannot be read anything may lie.
             if in_use.is_some() && !reached && !self.hidden {
                 self.problem(blob, 0, "nothing leads to it");
@@ -486,12 +543,4 @@ impl Check<'_, '_> {
             }
         }
     }
-}
-
-/// How the path begins that leads to a frame's base and goes on with `path`.
-fn start_of(below: &Below, path: &[u8]) -> Start {
-    let more = TREE_BYTES - below.start.len().min(TREE_BYTES);
-    let mut start = below.start.clone();
-    start.extend(path.iter().take(more));
-    start
 }

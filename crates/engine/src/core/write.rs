@@ -557,6 +557,7 @@ impl State<'_> {
                 self.sequence = sequence;
                 Ok(())
             }
+            Op::ClonePrefix { tree, from, to } => self.replay_clone(sequence, tree, from, to),
             Op::Batch(batch) => {
                 if planted(Defect::ReplaysBatchTwice) {
                     self.replay_together(sequence, batch.ops())?;

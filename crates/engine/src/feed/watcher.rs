@@ -87,6 +87,7 @@ pub(crate) fn part_of<'a>(interest: &Interest, op: &Op<'a>) -> Option<Part<'a>> 
         Op::MovePrefix { tree, from, to } if interest.meets(tree, from) || interest.meets(tree, to) => {
             Change::MovePrefix { from, to }
         }
+        Op::ClonePrefix { tree, from, to } if interest.meets(tree, to) => Change::ClonePrefix { from, to },
         Op::DeletePrefix { tree, prefix } if interest.meets(tree, prefix) => Change::DeletePrefix { prefix },
         Op::DropTree { tree, .. } if tree == interest.tree.0 => return Some(Part::Dropped),
         _ => return None,

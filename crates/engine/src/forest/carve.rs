@@ -64,7 +64,7 @@ impl Forest<'_> {
                 Under::Nothing => return Ok(None),
                 Under::Below { crossing, depth } => {
                     path.push(Level {
-                        blob: crossing.child,
+                        blob: self.own(blob, crossing)?,
                         base: base + depth,
                     });
                     if crossing.kind == Kind::Flat {
@@ -75,10 +75,15 @@ impl Forest<'_> {
                     }
                     continue;
                 }
-                Under::Node { node, lead } => match self.cut_off(blob, trie, node, rest, lead)? {
-                    Some(image) => (lead, image),
-                    None => return Ok(None),
-                },
+                Under::Node { node, lead } => {
+                    if self.own_entangled(blob, trie, &[rest, lead].concat(), &trie.bytes_at(node))? {
+                        continue;
+                    }
+                    match self.cut_off(blob, trie, node, rest, lead)? {
+                        Some(image) => (lead, image),
+                        None => return Ok(None),
+                    }
+                }
                 Under::Record { suffix, stored } => {
                     let mut image = self.table.frame_buffer();
                     TrieMut::init(image.frame_mut())

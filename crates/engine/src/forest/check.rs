@@ -1,8 +1,8 @@
 //! Whether a forest's blobs fit together: what the simulated disk's tests ask of each image.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use coppice_frame::{Frame, Kind, Value, validate};
+use coppice_frame::{Frame, Kind, Stored, Value, validate};
 
 use super::{
     Cursor, Forest, ROOT,
@@ -11,13 +11,13 @@ use super::{
 use crate::error::Error;
 
 impl Forest<'_> {
-    /// Every frame that can be reached is valid, not empty, and reached once; so is every large value; there are no other
-    /// blobs; and every sum that is kept is right. Reads in all that is not in memory.
+    /// Every frame that can be reached is valid and not empty; to each, and to each large value, lead as many references as are
+    /// counted; there are no other blobs; and every sum that is kept is right. Reads in all that is not in memory.
     ///
     /// # Errors
     /// `Corrupt`, with the first thing that is not so; `Io`.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let mut seen = BTreeSet::from([ROOT]);
+        let mut led = BTreeMap::from([(ROOT, 1)]);
         let mut pending = vec![ROOT];
         let mut tries = Vec::new();
         while let Some(blob) = pending.pop() {
@@ -27,10 +27,12 @@ impl Forest<'_> {
             if blob != ROOT && trie.is_empty() {
                 return Err(self.lost(&format!("trie frame {blob} is empty")));
             }
+            let records = trie.items();
+            lead_to_values(&mut led, records.iter().map(|(_, stored)| *stored));
             for crossing in trie.crossings() {
                 let child = crossing.child;
-                if !seen.insert(child) {
-                    return Err(self.lost(&format!("frame {child} is reached twice")));
+                if lead_to(&mut led, child) > 1 {
+                    continue;
                 }
                 match crossing.kind {
                     Kind::Trie => pending.push(child),
@@ -40,11 +42,12 @@ impl Forest<'_> {
                         if flat.records() == 0 {
                             return Err(self.lost(&format!("flat frame {child} is empty")));
                         }
+                        lead_to_values(&mut led, flat.items().iter().map(|item| item.stored));
                     }
                 }
             }
         }
-        self.check_sums(&tries)?;
+        self.check_sums(tries)?;
         let everything = Span {
             from: &[],
             to: None,
@@ -52,16 +55,18 @@ impl Forest<'_> {
         };
         let mut cursor = Cursor::new(self, everything, None)?;
         while let Some(event) = cursor.next()? {
-            if let Event::Record(stored) = event
-                && let Value::Extent { blob, .. } = stored.value
-            {
+            if let Event::Record(stored) = event {
                 self.resolve(stored)?;
-                if !seen.insert(blob) {
-                    return Err(self.lost(&format!("blob {blob} is referred to twice")));
-                }
             }
         }
-        let leaked = (0..self.table.len() as u32).find(|blob| !self.table.is_free(*blob) && !seen.contains(blob));
+        for (blob, references) in &led {
+            let further = self.table.further_references(*blob);
+            if *references != further + 1 {
+                let what = format!("{references} references lead to blob {blob}, not {further} beside the first");
+                return Err(self.lost(&what));
+            }
+        }
+        let leaked = (0..self.table.len() as u32).find(|blob| !self.table.is_free(*blob) && !led.contains_key(blob));
         match leaked {
             Some(blob) => Err(self.lost(&format!("nothing leads to blob {blob}"))),
             None => Ok(()),
@@ -77,23 +82,50 @@ impl Forest<'_> {
         })
     }
 
-    /// `tries` has each frame behind the one that leads to it, so sums are made from the back.
-    fn check_sums(&self, tries: &[u32]) -> Result<(), Error> {
+    /// Frames are summed behind all that they lead to.
+    fn check_sums(&self, mut pending: Vec<u32>) -> Result<(), Error> {
         let mut sums = BTreeMap::new();
-        for blob in tries.iter().rev() {
-            let trie = self.table.trie(*blob)?;
+        while let Some(blob) = pending.last().copied() {
+            let trie = self.table.trie(blob)?;
             let (mut keys, crossings) = trie.count_here(trie.root(), 0);
+            let mut missing = Vec::new();
             for crossing in crossings {
                 keys += match crossing.kind {
                     Kind::Flat => self.table.flat(crossing.child)?.records() as u64,
-                    Kind::Trie => sums.get(&crossing.child).copied().unwrap_or_default(),
+                    Kind::Trie => sums.get(&crossing.child).copied().unwrap_or_else(|| {
+                        missing.push(crossing.child);
+                        0
+                    }),
                 };
             }
-            if self.table.subtree_keys(*blob).is_some_and(|kept| kept != keys) {
+            if !missing.is_empty() {
+                pending.extend(missing);
+                if pending.len() > self.table.len() * 256 {
+                    return Err(self.lost("frames lead to one another in a ring"));
+                }
+                continue;
+            }
+            pending.pop();
+            if self.table.subtree_keys(blob).is_some_and(|kept| kept != keys) {
                 return Err(self.lost(&format!("the sum of frame {blob} is wrong")));
             }
-            sums.insert(*blob, keys);
+            sums.insert(blob, keys);
         }
         Ok(())
+    }
+}
+
+/// Notes a reference to a blob; how many there are.
+fn lead_to(led: &mut BTreeMap<u32, u32>, blob: u32) -> u32 {
+    let references = led.entry(blob).or_default();
+    *references += 1;
+    *references
+}
+
+fn lead_to_values<'r>(led: &mut BTreeMap<u32, u32>, records: impl Iterator<Item = Stored<'r>>) {
+    for stored in records {
+        if let Value::Extent { blob, .. } = stored.value {
+            lead_to(led, blob);
+        }
     }
 }

@@ -25,6 +25,15 @@ const MARKER: Stored<'static> = Stored {
     value: Value::Inline(&[]),
 };
 
+/// What became of a subtree that was to be hung into a trie frame.
+enum Grafted {
+    Done,
+    /// The frame has too little room.
+    Full(NoRoom),
+    /// A flat frame that the subtree parts was shared and is owned now: to be tried again.
+    Owned,
+}
+
 impl Forest<'_> {
     /// Hangs a subtree in, so that its keys start with `prefix`, which is not empty, and with which no key starts now. The
     /// caller has checked that no key grows past the limit.
@@ -89,7 +98,7 @@ impl Forest<'_> {
 
     fn attach_nodes(&mut self, prefix: &[u8], lead: &[u8], image: &Buffer) -> Result<(), Error> {
         let trie = TrieRef::new(image.frame());
-        if trie.live_bytes() <= self.frame_bytes() / FRAME_PARTS {
+        if trie.live_bytes() <= self.frame_bytes() / FRAME_PARTS && !self.leads_to_shared(trie) {
             return self.graft(prefix, lead, &Graft::Nodes(trie));
         }
         let branches = trie.root_bytes();
@@ -140,7 +149,7 @@ impl Forest<'_> {
                 && crossing.kind == Kind::Trie
             {
                 path.push(Level {
-                    blob: crossing.child,
+                    blob: self.own(blob, crossing)?,
                     base: base + depth,
                 });
                 if path.len() > MAX_FRAMES_ON_PATH {
@@ -150,7 +159,12 @@ impl Forest<'_> {
             }
             let mut upper = self.table.frame_buffer();
             copy_trie(trie.frame(), upper.frame_mut()).map_err(|_| stuck("a trie frame grew"))?;
-            return self.graft_into(blob, upper, rest, lead, graft);
+            match self.graft_into(blob, upper, rest, lead, graft)? {
+                Grafted::Done => return Ok(Ok(())),
+                Grafted::Full(full) => return Ok(Err(full)),
+                // The frame is another now.
+                Grafted::Owned => {}
+            }
         }
         Err(self.lost("a path has no end"))
     }
@@ -163,7 +177,7 @@ impl Forest<'_> {
         key: &[u8],
         lead: &[u8],
         graft: &Graft<'_>,
-    ) -> Result<Result<(), NoRoom>, Error> {
+    ) -> Result<Grafted, Error> {
         let lacking = |units: usize| NoRoom {
             units: units.saturating_add(graft.units(key.len() + lead.len())),
         };
@@ -173,19 +187,27 @@ impl Forest<'_> {
             trie.prune(key);
         }
         let dealt = match trie.place(key, &MARKER) {
-            Err(NoRoom { units }) => return Ok(Err(lacking(units))),
+            Err(NoRoom { units }) => return Ok(Grafted::Full(lacking(units))),
             Ok(Placed::Below { .. }) => match TrieRef::new(upper.frame()).flat_runs(key) {
+                Some((_, flat, _)) if self.table.is_shared(flat.child) => {
+                    self.own_flat(blob, flat.child)?;
+                    return Ok(Grafted::Owned);
+                }
                 Some((_, flat, _)) => self.cut_at(&mut upper, &flat, key, Some(&MARKER))?.map(Some),
                 None => return Err(self.lost("a key that leads to no frame")),
             },
             Ok(Placed::Here { .. }) => match TrieRef::new(upper.frame()).flat_around(key) {
+                Some(flat) if self.table.is_shared(flat.child) => {
+                    self.own_flat(blob, flat.child)?;
+                    return Ok(Grafted::Owned);
+                }
                 Some(flat) => self.cut_at(&mut upper, &flat, key, None)?.map(Some),
                 None => Ok(None),
             },
         };
         let dealt: Option<(Dealt, Sides)> = match dealt {
             Ok(dealt) => dealt,
-            Err(Relaid::Lacking(units)) => return Ok(Err(lacking(units))),
+            Err(Relaid::Lacking(units)) => return Ok(Grafted::Full(lacking(units))),
             Err(_) => return Err(stuck("a flat frame cannot be parted")),
         };
         let hung = TrieMut::new(upper.frame_mut()).graft(key, lead, graft);
@@ -199,7 +221,7 @@ impl Forest<'_> {
                         self.join_beside(blob, &key)?;
                     }
                 }
-                Ok(Ok(()))
+                Ok(Grafted::Done)
             }
             (Err(NoRoom { units }), dealt) => {
                 if let Some((dealt, _)) = dealt {
@@ -208,7 +230,7 @@ impl Forest<'_> {
                 if units == usize::MAX {
                     return Err(stuck("a subtree has no place"));
                 }
-                Ok(Err(lacking(units)))
+                Ok(Grafted::Full(lacking(units)))
             }
         }
     }

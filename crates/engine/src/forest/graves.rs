@@ -5,7 +5,7 @@
 //! its subtree is laid to rest: what was deleted had a tree's number in front of it before.
 
 use coppice_defect::{Defect, planted};
-use coppice_frame::{FlatRef, Kind, Step, Stored, TrieRef, Under};
+use coppice_frame::{FlatRef, Kind, Step, Stored, TrieMut, TrieRef, Under};
 
 use super::{Forest, Known, Level, MAX_FRAMES_ON_PATH, ROOT, Subtree, carve::records_under};
 use crate::{
@@ -38,6 +38,8 @@ enum Remains {
     Record(Option<u32>),
     /// The path's last frame, a flat one, and whether it holds nothing that is not buried.
     Records { all: bool },
+    /// The path's last frame, a trie, which others lead to as well: with all below it, it stays.
+    Shared,
 }
 
 impl Forest<'_> {
@@ -88,7 +90,7 @@ impl Forest<'_> {
 
     fn free_extents<'r>(&mut self, records: impl Iterator<Item = Stored<'r>>) {
         for blob in records.filter_map(|stored| Known::of(stored).extent) {
-            self.table.remove(blob);
+            self.table.release(blob);
         }
     }
 
@@ -98,7 +100,7 @@ impl Forest<'_> {
             return Ok(false);
         };
         if let (Remains::Records { all }, Some(level)) = (buried.what, buried.path.last())
-            && (!all || self.table.flat_may_have_extents(level.blob)?)
+            && (!all || (self.table.flat_may_have_extents(level.blob)? && !self.is_others_too(level.blob)))
         {
             self.table.flat(level.blob)?;
         }
@@ -113,7 +115,7 @@ impl Forest<'_> {
         match (what, path.as_slice()) {
             (Remains::Record(extent), _) => self.remove(&key, extent)?,
             (Remains::Records { all: true }, [above @ .., parent, level]) => {
-                if self.table.flat_may_have_extents(level.blob)? {
+                if self.table.flat_may_have_extents(level.blob)? && !self.is_others_too(level.blob) {
                     let frame = self.table.buffer(level.blob, BlobKind::Flat)?;
                     let items = FlatRef::new(frame.frame()).items();
                     self.free_extents(items.iter().map(|item| item.stored));
@@ -125,6 +127,19 @@ impl Forest<'_> {
                     forest.give_back(&key, &upwards, Kind::Trie)
                 })?;
             }
+            (Remains::Shared, [above @ .., parent, level]) => {
+                self.as_one_move(|forest| {
+                    let mut trie = TrieMut::new(forest.table.frame_mut(parent.blob, BlobKind::Trie)?);
+                    let parent_key = key.get(parent.base..).unwrap_or(&[]);
+                    trie.detach(parent_key, level.base - parent.base, level.blob);
+                    forest.table.release(level.blob);
+                    forest.mark_counts_stale(above);
+                    forest.table.mark_count_stale(parent.blob);
+                    let upwards = [above, &[*parent]].concat();
+                    forest.give_back(&key, &upwards, Kind::Trie)
+                })?;
+            }
+            (Remains::Shared, _) => return Err(self.lost("the topmost frame is led to")),
             (Remains::Records { .. }, path) => {
                 let records = match path.last() {
                     Some(level) => self.buried_among_others(&key, *level)?,
@@ -183,6 +198,11 @@ impl Forest<'_> {
             path,
             what: Remains::Records { all: false },
         }))
+    }
+
+    /// Whether others lead to a frame as well as a grave: all below it is theirs too.
+    fn is_others_too(&self, blob: u32) -> bool {
+        self.table.is_shared(blob) && !planted(Defect::FreesSharedFrames)
     }
 
     fn first_buried(&self) -> Result<Option<Buried>, Error> {
@@ -272,6 +292,13 @@ impl Forest<'_> {
                                 key,
                                 path,
                                 what: Remains::Records { all: true },
+                            }));
+                        }
+                        if self.is_others_too(crossing.child) {
+                            return Ok(Some(Buried {
+                                key,
+                                path,
+                                what: Remains::Shared,
                             }));
                         }
                         break;

@@ -1,6 +1,7 @@
 //! Changes that need nothing but one flat frame: several writers make them at once, each with its frame latched, while
 //! frames stay where they are.
 
+use coppice_defect::{Defect, planted};
 use coppice_frame::{FlatLookup, Kind, NoRoom, Reserved, Seek, Spot, Stored, UNIT_BYTES, Value};
 
 use super::{Forest, GROUP, Known, ROOT, remove::seeks_to_join};
@@ -66,6 +67,10 @@ impl<'t> Forest<'t> {
             else {
                 return Ok(None);
             };
+            // Such a frame is owned first, by who has the tree alone.
+            if self.table.is_shared(crossing.child) && !planted(Defect::WritesIntoSharedFrames) {
+                return Ok(None);
+            }
             rest = rest.get(passed..).unwrap_or(&[]);
             blob = crossing.child;
             if crossing.kind == Kind::Flat {
@@ -162,7 +167,7 @@ impl Place<'_, '_> {
 
     fn drop_value(&self, extent: Option<u32>) {
         if let Some(blob) = extent {
-            self.forest.table.remove(blob);
+            self.forest.table.release(blob);
         }
     }
 

@@ -20,7 +20,7 @@ impl Forest<'_> {
         let value = self.hold_value(value)?;
         self.insert(key, &Stored { version, value })?;
         if let Some(blob) = replaced {
-            self.table.remove(blob);
+            self.table.release(blob);
         }
         Ok(())
     }
@@ -80,7 +80,7 @@ impl Forest<'_> {
                     // The walk through upper frames changes nothing as a rule; only then is one marked as changed.
                     if let coppice_frame::Seek::Below { crossing, depth } = self.table.trie(blob)?.seek(rest) {
                         path.push(Level {
-                            blob: crossing.child,
+                            blob: self.own(blob, crossing)?,
                             base: base + depth,
                         });
                         kind = crossing.kind;
@@ -90,7 +90,7 @@ impl Forest<'_> {
                             Ok(Placed::Here { existed }) => return Ok(Ok(existed)),
                             Ok(Placed::Below { crossing, depth }) => {
                                 path.push(Level {
-                                    blob: crossing.child,
+                                    blob: self.own(blob, crossing)?,
                                     base: base + depth,
                                 });
                                 kind = crossing.kind;

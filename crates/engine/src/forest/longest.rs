@@ -4,6 +4,8 @@
 //! that are not in memory. A trie frame's bound over all below it is kept in the table until something below changes.
 //! These bounds are never too small; where one is too large to decide, the frames that it stands for are looked into.
 
+use std::collections::HashMap;
+
 use coppice_frame::{Crossing, Kind, TrieRef, Under};
 
 use super::{Forest, MAX_FRAMES_ON_PATH, ROOT};
@@ -52,14 +54,15 @@ impl Forest<'_> {
     }
 
     fn any_longer(&mut self, mut pending: Vec<Doubt>) -> Result<bool, Error> {
-        let mut looked_into = 0;
+        // How short the keys of a frame were found to be: several may lead there, and from other depths.
+        let mut short = HashMap::new();
         while let Some(Doubt { crossing, most }) = pending.pop() {
             let child = crossing.child;
-            looked_into += 1;
-            self.table.relieve()?;
-            if looked_into > self.table.len() {
-                return Err(self.lost("frames lead to one another in a ring"));
+            if short.get(&child).is_some_and(|known| *known <= most) {
+                continue;
             }
+            short.insert(child, most);
+            self.table.relieve()?;
             match crossing.kind {
                 Kind::Flat if self.table.flat_longest(child)? <= most => {}
                 Kind::Flat => {

@@ -36,7 +36,7 @@ impl Forest<'_> {
                 break;
             };
             path.push(Level {
-                blob: crossing.child,
+                blob: self.own(blob, crossing)?,
                 base: base + depth,
             });
             kind = crossing.kind;
@@ -46,7 +46,7 @@ impl Forest<'_> {
         }
         self.mark_counts_stale(&path);
         if let Some(blob) = extent {
-            self.table.remove(blob);
+            self.table.release(blob);
         }
         self.as_one_move(|forest| forest.give_back(key, &path, kind))
     }
@@ -102,7 +102,7 @@ impl Forest<'_> {
         let Some((_, base)) = frames.into_iter().find(|(known, _)| *known == child) else {
             return Ok(());
         };
-        if !self.table.is_resident(child) {
+        if !self.may_trade(child) {
             return Ok(());
         }
         let held = self.table.buffer(child, BlobKind::Flat)?;
@@ -120,13 +120,13 @@ impl Forest<'_> {
             return Ok(());
         };
         let live = self.table.live_bytes(own.child);
-        if !self.table.is_resident(own.child) || !is_underfull(live, frame_bytes) {
+        if !self.may_trade(own.child) || !is_underfull(live, frame_bytes) {
             return Ok(());
         }
         if before.is_none() && behind.is_none() && live <= frame_bytes / 16 * 3 {
             return self.fold(parent, &own);
         }
-        let beside = |run: Option<FlatRun>| run.filter(|run| self.table.is_resident(run.child));
+        let beside = |run: Option<FlatRun>| run.filter(|run| self.may_trade(run.child));
         let (before, behind) = (beside(before), beside(behind));
         let live_of = |run: &Option<FlatRun>| run.as_ref().map_or(0, |run| self.table.live_bytes(run.child));
         let (live_before, live_behind) = (live_of(&before), live_of(&behind));

@@ -1,6 +1,6 @@
 //! The frames of a damaged database: which of them are sound, what leads to what, and where their records go.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, rc::Rc};
 
 use coppice_frame::{FlatRef, Met, Stored, TrieRef, Value};
 use coppice_store::{BlobId, Remains};
@@ -13,7 +13,7 @@ use crate::{
     buffer::Buffer,
     core::{CATALOG, TREE_BYTES, problem_of},
     error::{Error, ErrorCode},
-    forest::{FIRST_GRAVE, ROOT},
+    forest::{FIRST_GRAVE, MAX_FRAMES_ON_PATH, ROOT},
     options::MAX_KEY_BYTES,
     table::{BlobKind, RECORDS_MASK, check_frame},
     verify::{OnProgress, Problem},
@@ -29,6 +29,18 @@ struct Below {
     first: Vec<u8>,
     last: Vec<u8>,
     standing: Standing,
+    /// Whether others lead to it as well, or to one above.
+    is_shared: bool,
+    /// The frames that led here.
+    trail: Option<Rc<Trail>>,
+}
+
+/// The frames on a way, from the last one up.
+struct Trail {
+    blob: BlobId,
+    /// How many they are.
+    frames: usize,
+    above: Option<Rc<Trail>>,
 }
 
 /// What is known of a frame's place.
@@ -86,6 +98,8 @@ impl<'s, 'p> Frames<'s, 'p> {
             first: Vec::new(),
             last: Vec::new(),
             standing: Standing::Sure,
+            is_shared: false,
+            trail: None,
         };
         self.put_below(top)?;
         for orphan in self.topmost_orphans()? {
@@ -151,7 +165,13 @@ impl<'s, 'p> Frames<'s, 'p> {
             if below.standing == Standing::Sure && self.remains.is_in_doubt(below.blob) {
                 below.standing = Standing::Old;
             }
+            below.is_shared |= self.is_shared(below.blob);
             let Some(buffer) = self.frame(&below)? else { continue };
+            let trail = Rc::new(Trail {
+                blob: below.blob,
+                frames: below.frames_above() + 1,
+                above: below.trail.clone(),
+            });
             let mut done = Ok(());
             match below.kind {
                 BlobKind::Flat => {
@@ -170,7 +190,7 @@ impl<'s, 'p> Frames<'s, 'p> {
                         kind,
                         base,
                         leads,
-                    } => pending.push(below.lead_to(child, BlobKind::from(kind), base, leads)),
+                    } => pending.push(below.lead_to((child, BlobKind::from(kind)), base, leads, &trail)),
                 }),
                 BlobKind::Value => {}
             }
@@ -215,7 +235,7 @@ impl<'s, 'p> Frames<'s, 'p> {
             .filter(|blob| !self.seen.contains(blob))
             .collect();
         for blob in unseen {
-            if let Some(value) = self.value(blob)? {
+            if let Some(value) = self.value(blob, false)? {
                 self.target.put(Shelf::Value(blob), b"", &value)?;
             }
         }
@@ -233,7 +253,9 @@ impl<'s, 'p> Frames<'s, 'p> {
                 if standing == Standing::Sure && self.remains.is_in_doubt(blob) {
                     standing = Standing::Old;
                 }
-                let found = self.value(blob)?.filter(|value| value.len() == len as usize);
+                let found = self
+                    .value(blob, below.is_shared)?
+                    .filter(|value| value.len() == len as usize);
                 let Some(found) = found else {
                     self.lose_keys(standing, &path, &path, 1);
                     return Ok(());
@@ -264,10 +286,17 @@ impl<'s, 'p> Frames<'s, 'p> {
         self.target.put(shelf, key, value)
     }
 
-    /// A large value, if it is sound.
-    fn value(&mut self, blob: BlobId) -> Result<Option<Vec<u8>>, Error> {
+    /// Whether the map says that more than one thing leads to a blob.
+    fn is_shared(&self, blob: BlobId) -> bool {
+        self.remains.info(blob).is_some_and(|info| info.further_references > 0)
+    }
+
+    /// A large value, if it is sound, and was not met before or is shared, itself or with its record.
+    fn value(&mut self, blob: BlobId, is_shared: bool) -> Result<Option<Vec<u8>>, Error> {
         self.step(true)?;
-        let loaded = match self.seen.insert(blob) {
+        let is_new = self.seen.insert(blob);
+        let is_shared = is_shared || self.is_shared(blob);
+        let loaded = match is_new || is_shared {
             true => self.load(blob, BlobKind::Value),
             false => Err(self.problem(blob, "two things lead to it")),
         };
@@ -277,18 +306,25 @@ impl<'s, 'p> Frames<'s, 'p> {
                 Ok(Some(buffer.bytes().get(..len).unwrap_or_default().to_vec()))
             }
             Err(problem) => {
-                self.target.findings.lost_values += 1;
-                self.target.findings.problem(problem);
+                if is_new || !is_shared {
+                    self.target.findings.lost_values += 1;
+                    self.target.findings.problem(problem);
+                }
                 Ok(None)
             }
         }
     }
 
-    /// A frame, if it is sound and was not met before; what it had is lost otherwise.
+    /// A frame, if it is sound, and was not met before or is shared; what it had is lost otherwise.
     fn frame(&mut self, below: &Below) -> Result<Option<Buffer>, Error> {
         self.step(true)?;
-        let loaded = if !self.seen.insert(below.blob) {
+        let is_new = self.seen.insert(below.blob);
+        let loaded = if !is_new && !below.is_shared {
             Err(self.problem(below.blob, "two things lead to it"))
+        } else if below.is_above_itself() {
+            Err(self.problem(below.blob, "it leads to itself"))
+        } else if below.frames_above() >= MAX_FRAMES_ON_PATH {
+            Err(self.problem(below.blob, "the path to it leads through more frames than there can be"))
         } else if below.path.len() > TREE_BYTES + MAX_KEY_BYTES {
             Err(self.problem(below.blob, "the path to it is longer than a key"))
         } else {
@@ -301,8 +337,10 @@ impl<'s, 'p> Frames<'s, 'p> {
                     .remains
                     .info(below.blob)
                     .map_or(0, |info| info.records & RECORDS_MASK);
-                self.target.findings.lost_frames += 1;
-                self.target.findings.problem(problem);
+                if is_new || !below.is_shared {
+                    self.target.findings.lost_frames += 1;
+                    self.target.findings.problem(problem);
+                }
                 self.lose_keys(below.standing, &below.first, &below.last, u64::from(records));
                 Ok(None)
             }
@@ -384,11 +422,29 @@ impl Below {
             first: Vec::new(),
             last: Vec::new(),
             standing: Standing::Orphan(blob),
+            is_shared: false,
+            trail: None,
         }
     }
 
+    fn frames_above(&self) -> usize {
+        self.trail.as_ref().map_or(0, |trail| trail.frames)
+    }
+
+    /// Whether it is one of the frames that led to it.
+    fn is_above_itself(&self) -> bool {
+        let mut above = self.trail.as_deref();
+        while let Some(trail) = above {
+            if trail.blob == self.blob {
+                return true;
+            }
+            above = trail.above.as_deref();
+        }
+        false
+    }
+
     /// A frame that this one leads to.
-    fn lead_to(&self, blob: BlobId, kind: BlobKind, base: &[u8], leads: &[Vec<u8>]) -> Self {
+    fn lead_to(&self, (blob, kind): (BlobId, BlobKind), base: &[u8], leads: &[Vec<u8>], trail: &Rc<Trail>) -> Self {
         let path = [&self.path, base].concat();
         let begins = |lead: Option<&Vec<u8>>| [&path[..], lead.map_or(&[], Vec::as_slice)].concat();
         Self {
@@ -397,6 +453,8 @@ impl Below {
             first: begins(leads.first()),
             last: begins(leads.last()),
             standing: self.standing,
+            is_shared: self.is_shared,
+            trail: Some(Rc::clone(trail)),
             path,
         }
     }

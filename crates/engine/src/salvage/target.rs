@@ -203,6 +203,11 @@ impl<'t> Target<'t> {
                 let moved = self.engine.move_prefix(place.tree, &place.key(from), &place.key(to));
                 self.unless_refused(moved.map(|_| ()))
             }
+            Op::ClonePrefix { tree, from, to } => {
+                let place = self.place(shelf(tree))?;
+                let cloned = self.engine.clone_prefix(place.tree, &place.key(from), &place.key(to));
+                self.unless_refused(cloned.map(|_| ()))
+            }
             Op::DeletePrefix { tree, prefix } => {
                 let place = self.place(shelf(tree))?;
                 let deleted = self.engine.delete_prefix(place.tree, &place.key(prefix));

@@ -87,6 +87,19 @@ impl Writing {
             .retain(|key, _| !key.starts_with(prefix.as_bytes()));
     }
 
+    fn clone_prefix(&mut self, name: &str, from: &str, to: &str) {
+        let tree = self.tree(name);
+        self.engine.clone_prefix(tree, from.as_bytes(), to.as_bytes()).unwrap();
+        let tree = self.model.get_mut(name).unwrap();
+        let cloned: Vec<_> = (tree.iter())
+            .filter_map(|(key, value)| {
+                let rest = key.strip_prefix(from.as_bytes())?;
+                Some(([to.as_bytes(), rest].concat(), value.clone()))
+            })
+            .collect();
+        tree.extend(cloned);
+    }
+
     fn move_prefix(&mut self, name: &str, from: &str, to: &str) {
         let tree = self.tree(name);
         self.engine.move_prefix(tree, from.as_bytes(), to.as_bytes()).unwrap();

@@ -518,9 +518,17 @@ impl<'t> Pinned<'t> {
                 None => numbers.end,
             }
         };
-        self.table.enter(blob, kind, bytes as u32, (0, 0))?;
+        self.table.enter(blob, (kind, bytes as u32, (0, 0)), 0)?;
         self.replace(blob, buffer);
         Ok(blob)
+    }
+
+    /// Lets go of one reference to a blob, which is freed where it was the only one. What it leads to itself is the caller's
+    /// to see to.
+    pub(crate) fn release(&self, blob: u32) {
+        if !self.table.stop_referring(blob) {
+            self.remove(blob);
+        }
     }
 
     /// Frees a blob's number.
@@ -529,6 +537,7 @@ impl<'t> Pinned<'t> {
             return;
         };
         let Some(entry) = latch.take() else { return };
+        self.table.set_further_references(blob, 0);
         if let Some(word) = self.table.words.get(blob as usize) {
             word.clear();
         }

@@ -3,6 +3,7 @@
 use super::{Crossing, ROOT_AT, TrieMut, remove::Passed};
 use crate::{
     NoRoom, Stored,
+    bytes::put_u32,
     node::{NodeRef, NodeSpec, Ref, node_units, put_in_place},
     record::record_units,
 };
@@ -150,6 +151,24 @@ impl TrieMut<'_> {
             self.waste(1);
         }
         Ok(())
+    }
+
+    /// Has every entry that leads to one frame lead to another, of the same kind and with the same keys in it. Takes no room:
+    /// a reader finds either.
+    pub fn redirect(&mut self, from: u32, to: u32) {
+        let mut pending = vec![self.get_ref(ROOT_AT)];
+        while let Some(reference) = pending.pop() {
+            let Some(node) = NodeRef::new(self.frame, reference) else {
+                continue;
+            };
+            for (_, entry) in node.entries() {
+                match self.as_ref().crossing(entry) {
+                    Some(crossing) if crossing.child == from => put_u32(self.frame, entry.offset(), to),
+                    Some(_) => {}
+                    None => pending.push(entry),
+                }
+            }
+        }
     }
 
     /// Removes a node's entries to a frame below. `depth` is as in [`Placed::Below`].

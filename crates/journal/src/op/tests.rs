@@ -99,6 +99,15 @@ fn payloads_have_the_documented_layout() {
         to: b"t",
     };
     assert_eq!((moved.kind(), payload(&moved)), (6, b"\x07\0\0\0\x01\0\0\0ft".to_vec()));
+    let cloned = Op::ClonePrefix {
+        tree: 7,
+        from: b"f",
+        to: b"t",
+    };
+    assert_eq!(
+        (cloned.kind(), payload(&cloned)),
+        (9, b"\x07\0\0\0\x01\0\0\0ft".to_vec())
+    );
     let deleted = Op::DeletePrefix { tree: 7, prefix: b"p" };
     assert_eq!((deleted.kind(), payload(&deleted)), (7, b"\x07\0\0\0p".to_vec()));
     let dropped = Op::DropTree { tree: 7, name: b"n" };
@@ -111,7 +120,7 @@ fn payloads_have_the_documented_layout() {
 
 #[test]
 fn other_kinds_are_newer_not_damaged() {
-    for kind in [0, 4, 9, 255] {
+    for kind in [0, 4, 10, 255] {
         assert_eq!(Op::decode(kind, b"\0\0\0\0"), Err(DecodeError::UnknownKind(kind)));
         let member = [&4_u32.to_le_bytes()[..], &[kind], &[0; 4]].concat();
         assert_eq!(Op::decode(5, &member), Err(DecodeError::UnknownKind(kind)));
@@ -127,6 +136,7 @@ fn payloads_too_short_are_malformed() {
         (2, b""),
         (3, b"\0"),
         (6, b"\x01\0\0\0\x02\0\0\0k"),
+        (9, b"\x01\0\0\0\x02\0\0\0k"),
         (5, b"\0\0\0\0"),
         (5, b"\x04\0\0\0\x02\0\0\0"),
         (5, b"\x03\0\0\0\x02\0\0\0"),

@@ -91,7 +91,8 @@ impl Run<'_> {
             0 => Condition::IfAbsent,
             1 => Condition::IfPresent,
             2 => Condition::IfVersion(self.maps.get(tree, key).map_or(1, |held| held.0)),
-            3 => Condition::IfVersion(self.choices.below(1000) as u64),
+            // Not 0, which stands in the maps for what a batch gives its own puts.
+            3 => Condition::IfVersion(1 + self.choices.below(999) as u64),
             _ => Condition::Always,
         }
     }
@@ -107,7 +108,8 @@ impl Run<'_> {
             485..640 => self.delete(),
             640..680 => self.rename(),
             680..730 => self.batch(),
-            730..765 => self.move_prefix(),
+            730..750 => self.move_prefix(),
+            750..765 => self.clone_prefix(),
             765..785 => self.delete_prefix(),
             785..788 => self.drop_tree(),
             788..850 => self.count(),

@@ -119,11 +119,28 @@ impl Maps {
         if from.starts_with(to) || to.starts_with(from) {
             return Some(ErrorCode::InvalidArgument);
         }
+        self.refuses_clone(tree, from, to)
+    }
+
+    /// Why a subtree cannot be cloned.
+    pub(super) fn refuses_clone(&self, tree: usize, from: &[u8], to: &[u8]) -> Option<ErrorCode> {
         if self.under(tree, to).next().is_some() {
             return Some(ErrorCode::NotEmpty);
         }
         let longest = self.under(tree, from).map(Vec::len).max()?;
         (longest - from.len() + to.len() > self.longest_key).then_some(ErrorCode::KeyTooLarge)
+    }
+
+    /// Clones a subtree that nothing keeps from it; how many keys.
+    pub(super) fn clone_under(&mut self, tree: usize, from: &[u8], to: &[u8]) -> u64 {
+        let keys: Vec<Vec<u8>> = self.under(tree, from).cloned().collect();
+        for key in &keys {
+            if let Some((version, value)) = self.get(tree, key).cloned() {
+                let cloned = [to, &key[from.len()..]].concat();
+                self.put(tree, &cloned, version, &value);
+            }
+        }
+        keys.len() as u64
     }
 
     /// Moves a subtree that nothing keeps from it; how many keys.

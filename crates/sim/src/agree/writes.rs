@@ -149,6 +149,27 @@ impl Run<'_> {
         Ok(())
     }
 
+    pub(super) fn clone_prefix(&mut self) -> Checked<()> {
+        let tree = self.any_tree();
+        let from = self.any_prefix(tree);
+        let to = match self.choices.below(4) {
+            0 => [&from[..], b"/copy/"].concat(),
+            1 => self.any_prefix(tree),
+            _ => self.choices.key(self.maps.longest_key()),
+        };
+        let cloned = self.database.clone_prefix(self.handles[tree], &from, &to);
+        let what = format!("clone of {from:?} to {to:?} in tree {tree}");
+        if let Some(code) = self.maps.refuses_clone(tree, &from, &to) {
+            return refused(&what, cloned, code);
+        }
+        same!(
+            cloned.map_err(failed(&what))?,
+            self.maps.clone_under(tree, &from, &to),
+            "{what}"
+        );
+        Ok(())
+    }
+
     pub(super) fn delete_under(&mut self, tree: usize, prefix: &[u8]) -> Checked<()> {
         let deleted = self.database.delete_prefix(self.handles[tree], prefix);
         let expected = self.maps.remove_under(tree, prefix);

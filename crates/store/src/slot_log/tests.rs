@@ -13,6 +13,7 @@ fn entry(start: u32) -> MapEntry {
         kind: 1,
         records: 2,
         live: 3,
+        further_references: 0,
     };
     MapEntry::new(start, info, 4).unwrap()
 }

@@ -101,6 +101,7 @@ fn map_of(blobs: &[(BlobId, Extent)]) -> SlotMap {
             kind: 0,
             records: 0,
             live: 0,
+            further_references: 0,
         };
         map.insert(*blob, crate::slot_map::MapEntry::new(extent.start(), info, 0).unwrap());
     }

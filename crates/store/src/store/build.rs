@@ -14,7 +14,7 @@ use super::{
     lifecycle::{FIRST_PAGE, check_frame_size, check_nothing_committed, is_ours, list},
 };
 use crate::{
-    BlobInfo, MAX_BLOB_BYTES,
+    BlobId, BlobInfo, MAX_BLOB_BYTES,
     blob_store::{BlobStore, IoUring},
     digest::blob_digest,
     error::{IoContext, StoreError},
@@ -86,6 +86,7 @@ impl Builder {
                 kind: write.kind,
                 records: write.records,
                 live: write.live,
+                further_references: write.further_references,
             };
             let digest = blob_digest(self.header.database_id, write.id, write.bytes);
             let extent = (bytes <= MAX_BLOB_BYTES)
@@ -107,6 +108,15 @@ impl Builder {
         self.blobs
             .write_batch(&batch)
             .map_err(|source| StoreError::from_io(format!("writing {BLOBS_NAME}"), source))
+    }
+
+    /// States how many references lead to a blob beside the first. False where it was not added.
+    pub fn recount(&mut self, blob: BlobId, further_references: u32) -> bool {
+        let recounted = self
+            .map
+            .get(blob)
+            .map(|entry| entry.with_further_references(further_references));
+        recounted.and_then(|entry| self.map.insert(blob, entry)).is_some()
     }
 
     /// Makes a database of it, as of `cut`. Durable on return.

@@ -9,6 +9,8 @@
 //!    readers have left them (see space.rs), by a later commit. Those of deleted blobs are set aside until the deletes are
 //!    applied: [`Store::free`] for each, and [`Store::settle_frees`] for all of them.
 //!
+//! A blob of which nothing changes but how many references lead to it is not written: its entry is, in 4, and its extent stays.
+//!
 //! Whatever fails before 4 is done leaves the map as it was and gives back exactly what 1 took. A full disk is survived:
 //! what 4 may have left is taken back durably, since a later commit may reuse the extents it names. After any other
 //! failure nobody knows what is on disk: the store is poisoned, reads go on from the old state, no commit is tried again,
@@ -21,7 +23,7 @@ use parking_lot::Mutex;
 
 use super::{BLOBS_NAME, Store};
 use crate::{
-    BlobId, BlobInfo, MAX_BLOB_BYTES, MAX_BLOBS,
+    BlobId, BlobInfo, MAX_BLOB_BYTES, MAX_BLOBS, MAX_FURTHER_REFERENCES,
     digest::blob_digest,
     error::StoreError,
     extent::{Extent, PAGE_BYTES, pages_for},
@@ -42,6 +44,9 @@ pub struct Epoch<'a> {
     pub next_tree: u32,
     /// New images; each blob at most once.
     pub writes: Vec<BlobWrite<'a>>,
+    /// Blobs that stay as they are, with how many references lead to them now beside the first; each at most once, and none
+    /// that is written or deleted. One that never was is passed over.
+    pub recounts: Vec<(BlobId, u32)>,
     /// Blobs that the state no longer has; each at most once, and none that is written. One that never was is passed
     /// over.
     pub deletes: Vec<BlobId>,
@@ -58,6 +63,9 @@ pub struct BlobWrite<'a> {
     pub records: u32,
     /// The caller's, kept with the blob.
     pub live: u32,
+    /// References that lead to the blob beside the first: the caller's, kept with the blob. At most
+    /// [`MAX_FURTHER_REFERENCES`](crate::MAX_FURTHER_REFERENCES).
+    pub further_references: u32,
     /// The whole blob: 1 to [`MAX_BLOB_BYTES`] bytes.
     pub bytes: &'a [u8],
 }
@@ -109,7 +117,9 @@ impl Store {
             cut: epoch.cut,
             next_tree: epoch.next_tree,
         };
-        if epoch.writes.is_empty() && deletes.is_empty() && point == self.state.read().point {
+        let recounted = self.recounted(&epoch.recounts);
+        let is_empty = epoch.writes.is_empty() && recounted.is_empty() && deletes.is_empty();
+        if is_empty && point == self.state.read().point {
             return Ok(CommitReport::default());
         }
 
@@ -132,8 +142,12 @@ impl Store {
         let done = self
             .write(committer.as_mut(), &batch, || {
                 plan.entries = self.entries_of(&epoch.writes, &extents);
+                plan.entries.extend(recounted);
             })
-            .and_then(|report| self.publish(committer.as_mut(), &plan, report));
+            .and_then(|mut report| {
+                report.flushed = epoch.writes.len() as u64;
+                self.publish(committer.as_mut(), &plan, report)
+            });
         match done {
             Ok(mut report) => {
                 self.finish(committer.as_mut(), &plan, &mut report);
@@ -249,6 +263,12 @@ impl Store {
             if write.id >= MAX_BLOBS {
                 return Err(StoreError::refused(format!("{} is no blob id", write.id)));
             }
+            if write.further_references > MAX_FURTHER_REFERENCES {
+                return Err(StoreError::refused(format!(
+                    "blob {} cannot have {} references more than one",
+                    write.id, write.further_references
+                )));
+            }
             if write.bytes.is_empty() || write.bytes.len() > MAX_BLOB_BYTES as usize {
                 return Err(StoreError::refused(format!(
                     "blob {} cannot have {} bytes",
@@ -258,13 +278,27 @@ impl Store {
             }
         }
         let written = epoch.writes.iter().map(|write| write.id);
-        let mut ids: Vec<BlobId> = written.chain(epoch.deletes.iter().copied()).collect();
+        let recounted = epoch.recounts.iter().map(|recount| recount.0);
+        let mut ids: Vec<BlobId> = (written.chain(recounted))
+            .chain(epoch.deletes.iter().copied())
+            .collect();
         ids.sort_unstable();
         if let Some((id, _)) = ids.iter().zip(ids.iter().skip(1)).find(|(a, b)| a == b) {
             return Err(StoreError::refused(format!("blob {id} occurs twice in one epoch")));
         }
         let deletes = epoch.deletes.iter().copied();
         Ok(deletes.filter(|&id| state.map.get(id).is_some()).collect())
+    }
+
+    /// The entries of blobs of which nothing changes but how many references lead to them.
+    fn recounted(&self, recounts: &[(BlobId, u32)]) -> Vec<(BlobId, MapEntry)> {
+        let state = self.state.read();
+        let recounted = recounts.iter().filter_map(|&(blob, further_references)| {
+            let before = state.map.get(blob)?;
+            let entry = before.with_further_references(further_references);
+            (entry != before).then_some((blob, entry))
+        });
+        recounted.collect()
     }
 
     /// An extent for each write, and the pages that the file had before.
@@ -286,6 +320,7 @@ impl Store {
                 kind: write.kind,
                 records: write.records,
                 live: write.live,
+                further_references: write.further_references,
             };
             let digest = blob_digest(self.database_id, write.id, write.bytes);
             Some((write.id, MapEntry::new(extent.start(), info, digest)?))
@@ -345,7 +380,6 @@ impl Store {
         plan: &Plan,
         mut report: CommitReport,
     ) -> Result<CommitReport, Failure> {
-        report.flushed = plan.entries.len() as u64;
         if let Some(log) = log {
             let appended = log.append(plan.point, &plan.entries, &plan.deletes);
             report.bytes_written +=
@@ -360,7 +394,10 @@ impl Store {
         let mut state = self.state.write();
         let mut replaced = Vec::with_capacity(plan.entries.len());
         for &(blob, entry) in &plan.entries {
-            replaced.extend(state.map.insert(blob, entry).map(|entry| (blob, entry.extent())));
+            let before = state.map.insert(blob, entry).map(MapEntry::extent);
+            // What was recounted stays where it is.
+            let left = before.filter(|extent| *extent != entry.extent());
+            replaced.extend(left.map(|extent| (blob, extent)));
         }
         let dropped = plan.deletes.iter();
         let dropped: Vec<_> = dropped

@@ -44,12 +44,18 @@ impl std::fmt::Debug for Model {
 #[derive(Clone, Debug, Default)]
 struct Change {
     writes: Vec<(BlobId, Arc<[u8]>)>,
+    recounts: Vec<(BlobId, u32)>,
     deletes: Vec<BlobId>,
 }
 
 impl Change {
     fn write(mut self, id: BlobId, bytes: Vec<u8>) -> Self {
         self.writes.push((id, bytes.into()));
+        self
+    }
+
+    fn recount(mut self, id: BlobId, further_references: u32) -> Self {
+        self.recounts.push((id, further_references));
         self
     }
 
@@ -74,9 +80,11 @@ impl Change {
                     kind: info.kind,
                     records: info.records,
                     live: info.live,
+                    further_references: info.further_references,
                     bytes,
                 })
                 .collect(),
+            recounts: self.recounts.clone(),
             deletes: self.deletes.clone(),
         }
     }
@@ -87,6 +95,11 @@ impl Change {
         after.next_tree += 1;
         for (id, bytes) in &self.writes {
             after.blobs.insert(*id, (info_of(*id, bytes), Arc::clone(bytes)));
+        }
+        for (id, further_references) in &self.recounts {
+            if let Some((info, _)) = after.blobs.get_mut(id) {
+                info.further_references = *further_references;
+            }
         }
         for id in &self.deletes {
             after.blobs.remove(id);
@@ -101,6 +114,7 @@ fn info_of(id: BlobId, bytes: &[u8]) -> BlobInfo {
         kind: id as u8,
         records: u32::from(bytes[0]),
         live: bytes.len() as u32 / 2,
+        further_references: u32::from(bytes[0]) % 3,
     }
 }
 

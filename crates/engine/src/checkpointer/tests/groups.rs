@@ -178,3 +178,30 @@ fn the_queue_is_bounded() {
     });
     assert_eq!(codes(&tickets), [None; 4]);
 }
+
+#[test]
+fn of_counts_the_last_is_stated_with_the_image_or_without() {
+    let rig = Rig::new(SETTINGS);
+    rig.target.close_gate();
+    let first = rig.plan(1, &[], &[]);
+    rig.target.wait_for_commits(1);
+    let plan = |version, writes: &[(u32, u8)], counts: &[(u32, u32)], deletes: &[u32]| {
+        let planned = rig.try_plan(WhenFull::GiveUp, || {
+            let mut epoch = epoch(version, writes, deletes);
+            epoch.cut.recounted = counts.to_vec();
+            epoch
+        });
+        planned.unwrap().expect("room")
+    };
+    let tickets = [
+        plan(2, &[(1, 1), (2, 2)], &[(3, 1), (4, 1), (5, 1)], &[]),
+        plan(3, &[(5, 5)], &[(1, 7), (3, 2)], &[4]),
+    ];
+    rig.target.open_gate();
+    first.wait().unwrap();
+    assert_eq!(codes(&tickets), [None, None]);
+    let recounts: Vec<Call> = (rig.target.calls().into_iter())
+        .filter(|call| matches!(call, Call::Recount(..)))
+        .collect();
+    assert_eq!(recounts, [Call::Recount(vec![(1, 7)], vec![(3, 2)])]);
+}

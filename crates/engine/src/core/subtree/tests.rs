@@ -1,5 +1,7 @@
 //! Subtrees and trees of a database over a disk in memory: what callers get, what recovery finds, what is freed.
 
+mod clones;
+
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use coppice_disk::{Disk, MemoryDisk};
@@ -30,6 +32,14 @@ fn fill(engine: &Engine, tree: TreeId, prefix: &str, keys: u32) {
         let key = format!("{prefix}d{}/f{number:05}", number % 7);
         put(engine, tree, key.as_bytes(), &vec![number as u8; len]);
     }
+}
+
+/// What a verification finds wrong.
+fn verified(engine: &Engine) -> Vec<crate::verify::Problem> {
+    engine
+        .verify(&mut |_, _| std::ops::ControlFlow::Continue(()))
+        .unwrap()
+        .problems
 }
 
 fn code<T: std::fmt::Debug>(result: Result<T, crate::Error>) -> ErrorCode {
@@ -238,6 +248,8 @@ fn a_journal_cut_off_anywhere_yields_each_operation_whole_or_not_at_all() {
     let mut states = vec![(start, state(&engine))];
     engine.move_prefix(tree, b"a/d3", b"c/").unwrap();
     states.push((len(), state(&engine)));
+    engine.clone_prefix(tree, b"a/d4", b"a/d4/e").unwrap();
+    states.push((len(), state(&engine)));
     engine.delete_prefix(tree, b"b/").unwrap();
     states.push((len(), state(&engine)));
     assert!(engine.drop_tree("dropped").unwrap());
@@ -265,6 +277,7 @@ fn what_the_journal_refuses_was_not_done() {
     let before = contents(&engine, tree);
     disk.fail_writes(Some(io::ErrorKind::StorageFull));
     assert_eq!(code(engine.move_prefix(tree, b"a/", b"b/")), ErrorCode::NoSpace);
+    assert_eq!(code(engine.clone_prefix(tree, b"a/", b"b/")), ErrorCode::NoSpace);
     assert_eq!(code(engine.delete_prefix(tree, b"a/")), ErrorCode::NoSpace);
     assert_eq!(code(engine.drop_tree("t")), ErrorCode::NoSpace);
     assert_eq!(contents(&engine, tree), before);
@@ -300,8 +313,9 @@ fn operations_beside_a_damaged_frame_do_no_harm() {
             let disk = copy_of(&damaged);
             let engine = open(&disk, Durability::Process);
             let moved = engine.move_prefix(tree, from.as_bytes(), to.as_bytes());
+            let cloned = engine.clone_prefix(tree, b"a/", b"k/");
             let deleted = engine.delete_prefix(tree, b"a/d6/f00");
-            for result in [&moved, &deleted] {
+            for result in [&moved, &cloned, &deleted] {
                 match result {
                     Ok(_) => done += 1,
                     Err(error) => {
@@ -335,6 +349,8 @@ enum Step {
     Delete(usize, usize),
     /// A part of the nth key: to what.
     Move(usize, usize, usize, Vec<u8>),
+    /// The same for a clone, and whether to below itself.
+    Clone(usize, usize, usize, Vec<u8>, bool),
     DeletePrefix(usize, usize, usize),
     Drop(usize),
     Bury,
@@ -357,6 +373,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (tree.clone(), vec((key(), size), 0..60)).prop_map(|(tree, entries)| Step::PutMany(tree, entries)),
         4 => (tree.clone(), any::<usize>()).prop_map(|(tree, nth)| Step::Delete(tree, nth)),
         6 => (tree.clone(), place, key()).prop_map(|(tree, (nth, len), to)| Step::Move(tree, nth, len, to)),
+        6 => (tree.clone(), place, key(), any::<bool>())
+            .prop_map(|(tree, (nth, len), to, below)| Step::Clone(tree, nth, len, to, below)),
         2 => (tree.clone(), place).prop_map(|(tree, (nth, len))| Step::DeletePrefix(tree, nth, len)),
         1 => tree.prop_map(Step::Drop),
         2 => Just(Step::Bury),
@@ -365,6 +383,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Crash),
     ]
 }
+
+/// Clones double what there is.
+const MOST_KEYS: usize = 3000;
 
 const TREES: [&str; 3] = ["", "a", "trees/b"];
 
@@ -422,6 +443,29 @@ proptest! {
                         }
                     }
                 }
+                Step::Clone(tree, nth, len, to, below) => {
+                    let id = engine.tree(TREES[tree]).unwrap();
+                    let tree = model.entry(TREES[tree].into()).or_default();
+                    let from = part(tree, nth, len);
+                    let to = if below { [&from[..], &to].concat() } else { to };
+                    let keys = under(tree, &from);
+                    if keys.len() + tree.len() > MOST_KEYS {
+                        continue;
+                    }
+                    let longest = keys.iter().map(|key| key.len() - from.len() + to.len()).max();
+                    let cloned = engine.clone_prefix(id, &from, &to);
+                    if !under(tree, &to).is_empty() {
+                        prop_assert_eq!(code(cloned), ErrorCode::NotEmpty);
+                    } else if longest.is_some_and(|longest| longest > 512) {
+                        prop_assert_eq!(code(cloned), ErrorCode::KeyTooLarge);
+                    } else {
+                        prop_assert_eq!(cloned.unwrap(), keys.len() as u64);
+                        for key in keys {
+                            let record = tree[&key].clone();
+                            tree.insert([&to, &key[from.len()..]].concat(), record);
+                        }
+                    }
+                }
                 Step::DeletePrefix(tree, nth, len) => {
                     let id = engine.tree(TREES[tree]).unwrap();
                     let tree = model.entry(TREES[tree].into()).or_default();
@@ -451,9 +495,12 @@ proptest! {
             }
         }
         assert_same(&engine, &model);
+        engine.shared().forest.assert_valid();
         engine.shut_down().unwrap();
         let engine = open(&disk, Durability::Process);
         assert_same(&engine, &model);
+        engine.shared().forest.assert_valid();
+        assert_eq!(verified(&engine), []);
         for name in model.keys() {
             prop_assert!(engine.drop_tree(name).unwrap());
         }

@@ -30,6 +30,7 @@ enum Told {
     Put(String, Vec<u8>),
     Delete(String),
     Move(String, String),
+    Clone(String, String),
     DeletePrefix(String),
 }
 
@@ -40,6 +41,7 @@ impl From<Change<'_>> for Told {
             Change::Put { key, value } => Self::Put(text(key), value.to_vec()),
             Change::Delete { key } => Self::Delete(text(key)),
             Change::MovePrefix { from, to } => Self::Move(text(from), text(to)),
+            Change::ClonePrefix { from, to } => Self::Clone(text(from), text(to)),
             Change::DeletePrefix { prefix } => Self::DeletePrefix(text(prefix)),
         }
     }
@@ -93,6 +95,14 @@ fn replay(records: &mut BTreeMap<Vec<u8>, Vec<u8>>, change: Change<'_>) {
         Change::Put { key, value } => drop(records.insert(key.to_vec(), value.to_vec())),
         Change::Delete { key } => assert!(records.remove(key).is_some(), "a delete of what was not there"),
         Change::DeletePrefix { prefix } => assert!(!take(prefix).is_empty()),
+        Change::ClonePrefix { from, to } => {
+            let cloned: Vec<_> = (records.iter())
+                .filter(|(key, _)| key.starts_with(from))
+                .map(|(key, value)| ([to, &key[from.len()..]].concat(), value.clone()))
+                .collect();
+            assert!(!cloned.is_empty(), "a clone of nothing");
+            records.extend(cloned);
+        }
         Change::MovePrefix { from, to } => {
             let moved = take(from);
             assert!(!moved.is_empty(), "a move of nothing");
@@ -118,7 +128,9 @@ fn every_kind_of_change_is_told_in_order_with_its_version() {
     assert!(engine.rename(tree, b"b/1", b"b/3", false).unwrap());
     assert_eq!(engine.move_prefix(tree, b"b/", b"c/").unwrap(), 2);
     assert_eq!(engine.move_prefix(tree, b"nothing", b"there").unwrap(), 0);
-    assert_eq!(engine.delete_prefix(tree, b"c/").unwrap(), 2);
+    assert_eq!(engine.clone_prefix(tree, b"c/", b"c/d/").unwrap(), 2);
+    assert_eq!(engine.clone_prefix(tree, b"nothing", b"there").unwrap(), 0);
+    assert_eq!(engine.delete_prefix(tree, b"c/").unwrap(), 4);
     let told = |change: Told, behind: u64| (first + behind, change);
     let text = str::to_owned;
     assert_eq!(
@@ -131,7 +143,8 @@ fn every_kind_of_change_is_told_in_order_with_its_version() {
             told(Told::Delete(text("b/1")), 4),
             told(Told::Put(text("b/3"), b"2".to_vec()), 4),
             told(Told::Move(text("b/"), text("c/")), 5),
-            told(Told::DeletePrefix(text("c/")), 6),
+            told(Told::Clone(text("c/"), text("c/d/")), 6),
+            told(Told::DeletePrefix(text("c/")), 7),
         ]
     );
 }
@@ -182,15 +195,21 @@ fn only_what_touches_the_prefix_is_told_and_moves_as_they_were_made() {
     put(&engine, tree, "out/2", b"beside");
     put(&engine, other, "in/1", b"beside");
     engine.move_prefix(tree, b"out/", b"elsewhere/").unwrap();
+    engine.clone_prefix(tree, b"elsewhere/", b"again/").unwrap();
+    engine.clone_prefix(tree, b"in/a/", b"from-inside/").unwrap();
     engine.delete_prefix(tree, b"elsewhere/").unwrap();
     assert_eq!(all(&watch), []);
     put(&engine, tree, "in/2", b"v");
     engine.rename(tree, b"in/2", b"gone", false).unwrap();
     engine.rename(tree, b"gone", b"in/3", false).unwrap();
     engine.move_prefix(tree, b"in/a/", b"left/").unwrap();
+    engine.clone_prefix(tree, b"away/", b"in/copy/").unwrap();
+    engine.clone_prefix(tree, b"in/copy/", b"in/copied/").unwrap();
     engine.move_prefix(tree, b"away/", b"in/come/").unwrap();
     engine.move_prefix(tree, b"in/b/", b"in/c/").unwrap();
     engine.move_prefix(tree, b"i", b"whole").unwrap();
+    engine.clone_prefix(tree, b"whole", b"i").unwrap();
+    engine.delete_prefix(tree, b"i").unwrap();
     engine.move_prefix(tree, b"up", b"in").unwrap();
     engine.delete_prefix(tree, b"i").unwrap();
     let told: Vec<Told> = all(&watch).into_iter().map(|(_, told)| told).collect();
@@ -202,9 +221,13 @@ fn only_what_touches_the_prefix_is_told_and_moves_as_they_were_made() {
             Told::Delete(text("in/2")),
             Told::Put(text("in/3"), b"v".to_vec()),
             Told::Move(text("in/a/"), text("left/")),
+            Told::Clone(text("away/"), text("in/copy/")),
+            Told::Clone(text("in/copy/"), text("in/copied/")),
             Told::Move(text("away/"), text("in/come/")),
             Told::Move(text("in/b/"), text("in/c/")),
             Told::Move(text("i"), text("whole")),
+            Told::Clone(text("whole"), text("i")),
+            Told::DeletePrefix(text("i")),
             Told::Move(text("up"), text("in")),
             Told::DeletePrefix(text("i")),
         ]

@@ -40,7 +40,7 @@ impl Forest<'_> {
         let (before, own, behind) = TrieRef::new(upper.frame())
             .flat_runs(key.get(parent.base..).unwrap_or(&[]))
             .ok_or_else(|| stuck("a flat frame that nothing leads to"))?;
-        let beside = |run: Option<FlatRun>| run.filter(|run| self.table.is_resident(run.child));
+        let beside = |run: Option<FlatRun>| run.filter(|run| self.may_trade(run.child));
         let (before, behind) = (beside(before), beside(behind));
         let rest = key.get(level.base..).unwrap_or(&[]);
         let room_behind = behind
@@ -79,7 +79,7 @@ impl Forest<'_> {
         if trie.seek_place(key).is_some() {
             return Ok(());
         }
-        let Some(own) = trie.flat_before(key).filter(|own| self.table.is_resident(own.child)) else {
+        let Some(own) = trie.flat_before(key).filter(|own| self.may_trade(own.child)) else {
             return Ok(());
         };
         let flat = self.table.flat(own.child)?;

@@ -122,7 +122,8 @@ impl Forest<'_> {
             return Ok(Relaid::Refused);
         };
         let contents = region.contents();
-        if contents.leads_to_tries {
+        let is_shared = |flat: &(u32, Vec<u8>)| self.table.is_shared(flat.0);
+        if contents.leads_to_tries || contents.flats.iter().any(is_shared) {
             return Ok(Relaid::Refused);
         }
         // The flat frames, in key order, as they were.
@@ -283,7 +284,7 @@ impl Forest<'_> {
             self.table.replace(child, frame);
         }
         for child in dealt.spare {
-            self.table.remove(child);
+            self.table.release(child);
         }
     }
 
@@ -440,7 +441,7 @@ pub(in crate::forest) struct Disentangled {
     /// What the part that goes must lead to instead.
     pub(in crate::forest) moved: Vec<Moved>,
     /// The frames made for it.
-    added: Vec<u32>,
+    pub(in crate::forest) added: Vec<u32>,
     /// The same for the part that stays: frames that are left with nothing.
     pub(in crate::forest) emptied: Vec<Moved>,
     /// What stays in the frames that it led to.

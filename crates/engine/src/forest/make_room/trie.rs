@@ -68,7 +68,7 @@ impl Forest<'_> {
         if gap.before.is_some() && child(&gap.before) == child(&gap.behind) {
             return Ok(false);
         }
-        let before = gap.before.as_ref().filter(|run| self.table.is_resident(run.child));
+        let before = gap.before.as_ref().filter(|run| self.may_trade(run.child));
         let run = before.map_or_else(|| gap.run.clone(), |before| before.run.up_to(&gap.run));
         let demand = Demand {
             reach: 0,
@@ -88,7 +88,14 @@ impl Forest<'_> {
             live_bytes: live_bytes.saturating_sub(gap.size_bytes / 2),
             ..Demand::none(frame_bytes)
         };
-        let resident = |run: &&FlatRun| self.table.is_resident(run.child);
+        if let (Some(before), Some(behind)) = (&gap.before, &gap.behind)
+            && before.child == behind.child
+            && self.table.is_shared(before.child)
+        {
+            // The frame leads to another then: it is looked at again.
+            return self.own_flat(blob, before.child).map(|()| true);
+        }
+        let resident = |run: &&FlatRun| self.may_trade(run.child);
         let live = |run: &FlatRun| self.table.live_bytes(run.child);
         let amid = match (&gap.before, &gap.behind) {
             (Some(before), Some(behind)) if before.child == behind.child => Some((live(before), before.run.clone())),
@@ -123,6 +130,9 @@ impl Forest<'_> {
         let frame_bytes = self.frame_bytes();
         if trie.spans(&part.path, &part.bytes) {
             return Ok(false);
+        }
+        if self.own_entangled(blob, trie, &part.path, &part.bytes)? {
+            return Ok(true);
         }
         let Some(made) = self.disentangle(trie, &part.path, &part.bytes)? else {
             return Ok(false);
@@ -184,12 +194,23 @@ impl Forest<'_> {
         let (mut left, mut right) = (self.table.frame_buffer(), self.table.frame_buffer());
         let cut = trie.plan_cut().ok_or_else(|| stuck("a trie frame cannot be split"))?;
         let (cut_path, cut_bytes) = trie.cut_off(cut).ok_or_else(|| stuck("a cut at no node"))?;
+        if self.own_entangled(level.blob, trie, &cut_path, &cut_bytes)? {
+            return Ok(None);
+        }
         let made = self
             .disentangle(trie, &cut_path, &cut_bytes)?
             .ok_or_else(|| stuck("a flat frame's part does not fit a frame"))?;
         let moved = [&made.emptied[..], &made.moved[..]];
         let split = split_trie(trie.frame(), cut, moved, left.frame_mut(), right.frame_mut())
             .map_err(|_| stuck("a part of a trie frame does not fit a frame"))?;
+        if let TrieSplit::Range { shared, .. } = &split
+            && let Some((crossing, _)) = shared.iter().find(|(crossing, _)| self.table.is_shared(crossing.child))
+        {
+            // The frame above may lead there already.
+            self.abandon_disentangled(made);
+            self.own(level.blob, *crossing)?;
+            return Ok(None);
+        }
         let child = self.table.add(BlobKind::Trie, frame_bytes, right.clone())?;
         let crossing = Crossing {
             child,

@@ -1,7 +1,10 @@
-//! Subtrees moved and deleted, against an ordered map: prefixes that end in nodes, in keys, in frames and between them.
+//! Subtrees moved, cloned and deleted, against an ordered map: prefixes that end in nodes, in keys, in frames and between them.
 
 use super::*;
 use crate::forest::GRAVE_BYTE;
+
+/// Clones double what there is.
+const MOST_KEYS: usize = 2000;
 
 /// Where a prefix comes from.
 #[derive(Clone, Debug)]
@@ -18,6 +21,9 @@ enum Pick {
 enum Change {
     Key(Step),
     Move(Pick, Pick),
+    Clone(Pick, Pick),
+    /// To below itself.
+    CloneInto(Pick, Vec<u8>),
     Delete(Pick),
     /// Taken out and hung in again at the same place.
     Undo(Pick),
@@ -36,6 +42,8 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         40 => step().prop_map(Change::Key),
         4 => (pick(), pick()).prop_map(|(from, to)| Change::Move(from, to)),
+        4 => (pick(), pick()).prop_map(|(from, to)| Change::Clone(from, to)),
+        1 => (pick(), key()).prop_map(|(from, to)| Change::CloneInto(from, to)),
         1 => pick().prop_map(Change::Delete),
         2 => pick().prop_map(Change::Undo),
         1 => (0usize..4).prop_map(Change::Bury),
@@ -103,6 +111,27 @@ fn move_prefix(forest: &mut Forest<'_>, model: &mut Model, from: &[u8], to: &[u8
     }
 }
 
+/// What a clone checks before it is made, and the clone; not of so many keys that the test takes long.
+fn clone_prefix(forest: &mut Forest<'_>, model: &mut Model, from: &[u8], to: &[u8]) {
+    let longest = (model.range(from.to_vec()..))
+        .take_while(|(key, _)| key.starts_with(from))
+        .map(|(key, _)| key.len() - from.len())
+        .max();
+    let fits = longest.is_none_or(|longest| to.len() + longest <= forest.max_full_key_bytes());
+    if count_of(model, to) > 0 || !fits || model.len() + count_of(model, from) as usize > MOST_KEYS {
+        return;
+    }
+    forest.clone_subtree(from, to).unwrap();
+    let keys: Vec<Vec<u8>> = (model.range(from.to_vec()..))
+        .take_while(|(key, _)| key.starts_with(from))
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in keys {
+        let record = model[&key].clone();
+        model.insert([to, &key[from.len()..]].concat(), record);
+    }
+}
+
 fn delete_prefix(forest: &mut Forest<'_>, model: &mut Model, prefix: &[u8]) {
     let subtree = forest.detach(prefix).unwrap();
     assert_eq!(subtree.is_some(), !take(model, prefix).is_empty());
@@ -152,6 +181,15 @@ fn run(frame_bytes: usize, changes: Vec<Change>) {
                 let (from, to) = (resolve(&model, &from), resolve(&model, &to));
                 move_prefix(&mut forest, &mut model, &from, &to);
             }
+            Change::Clone(from, to) => {
+                let (from, to) = (resolve(&model, &from), resolve(&model, &to));
+                clone_prefix(&mut forest, &mut model, &from, &to);
+            }
+            Change::CloneInto(from, to) => {
+                let from = resolve(&model, &from);
+                let to = [&from, &to[..]].concat();
+                clone_prefix(&mut forest, &mut model, &from, &to);
+            }
             Change::Delete(prefix) => {
                 let prefix = resolve(&model, &prefix);
                 delete_prefix(&mut forest, &mut model, &prefix);
@@ -185,7 +223,7 @@ proptest! {
     #![proptest_config(cases(64))]
 
     #[test]
-    fn moves_and_deletes_agree_with_an_ordered_map(
+    fn moves_clones_and_deletes_agree_with_an_ordered_map(
         changes in vec(change(), 1..600),
         frame in prop_oneof![3 => Just(2048usize), 1 => Just(4096)],
     ) {

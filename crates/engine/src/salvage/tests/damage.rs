@@ -33,6 +33,40 @@ fn each_damaged_blob_costs_what_it_held() {
     assert!(orphans > 1000, "no upper frame was among them");
 }
 
+/// With clones, one of a clone and one that only the journal has, that share what was deleted elsewhere.
+fn cloned() -> Original {
+    let mut writing = filled();
+    writing.clone_prefix("objects", "dir2/", "copies/");
+    writing.clone_prefix("objects", "copies/", "copies/again/");
+    writing.checkpoint();
+    writing.put("objects", "copies/file00009", vec![9; 40]);
+    writing.delete_prefix("objects", "dir2/");
+    writing.checkpoint();
+    writing.clone_prefix("objects", "copies/", "late/");
+    writing.kill()
+}
+
+#[test]
+fn sides_of_a_clone_are_kept_each_in_full() {
+    let original = cloned();
+    let kept = original.salvage(&original.disk).unwrap();
+    assert_eq!(kept.placed, kept.model);
+    assert_eq!(kept.report.problems, []);
+    for (blob, offset, _) in places(&original.disk) {
+        let disk = original.damaged(|disk| flip(disk, "blobs", offset as usize));
+        let (report, found) = try_salvage(&disk).unwrap();
+        assert!(!report.problems.is_empty(), "blob {blob}");
+        assert_eq!(report.lost_frames + report.lost_values, 1, "blob {blob}: {report:?}");
+        if blob == 0 {
+            continue;
+        }
+        // A clone that is made again copies what is left.
+        for (key, value) in &found["objects"] {
+            assert_eq!(kept.model["objects"].get(key), Some(value), "{}", key.escape_ascii());
+        }
+    }
+}
+
 #[test]
 fn lost_value_costs_its_record_which_is_named() {
     let original = closed();

@@ -25,6 +25,7 @@ fn shuffled(original: &Original, numbers: &[u32]) -> MemoryDisk {
             kind: info.kind,
             records: info.records,
             live: info.live,
+            further_references: info.further_references,
             bytes: &bytes,
         };
         builder.add(&[write]).unwrap();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{MAX_BLOB_BYTES, MAX_BLOBS};
+use crate::{MAX_BLOB_BYTES, MAX_BLOBS, MAX_FURTHER_REFERENCES};
 
 fn refused(store: &Store, epoch: &Epoch<'_>) -> String {
     let before = contents(store);
@@ -18,6 +18,7 @@ fn blob(id: BlobId, bytes: &[u8]) -> BlobWrite<'_> {
         kind: 1,
         records: 2,
         live: 3,
+        further_references: 0,
         bytes,
     }
 }
@@ -121,6 +122,27 @@ fn an_epoch_without_change_costs_nothing_and_a_newer_cut_one_record() {
 }
 
 #[test]
+fn a_recounted_blob_stays_where_it_is() {
+    let (disk, store) = new_store();
+    let mut model = Model::default();
+    commit(&store, &mut model, &Change::default().write(0, image(1, 9000)));
+    let (file_bytes, free_bytes) = (store.stats().file_bytes, store.stats().free_bytes);
+    let store = Arc::new(store);
+    let image = store.image();
+    let report = commit(&store, &mut model, &Change::default().recount(0, 77).recount(5, 1));
+    assert_eq!((report.flushed, report.syncs, report.bytes_written), (0, 1, 96));
+    assert_eq!(store.info(0).unwrap().further_references, 77);
+    assert_ne!(image.info(0).unwrap().further_references, 77);
+    assert_eq!(
+        (store.stats().file_bytes, store.stats().free_bytes),
+        (file_bytes, free_bytes)
+    );
+    assert_eq!(store.stats().retired_bytes + store.stats().kept_blobs, 0);
+    let reopened = Store::open(disk.handle(), IoUring::Auto).unwrap();
+    assert_eq!(contents(&reopened), model);
+}
+
+#[test]
 fn epochs_that_contradict_themselves_are_refused() {
     let (_, store) = new_store();
     commit(&store, &mut Model::default(), &Change::default().write(0, image(1, 10)));
@@ -130,7 +152,18 @@ fn epochs_that_contradict_themselves_are_refused() {
         next_tree: 1,
         writes,
         deletes,
+        ..Epoch::default()
     };
+    let recounted = Epoch {
+        recounts: vec![(0, 1)],
+        ..epoch(vec![blob(0, b"a")], vec![])
+    };
+    assert!(refused(&store, &recounted).contains("twice"));
+    let referred = BlobWrite {
+        further_references: MAX_FURTHER_REFERENCES + 1,
+        ..blob(0, b"a")
+    };
+    assert!(refused(&store, &epoch(vec![referred], vec![])).contains("references"));
     assert!(refused(&store, &epoch(vec![blob(1, b"a"), blob(1, b"b")], vec![])).contains("twice"));
     assert!(refused(&store, &epoch(vec![blob(0, b"a")], vec![0])).contains("twice"));
     assert!(refused(&store, &epoch(vec![], vec![0, 0])).contains("twice"));

@@ -1,6 +1,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::MAX_FURTHER_REFERENCES;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -12,12 +13,18 @@ enum Step {
 fn change() -> impl Strategy<Value = Change> {
     let len = prop_oneof![3 => Just(FRAME as usize), 3 => 1..9000_usize, 1 => 1..200_000_usize];
     let write = (0..24_u32, len, any::<u64>());
-    (vec(write, 0..8), vec(0..30_u32, 0..5)).prop_map(|(writes, deletes)| {
+    let recounts = vec((0..30_u32, 0..=MAX_FURTHER_REFERENCES), 0..5);
+    (vec(write, 0..8), recounts, vec(0..30_u32, 0..5)).prop_map(|(writes, recounts, deletes)| {
         let mut seen = std::collections::BTreeSet::new();
         let mut change = Change::default();
         for (id, len, seed) in writes {
             if seen.insert(id) {
                 change = change.write(id, image(seed, len));
+            }
+        }
+        for (id, further_references) in recounts {
+            if seen.insert(id) {
+                change = change.recount(id, further_references);
             }
         }
         for id in deletes {

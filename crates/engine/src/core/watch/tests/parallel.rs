@@ -18,6 +18,7 @@ enum Step {
     Rename(String, String),
     Batch(Vec<(String, Option<usize>)>),
     Move(String, String),
+    Clone(String, String),
     DeletePrefix(String),
     Checkpoint,
 }
@@ -32,6 +33,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (key(), key()).prop_map(|(from, to)| Step::Rename(from, to)),
         5 => vec((key(), prop::option::of(size())), 1..6).prop_map(Step::Batch),
         2 => (prefix(), prefix()).prop_map(|(from, to)| Step::Move(from, to)),
+        2 => (prefix(), prefix()).prop_map(|(from, to)| Step::Clone(from, to)),
         1 => prefix().prop_map(Step::DeletePrefix),
         1 => Just(Step::Checkpoint),
     ];
@@ -64,6 +66,7 @@ fn make(engine: &Engine, tree: TreeId, step: &Step) {
         }
         // Refused where there are keys, or one contains the other.
         Step::Move(from, to) => drop(engine.move_prefix(tree, from.as_bytes(), to.as_bytes())),
+        Step::Clone(from, to) => drop(engine.clone_prefix(tree, from.as_bytes(), to.as_bytes())),
         Step::DeletePrefix(prefix) => drop(engine.delete_prefix(tree, prefix.as_bytes()).unwrap()),
         Step::Checkpoint => drop(engine.checkpoint().unwrap()),
     }
@@ -139,6 +142,11 @@ fn in_parallel(trims: bool) {
                             48 if writer == 0 => {
                                 let (from, to) = (format!("{}/", i % 7), format!("m{}/", i % 7));
                                 let _ = engine.move_prefix(tree, from.as_bytes(), to.as_bytes());
+                            }
+                            47 if writer == 0 => {
+                                let (from, to) = (format!("{}/", i % 7), format!("c{}/", i % 3));
+                                engine.delete_prefix(tree, to.as_bytes()).unwrap();
+                                engine.clone_prefix(tree, from.as_bytes(), to.as_bytes()).unwrap();
                             }
                             49 if writer == 0 => {
                                 engine.delete_prefix(tree, format!("m{}/", i % 7).as_bytes()).unwrap();
