@@ -351,12 +351,6 @@ fn models_of_a_batch_beside_reads() {
     explore(batch_beside_reads);
 }
 
-#[test]
-#[should_panic(expected = "half a batch")]
-fn models_see_half_a_batch() {
-    without(Step::BeginMove, batch_beside_reads);
-}
-
 /// A tree is dropped under those who use it.
 fn drop_beside_use() {
     let world = World::new("a", 30);
