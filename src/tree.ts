@@ -409,31 +409,26 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
 
   rename(from: Key, to: Key, options?: RenameOptions): boolean {
     const overwrite = checkRename(options) ? 1 : 0
-    let code = this.#writes.rename(this.#database, this.#tree, from, to, overwrite)
-    if (code === DOUBTFUL) {
-      const plain = [keyBytes('from', from), keyBytes('to', to)] as const
-      code = this.#writes.rename(this.#database, this.#tree, ...plain, overwrite)
-    }
+    const renamed = this.#between(from, to, (database, tree, oldKey, newKey) =>
+      this.#writes.rename(database, tree, oldKey, newKey, overwrite),
+    )
+    return renamed === 1
+  }
+
+  /** What a write from one key or prefix to another answers. */
+  #between(from: Key, to: Key, write: Writes['movePrefix']): number {
+    let code = write(this.#database, this.#tree, from, to)
+    if (code === DOUBTFUL) code = write(this.#database, this.#tree, keyBytes('from', from), keyBytes('to', to))
     if (code < 0) throw this.#connection.failure(code)
-    return code === 1
+    return code
   }
 
   movePrefix(from: Key, to: Key): number {
-    let code = this.#writes.movePrefix(this.#database, this.#tree, from, to)
-    if (code === DOUBTFUL) {
-      code = this.#writes.movePrefix(this.#database, this.#tree, keyBytes('from', from), keyBytes('to', to))
-    }
-    if (code < 0) throw this.#connection.failure(code)
-    return code
+    return this.#between(from, to, this.#writes.movePrefix)
   }
 
   clonePrefix(from: Key, to: Key): number {
-    let code = this.#writes.clonePrefix(this.#database, this.#tree, from, to)
-    if (code === DOUBTFUL) {
-      code = this.#writes.clonePrefix(this.#database, this.#tree, keyBytes('from', from), keyBytes('to', to))
-    }
-    if (code < 0) throw this.#connection.failure(code)
-    return code
+    return this.#between(from, to, this.#writes.clonePrefix)
   }
 
   deletePrefix(prefix: Key): number {

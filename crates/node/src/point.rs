@@ -7,6 +7,7 @@ use coppice_engine::{Condition, TreeId};
 use crate::{
     page::not_text,
     raw::{Call, Operation, Reply, Stop},
+    subtree::between,
 };
 
 /// `get(database, tree, key, slab, offset)`: writes the value at `offset` of the slab; its length.
@@ -162,12 +163,10 @@ impl Operation for Rename {
     const ARGUMENTS: usize = 5;
 
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
-        let mut scratch = call.instance.scratch()?;
-        let scratch = &mut *scratch;
-        let from = call.key(2, &mut scratch.key)?;
-        let to = call.key(3, &mut scratch.lower)?;
-        let database = call.instance.borrow(call.integer(0)?)?;
-        let moved = database.rename(TreeId(call.integer(1)?), from, to, call.integer(4)? != 0)?;
+        let overwrite = call.integer(4)? != 0;
+        let moved = between(call, |database, tree, from, to| {
+            database.rename(tree, from, to, overwrite)
+        })?;
         Ok(Reply::Integer(moved.into()))
     }
 }
