@@ -11,7 +11,7 @@ use coppice_defect::{Defect, planted};
 use coppice_journal::Op;
 
 use super::{
-    CATALOG, Engine, State, TREE_BYTES,
+    CATALOG, Engine, Exclusive, State, TREE_BYTES,
     read::{FullKey, check_tree, tree_number},
 };
 use crate::{
@@ -112,50 +112,57 @@ fn number_of(forest: &Forest<'_>, name: &[u8]) -> Result<Option<(u32, Known)>, E
 impl Engine {
     /// Moves every key under `from` to under `to`. How many.
     pub(crate) fn move_prefix(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
-        let mut state = self.exclusive_with_room(0)?;
-        self.check_writable()?;
-        check_tree(&state, tree)?;
-        let keys = plan_move(&mut state.forest, tree, from, to)?;
-        if keys == 0 {
-            return Ok(0);
-        }
-        let op = Op::MovePrefix { tree: tree.0, from, to };
-        self.append(state.sequence + 1, &[op])?;
-        self.applied(state.move_prefix(tree, from, to))?;
-        drop(state);
-        self.settle()?;
-        Ok(keys)
+        self.change_subtree(
+            self.exclusive_with_room(0)?,
+            tree,
+            Op::MovePrefix { tree: tree.0, from, to },
+            |state| plan_move(&mut state.forest, tree, from, to),
+            |state| state.move_prefix(tree, from, to),
+        )
     }
 
     /// Gives every key under `from` a second record under `to`. How many.
     pub(crate) fn clone_prefix(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
-        let mut state = self.exclusive_with_room(0)?;
-        self.check_writable()?;
-        check_tree(&state, tree)?;
-        let keys = plan_clone(&mut state.forest, tree, from, to)?;
-        if keys == 0 {
-            return Ok(0);
-        }
-        let op = Op::ClonePrefix { tree: tree.0, from, to };
-        self.append(state.sequence + 1, &[op])?;
-        self.applied(state.clone_prefix(tree, from, to))?;
-        drop(state);
-        self.settle()?;
-        Ok(keys)
+        self.change_subtree(
+            self.exclusive_with_room(0)?,
+            tree,
+            Op::ClonePrefix { tree: tree.0, from, to },
+            |state| plan_clone(&mut state.forest, tree, from, to),
+            |state| state.clone_prefix(tree, from, to),
+        )
     }
 
     /// Removes every key under the prefix. How many.
     pub(crate) fn delete_prefix(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
-        let mut state = self.exclusive_to_remove()?;
+        self.change_subtree(
+            self.exclusive_to_remove()?,
+            tree,
+            Op::DeletePrefix { tree: tree.0, prefix },
+            |state| {
+                let next = state.sequence + 1;
+                plan_delete(&mut state.forest, tree, prefix, next)
+            },
+            |state| state.delete_prefix(tree, prefix),
+        )
+    }
+
+    /// Makes a change that was planned, if it concerns any keys: how many. `plan` refuses what cannot be, with nothing done.
+    fn change_subtree(
+        &self,
+        mut state: Exclusive<'_>,
+        tree: TreeId,
+        op: Op<'_>,
+        plan: impl FnOnce(&mut State<'_>) -> Result<u64, Error>,
+        change: impl FnOnce(&mut State<'_>) -> Result<(), Error>,
+    ) -> Result<u64, Error> {
         self.check_writable()?;
         check_tree(&state, tree)?;
-        let next = state.sequence + 1;
-        let keys = plan_delete(&mut state.forest, tree, prefix, next)?;
+        let keys = plan(&mut state)?;
         if keys == 0 {
             return Ok(0);
         }
-        self.append(state.sequence + 1, &[Op::DeletePrefix { tree: tree.0, prefix }])?;
-        self.applied(state.delete_prefix(tree, prefix))?;
+        self.append(state.sequence + 1, &[op])?;
+        self.applied(change(&mut state))?;
         drop(state);
         self.settle()?;
         Ok(keys)
