@@ -85,10 +85,7 @@ impl Forest<'_> {
                     }
                 }
                 Under::Record { suffix, stored } => {
-                    let mut image = self.table.frame_buffer();
-                    TrieMut::init(image.frame_mut())
-                        .place(&[], &stored)
-                        .map_err(|_| stuck("one record does not fit a frame"))?;
+                    let image = self.image_of(&stored)?;
                     TrieMut::new(self.table.frame_mut(blob, BlobKind::Trie)?).prune(rest);
                     (suffix, image)
                 }
@@ -99,6 +96,15 @@ impl Forest<'_> {
             return Ok(Some(Subtree::Nodes { lead, image }));
         }
         Err(self.lost("a path has no start"))
+    }
+
+    /// A trie frame with nothing but its root's record.
+    pub(super) fn image_of(&self, stored: &Stored<'_>) -> Result<Buffer, Error> {
+        let mut image = self.table.frame_buffer();
+        TrieMut::init(image.frame_mut())
+            .place(&[], stored)
+            .map_err(|_| stuck("one record does not fit a frame"))?;
+        Ok(image)
     }
 
     /// Takes a node, which the path `rest` and then `lead` leads to, out of a trie frame, with all below it: flat frames that
@@ -168,6 +174,11 @@ impl Forest<'_> {
         if self.table.is_all_resident() {
             return Ok(());
         }
+        self.read_in_to_node(prefix).map(|_| ())
+    }
+
+    /// The same; the node that leads to all of these keys, if one does.
+    pub(super) fn read_in_to_node(&self, prefix: &[u8]) -> Result<Option<(TrieRef<'_>, NodePosition)>, Error> {
         let (mut blob, mut rest) = (ROOT, prefix);
         for _ in 0..MAX_FRAMES_ON_PATH {
             let trie = self.table.trie(blob)?;
@@ -179,12 +190,12 @@ impl Forest<'_> {
                     for crossing in below.iter().filter(|crossing| crossing.up > 0) {
                         self.table.flat(crossing.child)?;
                     }
-                    return Ok(());
+                    return Ok(Some((trie, node)));
                 }
-                Under::Nothing | Under::Record { .. } => return Ok(()),
+                Under::Nothing | Under::Record { .. } => return Ok(None),
             };
             if crossing.kind == Kind::Flat {
-                return self.table.flat(crossing.child).map(|_| ());
+                return self.table.flat(crossing.child).map(|_| None);
             }
             blob = crossing.child;
             rest = rest.get(depth..).unwrap_or(&[]);

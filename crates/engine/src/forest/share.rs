@@ -144,10 +144,7 @@ impl Forest<'_> {
                 }
                 Under::Record { suffix, stored } => {
                     self.refer_to(std::iter::once(stored));
-                    let mut image = self.table.frame_buffer();
-                    TrieMut::init(image.frame_mut())
-                        .place(&[], &stored)
-                        .map_err(|_| stuck("one record does not fit a frame"))?;
+                    let image = self.image_of(&stored)?;
                     let lead = suffix.to_vec();
                     return Ok(Some(Subtree::Nodes { lead, image }));
                 }
@@ -227,20 +224,13 @@ impl Forest<'_> {
         if self.table.is_all_resident() {
             return Ok(());
         }
-        self.read_in_under(prefix)?;
-        let (mut blob, mut rest) = (ROOT, prefix);
+        let mut below = self.read_in_to_node(prefix)?.and_then(|(trie, node)| only_trie(trie, node));
         for _ in 0..MAX_FRAMES_ON_PATH {
-            let trie = self.table.trie(blob)?;
-            match trie.under(rest) {
-                Under::Below { crossing, depth } if crossing.kind == Kind::Trie => {
-                    blob = crossing.child;
-                    rest = rest.get(depth..).unwrap_or(&[]);
-                }
-                Under::Node { node, .. } => return self.copy_only_trie(trie, node).map(|_| ()),
-                _ => return Ok(()),
-            }
+            let Some(child) = below else { break };
+            let trie = self.table.trie(child)?;
+            below = only_trie(trie, trie.root());
         }
-        Err(self.lost("a path has no end"))
+        Ok(())
     }
 }
 
