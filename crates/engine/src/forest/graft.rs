@@ -186,24 +186,22 @@ impl Forest<'_> {
             // It leads to nothing but flat frames that have no keys there.
             trie.prune(key);
         }
-        let dealt = match trie.place(key, &MARKER) {
+        // The flat frame that has keys on both sides, and what has its place there between them.
+        let (around, guest) = match trie.place(key, &MARKER) {
             Err(NoRoom { units }) => return Ok(Grafted::Full(lacking(units))),
             Ok(Placed::Below { .. }) => match TrieRef::new(upper.frame()).flat_runs(key) {
-                Some((_, flat, _)) if self.table.is_shared(flat.child) => {
-                    self.own_flat(blob, flat.child)?;
-                    return Ok(Grafted::Owned);
-                }
-                Some((_, flat, _)) => self.cut_at(&mut upper, &flat, key, Some(&MARKER))?.map(Some),
+                Some((_, flat, _)) => (Some(flat), Some(&MARKER)),
                 None => return Err(self.lost("a key that leads to no frame")),
             },
-            Ok(Placed::Here { .. }) => match TrieRef::new(upper.frame()).flat_around(key) {
-                Some(flat) if self.table.is_shared(flat.child) => {
-                    self.own_flat(blob, flat.child)?;
-                    return Ok(Grafted::Owned);
-                }
-                Some(flat) => self.cut_at(&mut upper, &flat, key, None)?.map(Some),
-                None => Ok(None),
-            },
+            Ok(Placed::Here { .. }) => (TrieRef::new(upper.frame()).flat_around(key), None),
+        };
+        let dealt = match around {
+            Some(flat) if self.table.is_shared(flat.child) => {
+                self.own_flat(blob, flat.child)?;
+                return Ok(Grafted::Owned);
+            }
+            Some(flat) => self.cut_at(&mut upper, &flat, key, guest)?.map(Some),
+            None => Ok(None),
         };
         let dealt: Option<(Dealt, Sides)> = match dealt {
             Ok(dealt) => dealt,

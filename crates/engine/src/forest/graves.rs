@@ -5,7 +5,7 @@
 //! its subtree is laid to rest: what was deleted had a tree's number in front of it before.
 
 use coppice_defect::{Defect, planted};
-use coppice_frame::{FlatRef, Kind, Step, Stored, TrieMut, TrieRef, Under};
+use coppice_frame::{FlatRef, Kind, Step, Stored, TrieRef, Under};
 
 use super::{Forest, Known, Level, MAX_FRAMES_ON_PATH, ROOT, Subtree, carve::records_under};
 use crate::{
@@ -129,13 +129,9 @@ impl Forest<'_> {
             }
             (Remains::Shared, [above @ .., parent, level]) => {
                 self.as_one_move(|forest| {
-                    let mut trie = TrieMut::new(forest.table.frame_mut(parent.blob, BlobKind::Trie)?);
-                    let parent_key = key.get(parent.base..).unwrap_or(&[]);
-                    trie.detach(parent_key, level.base - parent.base, level.blob);
-                    forest.table.release(level.blob);
-                    forest.mark_counts_stale(above);
-                    forest.table.mark_count_stale(parent.blob);
+                    forest.drop_trie(&key, *parent, *level)?;
                     let upwards = [above, &[*parent]].concat();
+                    forest.mark_counts_stale(&upwards);
                     forest.give_back(&key, &upwards, Kind::Trie)
                 })?;
             }

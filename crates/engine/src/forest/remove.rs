@@ -68,13 +68,19 @@ impl Forest<'_> {
             if kind == Kind::Flat {
                 self.drop_flat(key, *parent)?;
             } else {
-                let parent_key = key.get(parent.base..).unwrap_or(&[]);
-                let mut trie = TrieMut::new(self.table.frame_mut(parent.blob, BlobKind::Trie)?);
-                trie.detach(parent_key, level.base - parent.base, level.blob);
-                self.table.remove(level.blob);
+                self.drop_trie(key, *parent, *level)?;
             }
             kind = Kind::Trie;
         }
+        Ok(())
+    }
+
+    /// Lets go of a trie frame, with all entries that lead to it. `key` leads there.
+    pub(super) fn drop_trie(&mut self, key: &[u8], parent: Level, level: Level) -> Result<(), Error> {
+        let mut trie = TrieMut::new(self.table.frame_mut(parent.blob, BlobKind::Trie)?);
+        let parent_key = key.get(parent.base..).unwrap_or(&[]);
+        trie.detach(parent_key, level.base - parent.base, level.blob);
+        self.table.release(level.blob);
         Ok(())
     }
 

@@ -224,7 +224,9 @@ impl Forest<'_> {
         if self.table.is_all_resident() {
             return Ok(());
         }
-        let mut below = self.read_in_to_node(prefix)?.and_then(|(trie, node)| only_trie(trie, node));
+        let mut below = self
+            .read_in_to_node(prefix)?
+            .and_then(|(trie, node)| only_trie(trie, node));
         for _ in 0..MAX_FRAMES_ON_PATH {
             let Some(child) = below else { break };
             let trie = self.table.trie(child)?;
