@@ -7,7 +7,7 @@
 //! checkpoints; its callers hold the lock that makes a change one step.
 
 mod carve;
-#[cfg(feature = "simulation")]
+#[cfg(any(test, feature = "simulation"))]
 mod check;
 mod count;
 mod cursor;
@@ -301,118 +301,8 @@ impl Forest<'_> {
         known.is_some()
     }
 
-    /// Every frame that can be reached is valid, as many references lead to each blob as are counted, and there are no others.
+    /// See [`Forest::check`].
     pub(crate) fn assert_valid(&self) {
-        let mut led = std::collections::BTreeMap::from([(ROOT, 1)]);
-        let mut lead_to = |blob: u32| {
-            let references = led.entry(blob).or_insert(0_u32);
-            *references += 1;
-            *references
-        };
-        let value_of = |stored: &Stored<'_>| Known::of(*stored).extent;
-        let mut pending = vec![ROOT];
-        let mut tries = Vec::new();
-        while let Some(blob) = pending.pop() {
-            tries.push(blob);
-            let trie = self.table.trie(blob).unwrap();
-            coppice_frame::validate(trie.frame()).unwrap();
-            assert!(blob == ROOT || !trie.is_empty(), "an empty trie frame is left");
-            for value in trie.items().iter().filter_map(|(_, stored)| value_of(stored)) {
-                lead_to(value);
-            }
-            for crossing in trie.crossings() {
-                if lead_to(crossing.child) > 1 {
-                    continue;
-                }
-                match crossing.kind {
-                    Kind::Trie => pending.push(crossing.child),
-                    Kind::Flat => {
-                        let flat = self.table.flat(crossing.child).unwrap();
-                        coppice_frame::validate(flat.frame()).unwrap();
-                        assert!(flat.records() > 0, "an empty flat frame is left");
-                        for value in flat.items().iter().filter_map(|item| value_of(&item.stored)) {
-                            lead_to(value);
-                        }
-                    }
-                }
-            }
-        }
-        for blob in &tries {
-            let trie = self.table.trie(*blob).unwrap();
-            let mut below = Vec::new();
-            trie.survey(&mut |met| {
-                if let coppice_frame::Met::Below { child, .. } = met {
-                    below.push(child);
-                }
-            });
-            below.sort_unstable();
-            assert!(
-                below.is_sorted_by(|a, b| a < b),
-                "frame {blob} leads to one from two places"
-            );
-            for (child, base) in trie.flat_frames() {
-                for item in self.table.flat(child).unwrap().items() {
-                    let key = [&base, item.key].concat();
-                    let led = matches!(trie.seek(&key), Seek::Below { crossing, depth } if crossing.child == child && depth == base.len());
-                    assert!(led, "nothing leads to {key:?} in frame {child}");
-                }
-            }
-        }
-        self.assert_sums(tries);
-        for blob in 0..self.table.len() as u32 {
-            if !self.table.is_free(blob) {
-                let counted = self.table.further_references(blob) + 1;
-                assert_eq!(led.remove(&blob).unwrap_or(0), counted, "references to blob {blob}");
-            }
-        }
-        assert!(led.is_empty(), "references to nothing: {led:?}");
-    }
-
-    /// Every sum that is kept is right, and no bound too small: found out of each frame behind all that it leads to.
-    fn assert_sums(&self, mut pending: Vec<u32>) {
-        let mut sums = std::collections::BTreeMap::<u32, (u64, usize)>::new();
-        while let Some(blob) = pending.last().copied() {
-            let trie = self.table.trie(blob).unwrap();
-            let (mut keys, crossings) = trie.count_here(trie.root(), 0);
-            let missing = crossings
-                .iter()
-                .filter(|crossing| crossing.kind == Kind::Trie && !sums.contains_key(&crossing.child))
-                .map(|crossing| crossing.child);
-            let waiting = pending.len();
-            pending.extend(missing);
-            if pending.len() > waiting {
-                continue;
-            }
-            for crossing in crossings {
-                keys += match crossing.kind {
-                    Kind::Flat => {
-                        let records = self.table.flat(crossing.child).unwrap().records() as u64;
-                        assert_eq!(self.table.flat_records(crossing.child).unwrap(), records);
-                        records
-                    }
-                    Kind::Trie => sums[&crossing.child].0,
-                };
-            }
-            assert!(
-                self.table.subtree_keys(blob).is_none_or(|kept| kept == keys),
-                "a wrong sum of frame {blob}"
-            );
-            let (mut longest, crossings) = trie.longest_here(trie.root(), 0);
-            for (depth, crossing) in crossings {
-                longest = longest.max(match crossing.kind {
-                    Kind::Flat => {
-                        let items = self.table.flat(crossing.child).unwrap().items();
-                        depth + items.iter().map(|item| item.key.len()).max().unwrap_or(0)
-                    }
-                    Kind::Trie => depth + sums[&crossing.child].1,
-                });
-            }
-            assert!(
-                self.table.subtree_longest(blob).is_none_or(|kept| kept >= longest),
-                "frame {blob} has longer keys than was kept"
-            );
-            sums.insert(blob, (keys, longest));
-            pending.pop();
-        }
+        self.check().unwrap();
     }
 }
