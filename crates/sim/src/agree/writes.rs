@@ -1,6 +1,6 @@
 //! Calls that write.
 
-use coppice_engine::{Condition, ErrorCode};
+use coppice_engine::{Condition, Error, ErrorCode};
 
 use super::{
     Run,
@@ -138,15 +138,8 @@ impl Run<'_> {
         };
         let moved = self.database.move_prefix(self.handles[tree], &from, &to);
         let what = format!("move of {from:?} to {to:?} in tree {tree}");
-        if let Some(code) = self.maps.refuses_move(tree, &from, &to) {
-            return refused(&what, moved, code);
-        }
-        same!(
-            moved.map_err(failed(&what))?,
-            self.maps.move_under(tree, &from, &to),
-            "{what}"
-        );
-        Ok(())
+        let refusal = self.maps.refuses_move(tree, &from, &to);
+        placed(&what, moved, refusal, || self.maps.move_under(tree, &from, &to))
     }
 
     pub(super) fn clone_prefix(&mut self) -> Checked<()> {
@@ -159,15 +152,8 @@ impl Run<'_> {
         };
         let cloned = self.database.clone_prefix(self.handles[tree], &from, &to);
         let what = format!("clone of {from:?} to {to:?} in tree {tree}");
-        if let Some(code) = self.maps.refuses_clone(tree, &from, &to) {
-            return refused(&what, cloned, code);
-        }
-        same!(
-            cloned.map_err(failed(&what))?,
-            self.maps.clone_under(tree, &from, &to),
-            "{what}"
-        );
-        Ok(())
+        let refusal = self.maps.refuses_clone(tree, &from, &to);
+        placed(&what, cloned, refusal, || self.maps.clone_under(tree, &from, &to))
     }
 
     pub(super) fn delete_under(&mut self, tree: usize, prefix: &[u8]) -> Checked<()> {
@@ -210,4 +196,18 @@ impl Run<'_> {
         self.maps.remove_under(tree, &[]);
         Ok(())
     }
+}
+
+/// Whether a subtree was given another place as it should: refused, or as many keys as the maps then say.
+fn placed(
+    what: &str,
+    done: Result<u64, Error>,
+    refusal: Option<ErrorCode>,
+    expected: impl FnOnce() -> u64,
+) -> Checked<()> {
+    if let Some(code) = refusal {
+        return refused(what, done, code);
+    }
+    same!(done.map_err(failed(what))?, expected(), "{what}");
+    Ok(())
 }
