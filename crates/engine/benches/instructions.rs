@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod shapes;
+mod yardstick;
 
 use std::{collections::BTreeSet, hint::black_box};
 
@@ -66,9 +67,9 @@ mod measured {
         ops::{Bound, ControlFlow},
     };
 
-    use coppice_engine::{After, Condition, ListRequest, Range};
+    use coppice_engine::{Condition, Range};
 
-    use super::{Subject, VALUE};
+    use super::{Subject, VALUE, yardstick::list_folder};
 
     /// Keys of a page, and of a `get_many`.
     const PAGE: usize = 100;
@@ -157,20 +158,7 @@ mod measured {
 
     fn list(subject: &Subject, folders: &[Vec<u8>]) -> usize {
         for prefix in folders {
-            let request = ListRequest {
-                prefix,
-                delimiter: b"/",
-                after: None,
-                resume: After::Start,
-                limit: PAGE,
-            };
-            let mut seen = 0;
-            let listed = subject.database.list(subject.tree, &request, &mut |_| {
-                seen += 1;
-                ControlFlow::Continue(())
-            });
-            listed.unwrap();
-            assert!(seen > 0);
+            assert!(list_folder(&subject.database, subject.tree, prefix, PAGE) > 0);
         }
         folders.len()
     }

@@ -10,10 +10,10 @@ mod yardstick;
 
 use std::{hint::black_box, ops::Bound, ops::ControlFlow};
 
-use coppice_engine::{After, Condition, Database, ListRequest, Range};
+use coppice_engine::{Condition, Database, Range};
 use fastrand::Rng;
 use shapes::Shape;
-use yardstick::{Keys, chase_nanoseconds, each_nanoseconds};
+use yardstick::{Keys, chase_nanoseconds, each_nanoseconds, list_folder};
 
 fn nanoseconds(label: &str, operations: usize, chase: f64, run: impl FnOnce()) -> f64 {
     let each = each_nanoseconds(operations, run);
@@ -157,19 +157,7 @@ fn main() {
     nanoseconds("list of 64 folders", 10_000, chase, || {
         for number in 0..10_000 {
             let prefix = format!("bucket-{:02}/", number % 16);
-            let request = ListRequest {
-                prefix: prefix.as_bytes(),
-                delimiter: b"/",
-                after: None,
-                resume: After::Start,
-                limit: 1000,
-            };
-            let mut seen = 0;
-            let listed = database.list(tree, &request, &mut |_| {
-                seen += 1;
-                ControlFlow::Continue(())
-            });
-            listed.unwrap();
+            let seen = list_folder(&database, tree, prefix.as_bytes(), 1000);
             assert_eq!(seen, 64.min(keys / 16));
         }
     });

@@ -1,7 +1,11 @@
 //! What times are held against, and how they are taken.
 
-use std::{hint::black_box, time::Instant};
+// Each bench uses a part of it.
+#![allow(dead_code)]
 
+use std::{hint::black_box, ops::ControlFlow, time::Instant};
+
+use coppice_engine::{After, Database, ListRequest, TreeId};
 use fastrand::Rng;
 
 /// What one of `operations` takes of the time that `run` takes for all of them.
@@ -9,6 +13,24 @@ pub(crate) fn each_nanoseconds(operations: usize, run: impl FnOnce()) -> f64 {
     let started = Instant::now();
     run();
     started.elapsed().as_nanos() as f64 / operations as f64
+}
+
+/// Lists a folder, with what is in folders below it rolled up. How many items.
+pub(crate) fn list_folder(database: &Database, tree: TreeId, prefix: &[u8], limit: usize) -> usize {
+    let request = ListRequest {
+        prefix,
+        delimiter: b"/",
+        after: None,
+        resume: After::Start,
+        limit,
+    };
+    let mut seen = 0;
+    let listed = database.list(tree, &request, &mut |_| {
+        seen += 1;
+        ControlFlow::Continue(())
+    });
+    listed.unwrap();
+    seen
 }
 
 /// Keys one behind the other in the order in which they are asked for, so that fetching one costs no miss of its own.
