@@ -23,6 +23,7 @@ mod registry;
 mod request;
 mod resident;
 mod salvage;
+mod scope;
 #[cfg(feature = "simulation")]
 mod simulation;
 mod snapshot;

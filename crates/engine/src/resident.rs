@@ -5,6 +5,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use crate::scope::within;
+
 /// At most so many blobs are noted.
 const MOST_NOTED: usize = 64;
 
@@ -26,12 +28,11 @@ pub(crate) struct Lacked {
 /// [`Error::is_not_in_memory`](crate::Error::is_not_in_memory), and [`Database::fetch`](crate::Database::fetch), called next on
 /// this thread, has what they lacked read in. Holds for what `read` does on this thread itself.
 pub fn resident<R>(read: impl FnOnce() -> R) -> R {
-    let _scope = Scope(RESIDENT.replace(true));
     LACKED.with_borrow_mut(|lacked| {
         lacked.first = None;
         lacked.more.clear();
     });
-    read()
+    within(&RESIDENT, read)
 }
 
 /// Whether this thread is in such a scope.
@@ -66,15 +67,6 @@ impl Lacked {
         if self.more.len() < MOST_NOTED {
             self.more.push(blob);
         }
-    }
-}
-
-/// Restores what was before, also when `read` panics.
-struct Scope(bool);
-
-impl Drop for Scope {
-    fn drop(&mut self) {
-        RESIDENT.set(self.0);
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::cell::Cell;
 
+use crate::scope::within;
+
 thread_local! {
     static UNSETTLED: Cell<bool> = const { Cell::new(false) };
 }
@@ -12,22 +14,12 @@ thread_local! {
 /// Runs `write`, whose writes return before they are on disk: [`Database::persist`](crate::Database::persist) waits for
 /// that. Holds for what `write` does on this thread itself.
 pub fn unsettled<R>(write: impl FnOnce() -> R) -> R {
-    let _scope = Scope(UNSETTLED.replace(true));
-    write()
+    within(&UNSETTLED, write)
 }
 
 /// Whether this thread is in such a scope.
 pub(crate) fn is_unsettled() -> bool {
     UNSETTLED.get()
-}
-
-/// Restores what was before, also when `write` panics.
-struct Scope(bool);
-
-impl Drop for Scope {
-    fn drop(&mut self) {
-        UNSETTLED.set(self.0);
-    }
 }
 
 #[cfg(test)]
