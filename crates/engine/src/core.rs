@@ -8,6 +8,7 @@
 //! A change is checked, then appended to the journal, then applied; so the journal's order is the order of versions, and
 //! what is refused has had no effect.
 
+mod apply;
 mod backup;
 mod batch;
 mod checkpoint;
