@@ -9,10 +9,12 @@
 //! memory that a word led to is given back only when no reader can be left in it, which is what pinning is for: see
 //! [`Pinned`].
 
+mod awaited;
 mod buckets;
 mod evict;
 mod figures;
 mod frozen;
+mod latched;
 #[cfg(all(test, loom))]
 mod models;
 mod moves;
@@ -48,7 +50,8 @@ use crate::{
 
 pub(crate) use figures::{RECORDS_MASK, words_of};
 pub(crate) use frozen::{Hold, Info};
-pub(crate) use pinned::{Latched, Pinned};
+pub(crate) use latched::Latched;
+pub(crate) use pinned::Pinned;
 
 /// Where blobs come from that are not in memory.
 pub(crate) trait Source: Send + Sync {

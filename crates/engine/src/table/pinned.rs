@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use coppice_defect::{Defect, planted};
-use coppice_frame::{FlatLookup, FlatMut, FlatOrder, FlatRef, Frame, FrameMut, TrieRef, UNIT_BYTES};
+use coppice_frame::{FlatLookup, FlatOrder, FlatRef, Frame, FrameMut, TrieRef, UNIT_BYTES};
 use coppice_sync::{
-    MutexGuard, Step,
+    Step,
     epoch::{self, Guard},
     is_left_out, witness,
 };
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     buffer::Buffer,
     error::{Error, ErrorCode},
-    resident::{is_resident, note_lacked, note_wanted_next},
+    resident::note_lacked,
 };
 
 /// A table, pinned: memory that any blob had since this was made is not reused before it is dropped (epoch-based
@@ -59,62 +59,7 @@ impl std::ops::Deref for Pinned<'_> {
     }
 }
 
-impl Table {
-    /// Whether this thread is not to wait for the disk, and others can.
-    fn stops_at_disk(&self) -> bool {
-        is_resident() && self.fetcher.is_ready()
-    }
-
-    /// How many frames a walk may look ahead; none where all are in memory.
-    pub(crate) fn most_ahead(&self) -> usize {
-        match self.is_all_resident() {
-            true => 0,
-            false => self.fetcher.most_ahead(),
-        }
-    }
-
-    /// Has the frames read in that a walk comes to behind the one that it enters, if they are not in memory.
-    pub(crate) fn read_ahead(&self, entered: u32, next: &[u32]) {
-        let absent: Vec<u32> = next.iter().copied().filter(|blob| !self.is_resident(*blob)).collect();
-        if absent.is_empty() {
-            return;
-        }
-        // Behind what the walk stops at, if it does.
-        if self.stops_at_disk() && !self.is_resident(entered) {
-            note_wanted_next(&absent);
-        } else {
-            self.fetcher.read_ahead(&absent);
-        }
-    }
-
-    /// Reads a blob in for somebody who does not wait, whatever it is, unless it is there or gone by now. Whether it was
-    /// read. Where there is no room for it for a while, who wants it will see.
-    pub(crate) fn fetch(&self, blob: u32) -> Result<bool, Error> {
-        let mut patience = Patience::new(SHORT_PATIENCE);
-        loop {
-            let mut pinned = Pinned::new(self);
-            let read = match self.latch(blob) {
-                Some(mut latch) => match latch.as_mut() {
-                    Some(entry) => pinned.fill(blob, entry, true).map(|(_, is_read)| is_read),
-                    None => Ok(false),
-                },
-                None => Ok(false),
-            };
-            match read {
-                Err(error) if error.is_crowded() => {
-                    pinned.evict(self.frame_bytes);
-                    drop(pinned);
-                    if !patience.wait() {
-                        return Ok(false);
-                    }
-                }
-                other => return other,
-            }
-        }
-    }
-}
-
-fn vanished(blob: u32) -> Error {
+pub(super) fn vanished(blob: u32) -> Error {
     Error::new(ErrorCode::Internal, format!("blob {blob} vanished"))
 }
 
@@ -186,7 +131,7 @@ impl<'t> Pinned<'t> {
         self.table.budget().used().saturating_add(more) > enough
     }
 
-    fn evict(&mut self, more: usize) {
+    pub(super) fn evict(&mut self, more: usize) {
         self.guard.repin();
         match self.claim {
             Claim::Shared => self.table.evict_for(more, &self.guard),
@@ -249,7 +194,7 @@ impl<'t> Pinned<'t> {
 
     /// Where a blob's memory is.
     #[inline(always)]
-    fn place(&self, blob: u32, kind: BlobKind) -> Result<Place, Error> {
+    pub(super) fn place(&self, blob: u32, kind: BlobKind) -> Result<Place, Error> {
         if let Some(word) = self.table.words.get(blob as usize) {
             let place = word.load();
             if place.is_in_use(kind) {
@@ -339,7 +284,7 @@ impl<'t> Pinned<'t> {
 
     /// The memory of a blob whose entry is latched, read in unless it is there; and whether it was. `used`: eviction is to
     /// pass it over once.
-    fn fill(&self, blob: u32, entry: &mut Entry, used: bool) -> Result<(Place, bool), Error> {
+    pub(super) fn fill(&self, blob: u32, entry: &mut Entry, used: bool) -> Result<(Place, bool), Error> {
         let table = self.table;
         let word = table.words.get(blob as usize).ok_or_else(|| vanished(blob))?;
         if entry.memory.is_some() {
@@ -419,7 +364,7 @@ impl<'t> Pinned<'t> {
     }
 
     /// The latched entry's frame, to be written by who holds the latch: copied first where a cut holds it too.
-    fn writable(&self, blob: u32, entry: &mut Entry) -> Result<(), Error> {
+    pub(super) fn writable(&self, blob: u32, entry: &mut Entry) -> Result<(), Error> {
         if !planted(Defect::ForgetsChangedFrames) {
             self.table.note_change(blob, entry);
         }
@@ -449,27 +394,6 @@ impl<'t> Pinned<'t> {
         Ok(unsafe { FrameMut::new(std::slice::from_raw_parts(start, self.table.frame_bytes / UNIT_BYTES)) })
     }
 
-    /// A flat frame, to be changed in place by one of several writers.
-    pub(crate) fn latch_flat(&self, blob: u32) -> Result<Latched<'_>, Error> {
-        loop {
-            self.place(blob, BlobKind::Flat)?;
-            let latch = self.table.latch(blob).ok_or_else(|| vanished(blob))?;
-            match latch.as_ref() {
-                Some(entry) if entry.kind != BlobKind::Flat => return Err(vanished(blob)),
-                Some(entry) if entry.memory.is_some() => {
-                    return Ok(Latched {
-                        pinned: self,
-                        blob,
-                        latch,
-                    });
-                }
-                // Evicted in between.
-                Some(_) => {}
-                None => return Err(vanished(blob)),
-            }
-        }
-    }
-
     /// A hold on a frame's bytes as they are now.
     pub(crate) fn buffer(&self, blob: u32, kind: BlobKind) -> Result<Buffer, Error> {
         loop {
@@ -494,7 +418,7 @@ impl<'t> Pinned<'t> {
     }
 
     /// Puts a buffer in place of what memory the latched entry of a blob has.
-    fn put_in(&self, blob: u32, entry: &mut Entry, buffer: Buffer) {
+    pub(super) fn put_in(&self, blob: u32, entry: &mut Entry, buffer: Buffer) {
         self.publish(blob, entry.kind, &buffer, true);
         entry.valid = true;
         match entry.memory.replace(buffer) {
@@ -566,40 +490,5 @@ impl Drop for Pinned<'_> {
             self.moving = 1;
             self.end_move();
         }
-    }
-}
-
-/// A flat frame that one writer has to itself; readers go on.
-pub(crate) struct Latched<'p> {
-    pinned: &'p Pinned<'p>,
-    blob: u32,
-    latch: MutexGuard<'p, Option<Entry>>,
-}
-
-impl Latched<'_> {
-    /// The frame.
-    pub(crate) fn flat(&self) -> FlatRef<'_> {
-        let buffer = self.latch.as_ref().and_then(|entry| entry.memory.as_ref());
-        FlatRef::new(buffer.map_or(Frame::EMPTY, Buffer::frame))
-    }
-
-    /// Puts a rebuilt frame in place of this one.
-    pub(crate) fn replace(&mut self, buffer: Buffer) -> Result<(), Error> {
-        let entry = self.latch.as_mut().ok_or_else(|| vanished(self.blob))?;
-        self.pinned.put_in(self.blob, entry, buffer);
-        Ok(())
-    }
-
-    /// After a record came or went.
-    pub(crate) fn mark_count_stale(&self) {
-        self.pinned.mark_count_stale(self.blob);
-    }
-
-    /// The frame, to be changed.
-    pub(crate) fn flat_mut(&mut self) -> Result<FlatMut<'_>, Error> {
-        let entry = self.latch.as_mut().ok_or_else(|| vanished(self.blob))?;
-        self.pinned.writable(self.blob, entry)?;
-        let buffer = entry.memory.as_mut().ok_or_else(|| vanished(self.blob))?;
-        Ok(FlatMut::new(buffer.frame_mut()))
     }
 }
