@@ -86,7 +86,7 @@ export class Collecting<V, K extends Argument> {
     const listing = this.#listing
     while (request.limit > 0) {
       const page = requestItems<K>(connection, this.#tree, this.#parts, request)
-      collect(page, this.#encoding, listing)
+      collect(page, this.#parts, this.#encoding, listing)
       request.limit -= page.count
       if (!page.more) break
       const kind = page.isPrefix ? 'prefix' : 'key'
@@ -126,8 +126,12 @@ function requestItems<K>(connection: Connection, tree: number, parts: PageParts,
   )
 }
 
-function collect<V, K>(page: Page<K>, encoding: Encoding<V, never>, listing: Listing<V, K>): void {
+function collect<V, K>(page: Page<K>, parts: PageParts, encoding: Encoding<V, never>, listing: Listing<V, K>): void {
   const { keys, values, prefixes } = listing
+  if (!parts.values && !parts.keysAsBytes) {
+    page.takeAll(keys, prefixes)
+    return
+  }
   while (page.next()) {
     if (page.isPrefix) {
       prefixes.push(page.key as K)

@@ -107,6 +107,27 @@ export class Page<K> {
     return true
   }
 
+  /** Moves over all entries that are left, of a page of text without values: keys into one array, prefixes into the other. */
+  takeAll(keys: K[], prefixes: K[]): void {
+    const { count } = this
+    const { keyLengths } = this.#figures
+    const text = this.#text
+    let start = this.#textOffset
+    let figure = 0
+    let key: string | undefined
+    for (let index = this.#index + 1; index < count; index++) {
+      figure = keyLengths[index] as number
+      const end = start + (figure & LENGTH_MASK)
+      key = text.substring(start, end)
+      if (figure < 0) prefixes.push(key as K)
+      else keys.push(key as K)
+      start = end
+    }
+    this.key = key as K | undefined
+    this.isPrefix = figure < 0
+    this.release()
+  }
+
   /** The entry's value, decoded. */
   value<V>(encoding: Encoding<V, never>): V {
     return encoding.read(this.#slab, this.#valueStart, this.#valueEnd)

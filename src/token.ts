@@ -18,9 +18,15 @@ const KIND_KEY = 0
 const KIND_PREFIX = 1
 const HEADER_BYTES = 2
 
+/** Where tokens are put together: the last item of every page that has one behind it becomes one. */
+const room = Buffer.alloc(HEADER_BYTES + MAX_KEY_BYTES, VERSION)
+
 export function encodeToken(kind: Position['kind'], item: string | Uint8Array): string {
-  const header = Buffer.from([VERSION, kind === 'key' ? KIND_KEY : KIND_PREFIX])
-  return Buffer.concat([header, typeof item === 'string' ? Buffer.from(item) : item]).toString('base64url')
+  room[1] = kind === 'key' ? KIND_KEY : KIND_PREFIX
+  let length = item.length
+  if (typeof item === 'string') length = room.write(item, HEADER_BYTES)
+  else room.set(item, HEADER_BYTES)
+  return room.toString('base64url', 0, HEADER_BYTES + length)
 }
 
 /** Throws ERR_COPPICE_INVALID_ARGUMENT for what `encodeToken` did not make. */

@@ -254,7 +254,7 @@ impl Database {
         &self,
         tree: TreeId,
         range: &Range<'_>,
-        visit: &mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         self.engine()?.scan(tree, range, visit)
     }
@@ -269,7 +269,7 @@ impl Database {
         &self,
         tree: TreeId,
         request: &ListRequest<'_>,
-        visit: &mut dyn FnMut(ListItem<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(ListItem<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         self.engine()?.list(tree, request, visit)
     }

@@ -94,7 +94,7 @@ impl Snapshot {
         &self,
         tree: TreeId,
         range: &Range<'_>,
-        visit: &mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         self.view.scan(tree, range, visit)
     }
@@ -107,7 +107,7 @@ impl Snapshot {
         &self,
         tree: TreeId,
         request: &ListRequest<'_>,
-        visit: &mut dyn FnMut(ListItem<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(ListItem<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         self.view.list(tree, request, visit)
     }

@@ -35,7 +35,7 @@ pub(crate) struct Scratch {
     /// The keys of a page, end to end.
     pub(crate) page: Vec<u8>,
     /// What a page says of each of them.
-    pub(crate) figures: Vec<u32>,
+    pub(crate) figures: Vec<[u8; 4]>,
 }
 
 impl Scratch {

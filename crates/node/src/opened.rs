@@ -79,7 +79,7 @@ impl Opened {
         &self,
         tree: TreeId,
         range: &Range<'_>,
-        visit: &mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         ask!(self, view => view.scan(tree, range, visit))
     }
@@ -88,7 +88,7 @@ impl Opened {
         &self,
         tree: TreeId,
         request: &ListRequest<'_>,
-        visit: &mut dyn FnMut(ListItem<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(ListItem<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         ask!(self, view => view.list(tree, request, visit))
     }

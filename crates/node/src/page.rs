@@ -13,9 +13,9 @@
 //! | 4 | u32: 1 where there is more behind it, else 0 |
 //! | 8 | u32: bytes of the slab used, from the offset given; no fewer than the entries take |
 //! | 12 | u32: bytes that the first entry needs, where the page is empty because it does not fit |
-//! | 16 | f64 × capacity: versions |
+//! | 16 | f64 × capacity: versions, where values are asked for |
 //! | 16 + 8 × capacity | u32 × capacity: lengths of keys, in UTF-16 units (in bytes, for keys as bytes); bit 31: a rolled-up prefix |
-//! | 16 + 12 × capacity | u32 × capacity: lengths of values, in bytes |
+//! | 16 + 12 × capacity | u32 × capacity: lengths of values, in bytes, where they are asked for |
 
 use std::{
     ffi::CStr,
@@ -153,10 +153,11 @@ struct Page<'a> {
     limit: usize,
     with_values: bool,
     keys_as_bytes: bool,
-    /// All keys so far, end to end, where they go as a string.
+    /// All keys so far, end to end, where they go as a string; and room behind them.
     text: &'a mut Vec<u8>,
-    /// Of each entry, how many bytes its key has, and [`PREFIX_BIT`].
-    key_figures: &'a mut Vec<u32>,
+    text_len: usize,
+    /// Of each entry, how many bytes its key has, and [`PREFIX_BIT`], as they are handed over.
+    key_figures: &'a mut Vec<[u8; 4]>,
     needed: usize,
 }
 
@@ -172,7 +173,7 @@ impl<'a> Page<'a> {
         call: &Call<'call>,
         flags: u32,
         text: &'a mut Vec<u8>,
-        key_figures: &'a mut Vec<u32>,
+        key_figures: &'a mut Vec<[u8; 4]>,
     ) -> Result<Self, Failure> {
         let figures = call.target(4)?;
         let capacity = figures.len().saturating_sub(HEADER_BYTES) / ENTRY_BYTES;
@@ -180,7 +181,6 @@ impl<'a> Page<'a> {
         if limit == 0 {
             return Err(Failure::internal("a page of no entries was asked for"));
         }
-        text.clear();
         key_figures.clear();
         let slab_start = call.integer(6)? as usize;
         Ok(Self {
@@ -193,21 +193,35 @@ impl<'a> Page<'a> {
             with_values: flags & flag::VALUES != 0,
             keys_as_bytes: flags & flag::KEYS_AS_BYTES != 0,
             text,
+            text_len: 0,
             key_figures,
             needed: 0,
         })
     }
 
     /// Adds a record, or a rolled-up prefix where there is none.
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, key: SplitKey<'_>, record: Option<Record<'_>>) -> Pushed {
-        let count = self.key_figures.len();
-        if count == self.limit {
+        if self.key_figures.len() == self.limit {
             return Pushed::Full;
         }
-        let value = record
-            .filter(|_| self.with_values)
-            .map_or(&[][..], |record| record.value);
+        if (self.with_values || self.keys_as_bytes) && self.fill_slab(key, record) == Pushed::Full {
+            return Pushed::Full;
+        }
+        if !self.keys_as_bytes {
+            self.add_text(key);
+        }
+        let kind = if record.is_some() { 0 } else { PREFIX_BIT };
+        self.key_figures.push((key.len() as u32 | kind).to_ne_bytes());
+        Pushed::Taken
+    }
+
+    /// Puts what goes into the slab there, and the figures that only values have.
+    #[inline]
+    fn fill_slab(&mut self, key: SplitKey<'_>, record: Option<Record<'_>>) -> Pushed {
+        let count = self.key_figures.len();
+        let record = record.filter(|_| self.with_values);
+        let value = record.map_or(&[][..], |record| record.value);
         let key_bytes = if self.keys_as_bytes { key.len() } else { 0 };
         let needed = key_bytes + value.len();
         if self.slab_offset + needed > self.slab.len() {
@@ -219,19 +233,36 @@ impl<'a> Page<'a> {
         if self.keys_as_bytes {
             self.slab.write(self.slab_offset, key.head);
             self.slab.write(self.slab_offset + key.head.len(), key.tail);
-        } else {
-            key.append_to(self.text);
         }
-        self.slab.write(self.slab_offset + key_bytes, value);
+        if self.with_values {
+            self.slab.write(self.slab_offset + key_bytes, value);
+            // Of 48 bits, so the same number as a signed one, which the processor converts in one step.
+            let version = record.map_or(0.0, |record| record.version.cast_signed() as f64);
+            self.figures.write(HEADER_BYTES + 8 * count, &version.to_ne_bytes());
+            let value_lengths = HEADER_BYTES + 12 * self.capacity;
+            self.write_word(value_lengths + 4 * count, value.len() as u32);
+        }
         self.slab_offset += needed;
-        // Of 48 bits, so the same number as a signed one, which the processor converts in one step.
-        let version = record.map_or(0.0, |record| record.version.cast_signed() as f64);
-        self.figures.write(HEADER_BYTES + 8 * count, &version.to_ne_bytes());
-        let value_lengths = HEADER_BYTES + 12 * self.capacity;
-        self.write_word(value_lengths + 4 * count, value.len() as u32);
-        let kind = if record.is_some() { 0 } else { PREFIX_BIT };
-        self.key_figures.push(key.len() as u32 | kind);
         Pushed::Taken
+    }
+
+    #[inline(always)]
+    fn add_text(&mut self, key: SplitKey<'_>) {
+        let (start, end) = (self.text_len, self.text_len + key.len());
+        if end > self.text.len() {
+            self.text.resize(2 * end, 0);
+        }
+        if let Some(room) = self.text.get_mut(start..end)
+            && let Some((head, tail)) = room.split_at_mut_checked(key.head.len())
+        {
+            copy_short(head, key.head);
+            copy_short(tail, key.tail);
+        }
+        self.text_len = end;
+    }
+
+    fn text(&self) -> &[u8] {
+        self.text.get(..self.text_len).unwrap_or_default()
     }
 
     /// Whether there is more than the page has: also where what comes next is not in memory, if anything is.
@@ -245,22 +276,20 @@ impl<'a> Page<'a> {
     /// Writes the header and the keys' lengths, and makes the string.
     fn finish<'call>(mut self, call: &Call<'call>, mut more: bool) -> Result<Reply<'call>, Stop> {
         // Asked once of all: of each key it would cost as much as copying it.
-        let all_ascii = self.keys_as_bytes || self.text.is_ascii();
+        let all_ascii = self.text().is_ascii();
         if !all_ascii {
             more |= self.count_units()?;
         }
         let key_lengths = HEADER_BYTES + 8 * self.capacity;
-        for (index, figure) in self.key_figures.iter().enumerate() {
-            self.write_word(key_lengths + 4 * index, *figure);
-        }
+        self.figures.write(key_lengths, self.key_figures.as_flattened());
         self.write_word(0, self.key_figures.len() as u32);
         self.write_word(4, more.into());
         self.write_word(8, (self.slab_offset - self.slab_start) as u32);
         self.write_word(12, self.needed as u32);
         let text = if all_ascii {
-            call.ascii(self.text)?
+            call.ascii(self.text())?
         } else {
-            call.utf8(self.text)?
+            call.utf8(self.text())?
         };
         Ok(Reply::Text(text))
     }
@@ -270,17 +299,18 @@ impl<'a> Page<'a> {
     fn count_units(&mut self) -> Result<bool, Failure> {
         let mut start = 0;
         for (index, figure) in self.key_figures.iter_mut().enumerate() {
-            let end = start + (*figure & !PREFIX_BIT) as usize;
+            let word = u32::from_ne_bytes(*figure);
+            let end = start + (word & !PREFIX_BIT) as usize;
             let key = self.text.get(start..end).unwrap_or_default();
             let Some(units) = utf16_length(key) else {
                 if index == 0 {
                     return Err(not_text(key));
                 }
-                self.text.truncate(start);
+                self.text_len = start;
                 self.key_figures.truncate(index);
                 return Ok(true);
             };
-            *figure = units as u32 | *figure & PREFIX_BIT;
+            *figure = (units as u32 | word & PREFIX_BIT).to_ne_bytes();
             start = end;
         }
         Ok(false)
@@ -288,6 +318,30 @@ impl<'a> Page<'a> {
 
     fn write_word(&self, offset: usize, word: u32) {
         self.figures.write(offset, &word.to_ne_bytes());
+    }
+}
+
+/// Copies bytes that are few, as a rule, to where as many belong: in two pieces that overlap, without a call.
+#[inline(always)]
+fn copy_short(into: &mut [u8], bytes: &[u8]) {
+    #[inline(always)]
+    fn ends<const N: usize>(into: &mut [u8], bytes: &[u8]) {
+        if let (Some(first), Some(from)) = (into.first_chunk_mut::<N>(), bytes.first_chunk::<N>()) {
+            *first = *from;
+        }
+        if let (Some(last), Some(from)) = (into.last_chunk_mut::<N>(), bytes.last_chunk::<N>()) {
+            *last = *from;
+        }
+    }
+    match bytes.len() {
+        0 => {}
+        1 => ends::<1>(into, bytes),
+        2..4 => ends::<2>(into, bytes),
+        4..8 => ends::<4>(into, bytes),
+        8..16 => ends::<8>(into, bytes),
+        16..32 => ends::<16>(into, bytes),
+        32..=64 => ends::<32>(into, bytes),
+        _ => into.copy_from_slice(bytes),
     }
 }
 
@@ -315,6 +369,16 @@ pub(crate) fn not_text(key: &[u8]) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_copies_are_whole() {
+        let bytes: Vec<u8> = (1..=200).collect();
+        for len in 0..bytes.len() {
+            let mut copy = vec![0; len];
+            copy_short(&mut copy, &bytes[..len]);
+            assert_eq!(copy, bytes[..len]);
+        }
+    }
 
     #[test]
     fn utf16_length_counts_units() {

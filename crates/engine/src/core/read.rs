@@ -239,7 +239,7 @@ pub(crate) trait Reads {
         &self,
         tree: TreeId,
         range: &Range<'_>,
-        visit: &mut dyn FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         let (mut from, mut to) = ends(tree, range);
         let told = Cell::new(0);
@@ -277,7 +277,7 @@ pub(crate) trait Reads {
         &self,
         tree: TreeId,
         request: &ListRequest<'_>,
-        visit: &mut dyn FnMut(ListItem<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(ListItem<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         let mut progress = Progress::default();
         let told = Cell::new(0);

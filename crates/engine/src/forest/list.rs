@@ -35,7 +35,7 @@ pub(crate) fn list(
     tree: &[u8],
     request: &ListRequest<'_>,
     progress: &mut Progress,
-    visit: &mut dyn FnMut(Listed<'_, '_>) -> ControlFlow<()>,
+    visit: &mut impl FnMut(Listed<'_, '_>) -> ControlFlow<()>,
 ) -> Result<bool, Error> {
     if request.limit == 0 {
         return Ok(false);
