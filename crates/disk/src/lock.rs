@@ -159,8 +159,13 @@ impl FolderLock {
 
     fn write_holder(&self) -> io::Result<()> {
         let mut file = &self.file;
-        file.set_len(0)?;
-        file.write_all(format!("{} {}\n", process::id(), host_name()).as_bytes())
+        let text = format!("{} {}\n", process::id(), host_name());
+        file.write_all(text.as_bytes())?;
+        // Most often it has that length already: a change of length costs a transaction of the file system.
+        if file.metadata()?.len() != text.len() as u64 {
+            file.set_len(text.len() as u64)?;
+        }
+        Ok(())
     }
 }
 

@@ -178,14 +178,13 @@ pub(crate) fn acquire(path: &Path, options: &Options) -> Result<(Arc<Engine>, Pl
 fn refuse_foreign(disk: &FolderDisk, options: &Options) -> Result<(), Error> {
     let path = disk.path();
     let failed = |error| folder_error(path, error);
-    let mut ours = true;
+    let mut names = Vec::new();
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
-        let name = name.to_str().unwrap_or_default();
         if name == SUPERBLOCK_NAME {
             return Ok(());
         }
-        ours &= name == LOCK_FILE_NAME || is_segment_name(name) || is_leftover(disk, name).unwrap_or(false);
+        names.push(name.into_string().unwrap_or_default());
     }
     let name = path.display();
     if !options.creates() {
@@ -194,7 +193,9 @@ fn refuse_foreign(disk: &FolderDisk, options: &Options) -> Result<(), Error> {
             format!("there is no database at {name}"),
         ));
     }
-    if !ours {
+    let is_ours =
+        |name: &String| name == LOCK_FILE_NAME || is_segment_name(name) || is_leftover(disk, name).unwrap_or(false);
+    if !names.iter().all(is_ours) {
         return Err(Error::new(
             ErrorCode::InvalidArgument,
             format!("{name} holds other files and no database"),

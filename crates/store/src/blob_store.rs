@@ -73,7 +73,7 @@ pub trait BlobStore: Send + Sync + Debug {
     /// Cuts the store off at `pages` pages, or grows it with zeros.
     fn set_len_pages(&self, pages: u32) -> io::Result<()>;
 
-    /// Whether io_uring does the work.
+    /// Whether io_uring does the work. Who asks may have to wait for it to be set up.
     fn uses_io_uring(&self) -> bool {
         false
     }
@@ -84,12 +84,10 @@ pub trait BlobStore: Send + Sync + Debug {
 /// # Errors
 /// Those of io_uring, where it must be used.
 pub(crate) fn in_file(file: Arc<dyn DiskFile>, io_uring: IoUring) -> io::Result<Box<dyn BlobStore>> {
-    if io_uring == IoUring::Never {
-        return Ok(Box::new(FileStore::new(file)));
-    }
-    match in_ring(&file) {
-        Err(_) if io_uring == IoUring::Auto => Ok(Box::new(FileStore::new(file))),
-        tried => tried,
+    match io_uring {
+        IoUring::Never => Ok(Box::new(FileStore::new(file))),
+        IoUring::Auto => Ok(in_ring_if_possible(file)),
+        IoUring::Always => in_ring(file),
     }
 }
 
@@ -108,16 +106,26 @@ pub fn check_io_uring() -> io::Result<()> {
 }
 
 #[cfg(target_os = "linux")]
-fn in_ring(file: &Arc<dyn DiskFile>) -> io::Result<Box<dyn BlobStore>> {
-    Ok(Box::new(crate::uring::UringStore::new(Arc::clone(file))?))
+fn in_ring(file: Arc<dyn DiskFile>) -> io::Result<Box<dyn BlobStore>> {
+    Ok(Box::new(crate::uring::UringStore::new(file)?))
+}
+
+#[cfg(target_os = "linux")]
+fn in_ring_if_possible(file: Arc<dyn DiskFile>) -> Box<dyn BlobStore> {
+    Box::new(crate::uring::UringStore::if_possible(file))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn in_ring(_file: &Arc<dyn DiskFile>) -> io::Result<Box<dyn BlobStore>> {
+fn in_ring(_file: Arc<dyn DiskFile>) -> io::Result<Box<dyn BlobStore>> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
         "there is no io_uring outside of Linux",
     ))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_ring_if_possible(file: Arc<dyn DiskFile>) -> Box<dyn BlobStore> {
+    Box::new(FileStore::new(file))
 }
 
 /// The batch by position, once it is known to be one that a store takes.

@@ -11,8 +11,12 @@ pub(crate) fn enable(file: &dyn DiskFile) -> bool {
 
     let Some(file) = file.os_file() else { return false };
     let Ok(flags) = fcntl_getfl(file) else { return false };
-    if !takes_pages(file) || fcntl_setfl(file, flags | OFlags::DIRECT).is_err() {
+    let known = takes_pages(file);
+    if known == Some(false) || fcntl_setfl(file, flags | OFlags::DIRECT).is_err() {
         return false;
+    }
+    if known == Some(true) {
+        return true;
     }
     // Some file systems take the flag and refuse the access.
     let mut page = crate::aligned::AlignedBuffer::zeroed(crate::extent::PAGE_BYTES as usize);
@@ -24,17 +28,18 @@ pub(crate) fn enable(file: &dyn DiskFile) -> bool {
 }
 
 /// What the kernel says of the alignment it wants, since 6.1: zeros where there is no direct I/O. Older ones say nothing,
-/// and a page has been enough for all of them.
+/// and neither do some file systems; a page has been enough for all of them.
 #[cfg(target_os = "linux")]
-fn takes_pages(file: &std::fs::File) -> bool {
+fn takes_pages(file: &std::fs::File) -> Option<bool> {
     use rustix::fs::{AtFlags, StatxFlags, statx};
 
     let page = crate::extent::PAGE_BYTES;
     match statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) {
         Ok(stat) if StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::DIOALIGN) => {
-            (1..=page).contains(&stat.stx_dio_mem_align) && (1..=page).contains(&stat.stx_dio_offset_align)
+            let is_enough = |align| (1..=page).contains(&align);
+            Some(is_enough(stat.stx_dio_mem_align) && is_enough(stat.stx_dio_offset_align))
         }
-        _ => true,
+        _ => None,
     }
 }
 

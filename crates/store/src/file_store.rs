@@ -27,6 +27,9 @@ use crate::{
 /// Longest transfer through a buffer, and with direct I/O longest of all.
 const TRANSFER_BYTES: usize = 1 << 20;
 
+/// For a transfer that is no longer, a buffer is made that is not kept.
+const SMALL_BYTES: usize = 64 << 10;
+
 /// Buffers kept for later transfers.
 const KEPT_BUFFERS: usize = 4;
 
@@ -60,7 +63,11 @@ impl FileStore {
         &self.file
     }
 
-    fn with_buffer<T>(&self, run: impl FnOnce(&mut AlignedBuffer) -> T) -> T {
+    /// Runs with a buffer of `bytes`, or of [`TRANSFER_BYTES`] where those are too many.
+    fn with_buffer<T>(&self, bytes: usize, run: impl FnOnce(&mut AlignedBuffer) -> T) -> T {
+        if bytes <= SMALL_BYTES {
+            return run(&mut AlignedBuffer::zeroed(bytes));
+        }
         let kept = self.buffers.lock().pop();
         let mut buffer = kept.unwrap_or_else(|| AlignedBuffer::zeroed(TRANSFER_BYTES));
         let result = run(&mut buffer);
@@ -72,7 +79,7 @@ impl FileStore {
     }
 
     fn read_through_buffer(&self, extent: Extent, into: &mut [u8]) -> io::Result<()> {
-        self.with_buffer(|buffer| {
+        self.with_buffer(into.len(), |buffer| {
             let mut offset = extent.offset_bytes();
             for part in into.chunks_mut(TRANSFER_BYTES) {
                 let whole = part.len().next_multiple_of(PAGE_BYTES as usize);
@@ -132,7 +139,7 @@ impl BlobStore for FileStore {
             if piece.parts.iter().all(|part| is_aligned(part)) {
                 return self.file.write_vectored_at(piece.offset, &piece.parts);
             }
-            self.with_buffer(|buffer| {
+            self.with_buffer(piece.len, |buffer| {
                 piece.copy_to(buffer.bytes_mut());
                 let bytes = buffer.bytes().get(..piece.len).unwrap_or_default();
                 self.file.write_all_at(piece.offset, bytes)

@@ -4,13 +4,20 @@
 //! finds its ring taken goes the way of the plain file store. All transfers go through registered buffers, to and from a
 //! registered file: the copy is made while the disk is at work on those before it.
 //!
+//! A ring is made when it is first needed, unless it must be there: rings with their buffers take longer to make than all else
+//! that opening a database does. Where one cannot be made, the way is that of the plain file store.
+//!
 //! A sync is submitted only when every write has completed. No request is linked to another or drained: what the kernel
 //! promises of those has holes.
 
 mod ring;
 mod transfer;
 
-use std::{io, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use coppice_disk::DiskFile;
 use parking_lot::Mutex;
@@ -38,8 +45,16 @@ const READ_SLOT_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct UringStore {
     plain: FileStore,
-    writer: Mutex<Ring>,
-    reader: Mutex<Ring>,
+    writer: OnceLock<Option<Mutex<Ring>>>,
+    reader: OnceLock<Option<Mutex<Ring>>>,
+}
+
+fn writing_ring(file: &File) -> io::Result<Mutex<Ring>> {
+    Ok(Mutex::new(Ring::new(file, WRITE_SLOTS, WRITE_SLOT_BYTES)?))
+}
+
+fn reading_ring(file: &File) -> io::Result<Mutex<Ring>> {
+    Ok(Mutex::new(Ring::new(file, READ_SLOTS, READ_SLOT_BYTES)?))
 }
 
 impl UringStore {
@@ -49,22 +64,41 @@ impl UringStore {
     /// `Unsupported` for a file that is not the operating system's; what the kernel says where it has no io_uring, or
     /// keeps it from this process, or its limit on locked memory is too low. The file can be used by a [`FileStore`] then.
     pub fn new(file: Arc<dyn DiskFile>) -> io::Result<Self> {
-        let plain = FileStore::new(file);
-        let Some(os_file) = plain.file().os_file() else {
+        let Some(os_file) = file.os_file() else {
             let what = "the file is not one of the operating system";
             return Err(io::Error::new(io::ErrorKind::Unsupported, what));
         };
-        let writer = Mutex::new(Ring::new(os_file, WRITE_SLOTS, WRITE_SLOT_BYTES)?);
-        let reader = Mutex::new(Ring::new(os_file, READ_SLOTS, READ_SLOT_BYTES)?);
-        Ok(Self { plain, writer, reader })
+        let (writer, reader) = (writing_ring(os_file)?, reading_ring(os_file)?);
+        let store = Self::if_possible(file);
+        let (_, _) = (store.writer.set(Some(writer)), store.reader.set(Some(reader)));
+        Ok(store)
+    }
+
+    /// The same, by io_uring if that turns out to be possible when there is something for it to do.
+    pub(crate) fn if_possible(file: Arc<dyn DiskFile>) -> Self {
+        Self {
+            plain: FileStore::new(file),
+            writer: OnceLock::new(),
+            reader: OnceLock::new(),
+        }
+    }
+
+    fn writer(&self) -> Option<&Mutex<Ring>> {
+        let make = || writing_ring(self.plain.file().os_file()?).ok();
+        self.writer.get_or_init(make).as_ref()
+    }
+
+    fn reader(&self) -> Option<&Mutex<Ring>> {
+        let make = || reading_ring(self.plain.file().os_file()?).ok();
+        self.reader.get_or_init(make).as_ref()
     }
 }
 
 /// Whether the kernel lets this process have what a store needs.
 pub(crate) fn check() -> io::Result<()> {
-    let plain = std::fs::File::open("/")?;
-    let _writer = Ring::new(&plain, WRITE_SLOTS, WRITE_SLOT_BYTES)?;
-    let _reader = Ring::new(&plain, READ_SLOTS, READ_SLOT_BYTES)?;
+    let plain = File::open("/")?;
+    let _writer = writing_ring(&plain)?;
+    let _reader = reading_ring(&plain)?;
     Ok(())
 }
 
@@ -74,7 +108,10 @@ impl BlobStore for UringStore {
     }
 
     fn read_batch(&self, reads: &mut [BlobRead<'_>]) -> Vec<io::Result<()>> {
-        let Some(mut ring) = self.reader.try_lock().filter(|_| reads.len() > 1) else {
+        if reads.len() <= 1 {
+            return self.plain.read_batch(reads);
+        }
+        let Some(mut ring) = self.reader().and_then(Mutex::try_lock) else {
             return self.plain.read_batch(reads);
         };
         let results = read_all(&mut *ring, reads);
@@ -92,12 +129,18 @@ impl BlobStore for UringStore {
         if sorted.is_empty() {
             return Ok(());
         }
+        let Some(writer) = self.writer() else {
+            return self.plain.write_batch(batch);
+        };
         self.plain.grow_for(&sorted)?;
-        write_all(&mut *self.writer.lock(), Pieces::new(&sorted, WRITE_SLOT_BYTES))
+        write_all(&mut *writer.lock(), Pieces::new(&sorted, WRITE_SLOT_BYTES))
     }
 
     fn sync(&self) -> io::Result<()> {
-        sync(&mut *self.writer.lock())
+        match self.writer() {
+            Some(writer) => sync(&mut *writer.lock()),
+            None => self.plain.sync(),
+        }
     }
 
     fn len_pages(&self) -> io::Result<u32> {
@@ -109,7 +152,7 @@ impl BlobStore for UringStore {
     }
 
     fn uses_io_uring(&self) -> bool {
-        true
+        self.writer().is_some()
     }
 }
 
