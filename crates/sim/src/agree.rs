@@ -174,8 +174,11 @@ impl Run<'_> {
             .check()
             .map_err(|error| broken!("a check of all frames: {error}"))?;
         for tree in 0..TREES {
-            let found = reads::all_of(|range, visit| self.database.scan(self.handles[tree], range, visit))
-                .map_err(|error| broken!("a scan of all: {error}"))?;
+            let found = reads::all_of(|range, visit| {
+                self.database
+                    .scan(self.handles[tree], range, &mut |key, record| visit(key, record))
+            })
+            .map_err(|error| broken!("a scan of all: {error}"))?;
             let expected = self.maps.all_of(tree);
             if found != expected {
                 let at = found

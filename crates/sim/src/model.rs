@@ -263,7 +263,7 @@ macro_rules! readable {
             }
 
             fn visit(&self, tree: TreeId, range: &Range<'_>, visit: &mut OnRecord<'_>) -> Result<bool, Error> {
-                self.scan(tree, range, visit)
+                self.scan(tree, range, &mut |key, record| visit(key, record))
             }
         }
     };

@@ -25,8 +25,11 @@ impl Kept {
     /// Compares all of it.
     fn check(&self) -> Checked<()> {
         for tree in 0..TREES {
-            let found = all_of(|range, visit| self.snapshot.scan(self.handles[tree], range, visit))
-                .map_err(failed("a scan of a snapshot"))?;
+            let found = all_of(|range, visit| {
+                self.snapshot
+                    .scan(self.handles[tree], range, &mut |key, record| visit(key, record))
+            })
+            .map_err(failed("a scan of a snapshot"))?;
             same!(found, self.maps.all_of(tree), "a snapshot's tree {tree}");
         }
         Ok(())
