@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers'
 import { setImmediate as nextTurn, setTimeout } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { DurableWrites } from '../src/durable.js'
@@ -88,4 +89,89 @@ test('startNow serves those who wait while another sync is under way', async (t)
   t.deepEqual(await Promise.all([first, second]), [1, 2])
   await nextTurn()
   t.is(syncs.pending.length, 0)
+})
+
+/** Keeps the thread busy, as a read from disk does. */
+function hold(milliseconds: number): void {
+  const end = performance.now() + milliseconds
+  while (performance.now() < end);
+}
+
+test('whoever takes long once served holds up one turn no more than a little', async (t) => {
+  const syncs = new Syncs()
+  const writes = new DurableWrites(syncs.persist)
+  const order: number[] = []
+  let turn = 0
+  const turnOf: number[] = []
+  const all = Promise.all(
+    Array.from({ length: 40 }, async (_, at) => {
+      // Behind more than one promise, as a caller's own functions are.
+      order.push(await (async () => writes.settled(at))())
+      turnOf.push(turn)
+      hold(0.5)
+    }),
+  )
+  await nextTurn()
+  syncs.pending.pop()?.resolve()
+  const count = (): void => {
+    turn += 1
+    if (order.length < 40) setImmediate(count)
+  }
+  setImmediate(count)
+  await all
+  t.deepEqual(order, [...order.keys()])
+  // A busy machine makes turns shorter, not longer.
+  for (let at = 0; at < turn; at += 1) t.true(turnOf.filter((of) => of === at).length <= 5, `${turnOf}`)
+})
+
+test('what is written by those who are served first does not wait for the last', async (t) => {
+  const syncs = new Syncs()
+  const writes = new DurableWrites(syncs.persist)
+  const settled: string[] = []
+  const write = async (name: string): Promise<void> => {
+    await writes.settled(name)
+    settled.push(name)
+    hold(2)
+    if (name === 'a') again = write('a again')
+  }
+  let again: Promise<void> | undefined
+  const all = Promise.all(['a', 'b', 'c', 'd'].map(write))
+  await nextTurn()
+  syncs.pending.pop()?.resolve()
+  while (syncs.pending.length === 0) await nextTurn()
+  t.true(settled.length < 4, `${settled}`)
+  // It fails before all have settled whom the first one served.
+  const error = new Error('no disk')
+  syncs.pending.pop()?.reject(error)
+  await t.throwsAsync(
+    async () => {
+      await all
+      await again
+    },
+    { is: error },
+  )
+  t.deepEqual(settled, ['a', 'b', 'c', 'd'])
+})
+
+test('quick ones settle in one turn', async (t) => {
+  const syncs = new Syncs()
+  const writes = new DurableWrites(syncs.persist)
+  const rounds = 5
+  let best = Number.POSITIVE_INFINITY
+  for (let round = 0; round < rounds; round += 1) {
+    const all = Promise.all(Array.from({ length: 100 }, (_, at) => writes.settled(at)))
+    await nextTurn()
+    let turns = 0
+    let open = true
+    syncs.pending.pop()?.resolve()
+    const count = (): void => {
+      turns += 1
+      if (open) setImmediate(count)
+    }
+    setImmediate(count)
+    await all
+    open = false
+    best = Math.min(best, turns)
+  }
+  t.is(best, 0)
 })

@@ -1,7 +1,22 @@
 /**
  * Promises of writes that are visible and not on disk yet. All writes of one turn of the event loop wait for one sync, off
- * the event loop; those that are made while it is under way wait for the next one together.
+ * the event loop; those that are made while it is under way wait for the next one together. Whoever is served by a sync goes
+ * on before the next promise settles, and where that takes long, the rest settle in turns to come: what they write next may
+ * have to read from disk during the call.
  */
+
+import { setImmediate as nextTurn } from 'node:timers/promises'
+
+/** For so long promises settle in one turn of the event loop, where those who waited go on with what takes long. */
+const TURN_MS = 0.5
+/** For so long where they do not, since a sync serves the more of them at once the more write in one turn. */
+const QUICK_TURN_MS = 2
+/** For about so long they settle without a look at the clock. */
+const LOOK_MS = TURN_MS / 4
+/** So many settle between two looks at most. */
+const MOST_AT_ONCE = 256
+/** Whoever goes on as quickly as that many within a look has not read from disk. */
+const QUICK = 8
 
 /** Who waits for a write. */
 interface Waiting {
@@ -13,6 +28,11 @@ export class DurableWrites {
   readonly #persist: () => Promise<unknown>
   /** Those whom no sync serves yet, in the order in which they wrote. */
   #waiting: Waiting[] = []
+  /** What settles those whom a sync has served, in the order in which they wrote. */
+  #served: (() => void)[] = []
+  #settling = false
+  /** How many settle before the next look at the clock. */
+  #atOnce = 1
   #scheduled = false
   #syncing = false
 
@@ -45,16 +65,43 @@ export class DurableWrites {
   }
 
   async #sync(): Promise<void> {
-    const served = this.#waiting
+    const waiting = this.#waiting
     this.#waiting = []
     this.#syncing = true
     try {
       await this.#persist()
-      for (const { resolve } of served) resolve()
+      for (const { resolve } of waiting) this.#served.push(resolve)
     } catch (error) {
-      for (const { reject } of served) reject(error)
+      for (const { reject } of waiting) this.#served.push(() => reject(error))
     }
     this.#syncing = false
+    if (!this.#settling) void this.#settle()
     if (this.#waiting.length > 0) this.#schedule()
+  }
+
+  /** Settles those whom syncs have served. */
+  async #settle(): Promise<void> {
+    this.#settling = true
+    let start = performance.now()
+    let look = start
+    while (this.#served.length > 0) {
+      const served = this.#served
+      this.#served = []
+      for (let settled = 0; settled < served.length; ) {
+        const some = served.slice(settled, settled + this.#atOnce)
+        for (const settle of some) settle()
+        settled += some.length
+        // Those who waited go on now.
+        await new Promise(process.nextTick)
+        const now = performance.now()
+        const inTime = Math.floor((some.length * LOOK_MS) / (now - look))
+        this.#atOnce = Math.max(1, Math.min(inTime, 2 * this.#atOnce, MOST_AT_ONCE))
+        look = now
+        if (now - start < (inTime < QUICK ? TURN_MS : QUICK_TURN_MS)) continue
+        await nextTurn()
+        start = look = performance.now()
+      }
+    }
+    this.#settling = false
   }
 }
