@@ -25,7 +25,7 @@ use crate::{
     operation::{Operation, Outcome},
     options::Options,
     registry::{self, Place},
-    request::{Condition, ListItem, ListRequest, Range, Record, SplitKey, TreeId},
+    request::{Condition, ListRequest, ListVisitor, Range, Record, SplitKey, TreeId},
     resident::take_lacked,
     snapshot::Snapshot,
     stats::{CheckpointReport, Stats},
@@ -254,7 +254,7 @@ impl Database {
         &self,
         tree: TreeId,
         range: &Range<'_>,
-        visit: &mut impl FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
+        visit: &mut (impl FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()> + ?Sized),
     ) -> Result<bool, Error> {
         self.engine()?.scan(tree, range, visit)
     }
@@ -265,12 +265,7 @@ impl Database {
     ///
     /// # Errors
     /// As [`Database::get`].
-    pub fn list(
-        &self,
-        tree: TreeId,
-        request: &ListRequest<'_>,
-        visit: &mut impl FnMut(ListItem<'_>) -> ControlFlow<()>,
-    ) -> Result<bool, Error> {
+    pub fn list(&self, tree: TreeId, request: &ListRequest<'_>, visit: &mut impl ListVisitor) -> Result<bool, Error> {
         self.engine()?.list(tree, request, visit)
     }
 

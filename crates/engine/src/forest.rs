@@ -37,7 +37,7 @@ pub(crate) use carve::Subtree;
 pub(crate) use cursor::{Cursor, Span, Stopped, successor};
 pub(crate) use graves::{FIRST_GRAVE, GRAVE_BYTE};
 pub(crate) use in_place::Place;
-pub(crate) use list::{Listed, Progress, list};
+pub(crate) use list::{Progress, list};
 use many::Descent;
 pub(crate) use many::GROUP;
 

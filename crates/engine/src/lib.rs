@@ -45,7 +45,7 @@ pub use options::{
     DEFAULT_FRAME_BYTES, Durability, IoUring, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION,
     Options, ReplayProgress,
 };
-pub use request::{After, Condition, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
+pub use request::{After, Condition, ListItem, ListRequest, ListVisitor, Range, Record, SplitKey, TreeId};
 pub use resident::resident;
 #[cfg(feature = "simulation")]
 pub use salvage::salvage_disk;

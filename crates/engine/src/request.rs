@@ -1,6 +1,6 @@
 //! What readers and writers ask for, and what they get.
 
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
 /// A named tree: a number that is never used again in its database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -130,6 +130,26 @@ pub struct ListRequest<'a> {
     pub resume: After<'a>,
     /// Keys and prefixes together.
     pub limit: usize,
+}
+
+/// Who is told of the items of a listing, in key order. A break leaves the item at hand, and ends the listing.
+pub trait ListVisitor {
+    /// A key that was not rolled up.
+    fn key(&mut self, key: SplitKey<'_>, record: Record<'_>) -> ControlFlow<()>;
+    /// A rolled-up prefix, delimiter included.
+    fn prefix(&mut self, prefix: &[u8]) -> ControlFlow<()>;
+}
+
+impl<F: FnMut(ListItem<'_>) -> ControlFlow<()>> ListVisitor for F {
+    #[inline]
+    fn key(&mut self, key: SplitKey<'_>, record: Record<'_>) -> ControlFlow<()> {
+        self(ListItem::Key(key, record))
+    }
+
+    #[inline]
+    fn prefix(&mut self, prefix: &[u8]) -> ControlFlow<()> {
+        self(ListItem::Prefix(prefix))
+    }
 }
 
 /// One item of a listing, in key order.

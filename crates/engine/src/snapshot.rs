@@ -5,7 +5,7 @@ use std::{fmt, ops::ControlFlow, sync::Arc};
 use crate::{
     core::{Engine, Reads, View},
     error::Error,
-    request::{ListItem, ListRequest, Range, Record, SplitKey, TreeId},
+    request::{ListRequest, ListVisitor, Range, Record, SplitKey, TreeId},
 };
 
 /// A view of every tree as of one commit, which nothing changes any more. All methods may be called from several threads at
@@ -94,7 +94,7 @@ impl Snapshot {
         &self,
         tree: TreeId,
         range: &Range<'_>,
-        visit: &mut impl FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
+        visit: &mut (impl FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()> + ?Sized),
     ) -> Result<bool, Error> {
         self.view.scan(tree, range, visit)
     }
@@ -103,12 +103,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// As [`Snapshot::get`].
-    pub fn list(
-        &self,
-        tree: TreeId,
-        request: &ListRequest<'_>,
-        visit: &mut impl FnMut(ListItem<'_>) -> ControlFlow<()>,
-    ) -> Result<bool, Error> {
+    pub fn list(&self, tree: TreeId, request: &ListRequest<'_>, visit: &mut impl ListVisitor) -> Result<bool, Error> {
         self.view.list(tree, request, visit)
     }
 

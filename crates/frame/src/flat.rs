@@ -40,7 +40,7 @@ use crate::{
 };
 
 pub use build::{Item, begin_flat, build_flat, copy_flat, part_densely, part_evenly, part_widely};
-pub use cursor::FlatCursor;
+pub use cursor::{FlatCursor, FlatRest};
 pub use lookup::FlatLookup;
 pub use order::{FlatOrder, TailOrder};
 pub use write::{FlatMut, Reserved, Spot};
@@ -100,7 +100,7 @@ pub(crate) fn order_growth(order: Order) -> usize {
 }
 
 /// The order word, taken apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Order {
     pub(crate) sorted_unit: u16,
     pub(crate) sorted_len: u16,

@@ -3,7 +3,7 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use coppice_engine::{Arrivals, Error, ListItem, ListRequest, Range, Record, Snapshot, SplitKey, TreeId, resident};
+use coppice_engine::{Arrivals, Error, ListRequest, ListVisitor, Range, Record, Snapshot, SplitKey, TreeId, resident};
 
 use crate::open_database::OpenDatabase;
 
@@ -88,7 +88,7 @@ impl Opened {
         &self,
         tree: TreeId,
         request: &ListRequest<'_>,
-        visit: &mut impl FnMut(ListItem<'_>) -> ControlFlow<()>,
+        visit: &mut impl ListVisitor,
     ) -> Result<bool, Error> {
         ask!(self, view => view.list(tree, request, visit))
     }

@@ -23,7 +23,7 @@ use std::{
     ops::{Bound, ControlFlow},
 };
 
-use coppice_engine::{After, Error, ListItem, ListRequest, Range, Record, SplitKey, TreeId};
+use coppice_engine::{After, Error, ListRequest, ListVisitor, Range, Record, SplitKey, TreeId};
 
 use crate::{
     failure::Failure,
@@ -80,12 +80,8 @@ impl Operation for Scan {
             upper,
             reverse: flags & flag::REVERSE != 0,
         };
-        let exhausted = database.scan(TreeId(call.integer(1)?), &range, &mut |key, record| match page
-            .push(key, Some(record))
-        {
-            Pushed::Taken => ControlFlow::Continue(()),
-            Pushed::Full => ControlFlow::Break(()),
-        });
+        let visit = &mut |key: SplitKey<'_>, record: Record<'_>| page.push(key, Some(record));
+        let exhausted = database.scan(TreeId(call.integer(1)?), &range, visit);
         let more = page.more_behind(exhausted.map(|exhausted| !exhausted))?;
         page.finish(call, more)
     }
@@ -123,23 +119,25 @@ impl Operation for List {
             limit: page.limit,
         };
         let database = call.instance.reader(call.integer(0)?)?;
-        let more = database.list(TreeId(call.integer(1)?), &request, &mut |item| {
-            let pushed = match item {
-                ListItem::Key(key, record) => page.push(key, Some(record)),
-                ListItem::Prefix(prefix) => page.push(whole(prefix), None),
-            };
-            match pushed {
-                Pushed::Taken => ControlFlow::Continue(()),
-                Pushed::Full => ControlFlow::Break(()),
-            }
-        });
+        let more = database.list(TreeId(call.integer(1)?), &request, &mut page);
         let more = page.more_behind(more)?;
         page.finish(call, more)
     }
 }
 
-fn whole(key: &[u8]) -> SplitKey<'_> {
-    SplitKey { head: &[], tail: key }
+impl ListVisitor for Page<'_> {
+    #[inline(always)]
+    fn key(&mut self, key: SplitKey<'_>, record: Record<'_>) -> ControlFlow<()> {
+        self.push(key, Some(record))
+    }
+
+    fn prefix(&mut self, prefix: &[u8]) -> ControlFlow<()> {
+        let whole = SplitKey {
+            head: &[],
+            tail: prefix,
+        };
+        self.push(whole, None)
+    }
 }
 
 /// A page in the making.
@@ -159,12 +157,6 @@ struct Page<'a> {
     /// Of each entry, how many bytes its key has, and [`PREFIX_BIT`], as they are handed over.
     key_figures: &'a mut Vec<[u8; 4]>,
     needed: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pushed {
-    Taken,
-    Full,
 }
 
 impl<'a> Page<'a> {
@@ -199,26 +191,26 @@ impl<'a> Page<'a> {
         })
     }
 
-    /// Adds a record, or a rolled-up prefix where there is none.
+    /// Adds a record, or a rolled-up prefix where there is none; breaks where the page is full.
     #[inline(always)]
-    fn push(&mut self, key: SplitKey<'_>, record: Option<Record<'_>>) -> Pushed {
+    fn push(&mut self, key: SplitKey<'_>, record: Option<Record<'_>>) -> ControlFlow<()> {
         if self.key_figures.len() == self.limit {
-            return Pushed::Full;
+            return ControlFlow::Break(());
         }
-        if (self.with_values || self.keys_as_bytes) && self.fill_slab(key, record) == Pushed::Full {
-            return Pushed::Full;
+        if (self.with_values || self.keys_as_bytes) && self.fill_slab(key, record).is_break() {
+            return ControlFlow::Break(());
         }
         if !self.keys_as_bytes {
             self.add_text(key);
         }
         let kind = if record.is_some() { 0 } else { PREFIX_BIT };
         self.key_figures.push((key.len() as u32 | kind).to_ne_bytes());
-        Pushed::Taken
+        ControlFlow::Continue(())
     }
 
     /// Puts what goes into the slab there, and the figures that only values have.
     #[inline]
-    fn fill_slab(&mut self, key: SplitKey<'_>, record: Option<Record<'_>>) -> Pushed {
+    fn fill_slab(&mut self, key: SplitKey<'_>, record: Option<Record<'_>>) -> ControlFlow<()> {
         let count = self.key_figures.len();
         let record = record.filter(|_| self.with_values);
         let value = record.map_or(&[][..], |record| record.value);
@@ -228,7 +220,7 @@ impl<'a> Page<'a> {
             if count == 0 {
                 self.needed = needed;
             }
-            return Pushed::Full;
+            return ControlFlow::Break(());
         }
         if self.keys_as_bytes {
             self.slab.write(self.slab_offset, key.head);
@@ -243,7 +235,7 @@ impl<'a> Page<'a> {
             self.write_word(value_lengths + 4 * count, value.len() as u32);
         }
         self.slab_offset += needed;
-        Pushed::Taken
+        ControlFlow::Continue(())
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@
 
 use std::{hint::black_box, ops::ControlFlow, time::Instant};
 
-use coppice_engine::{After, Database, ListRequest, TreeId};
+use coppice_engine::{After, Database, ListItem, ListRequest, TreeId};
 use fastrand::Rng;
 
 /// What one of `operations` takes of the time that `run` takes for all of them.
@@ -25,7 +25,7 @@ pub(crate) fn list_folder(database: &Database, tree: TreeId, prefix: &[u8], limi
         limit,
     };
     let mut seen = 0;
-    let listed = database.list(tree, &request, &mut |_| {
+    let listed = database.list(tree, &request, &mut |_: ListItem<'_>| {
         seen += 1;
         ControlFlow::Continue(())
     });

@@ -8,9 +8,9 @@ use std::{
 use super::{CATALOG, Engine, State, TREE_BYTES};
 use crate::{
     error::{Error, ErrorCode},
-    forest::{Cursor, GROUP, Listed, Progress, Resolved, Span, Stopped, list, successor},
+    forest::{Cursor, GROUP, Progress, Resolved, Span, Stopped, list, successor},
     options::MAX_KEY_BYTES,
-    request::{ListItem, ListRequest, Range, Record, SplitKey, TreeId},
+    request::{ListRequest, ListVisitor, Range, Record, SplitKey, TreeId},
 };
 
 /// Full keys up to this long are put together on the stack: most are.
@@ -99,6 +99,26 @@ fn ends(tree: TreeId, range: &Range<'_>) -> (Vec<u8>, Option<Vec<u8>>) {
     from = lower.into_iter().fold(from, Ord::max);
     to = upper.into_iter().chain(to).min();
     (from, to)
+}
+
+/// A visitor, and how many items it was told of.
+struct Told<'t, V> {
+    told: &'t Cell<u64>,
+    visit: &'t mut V,
+}
+
+impl<V: ListVisitor> ListVisitor for Told<'_, V> {
+    #[inline(always)]
+    fn key(&mut self, key: SplitKey<'_>, record: Record<'_>) -> ControlFlow<()> {
+        self.told.set(self.told.get() + 1);
+        self.visit.key(key, record)
+    }
+
+    #[inline(always)]
+    fn prefix(&mut self, prefix: &[u8]) -> ControlFlow<()> {
+        self.told.set(self.told.get() + 1);
+        self.visit.prefix(prefix)
+    }
 }
 
 /// A read that begins again tells its caller of one end alone.
@@ -239,7 +259,7 @@ pub(crate) trait Reads {
         &self,
         tree: TreeId,
         range: &Range<'_>,
-        visit: &mut impl FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()>,
+        visit: &mut (impl FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()> + ?Sized),
     ) -> Result<bool, Error> {
         let (mut from, mut to) = ends(tree, range);
         let told = Cell::new(0);
@@ -273,29 +293,13 @@ pub(crate) trait Reads {
         })
     }
 
-    fn list(
-        &self,
-        tree: TreeId,
-        request: &ListRequest<'_>,
-        visit: &mut impl FnMut(ListItem<'_>) -> ControlFlow<()>,
-    ) -> Result<bool, Error> {
+    fn list(&self, tree: TreeId, request: &ListRequest<'_>, visit: &mut impl ListVisitor) -> Result<bool, Error> {
         let mut progress = Progress::default();
         let told = Cell::new(0);
         self.ask_on(&told, &mut |state| {
             check_tree(state, tree)?;
-            list(
-                &state.forest,
-                &tree.0.to_be_bytes(),
-                request,
-                &mut progress,
-                &mut |listed| {
-                    told.set(told.get() + 1);
-                    match listed {
-                        Listed::Key(key, found) => visit(ListItem::Key(key, found.into())),
-                        Listed::Prefix(prefix) => visit(ListItem::Prefix(prefix)),
-                    }
-                },
-            )
+            let visit = &mut Told { told: &told, visit };
+            list(&state.forest, &tree.0.to_be_bytes(), request, &mut progress, visit)
         })
     }
 

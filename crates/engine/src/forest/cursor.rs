@@ -8,7 +8,7 @@ mod ahead;
 
 use std::ops::ControlFlow;
 
-use coppice_frame::{Crossing, FlatCursor, FlatRef, Kind, NodePosition, Step, Stored, TrieRef, Value};
+use coppice_frame::{Crossing, FlatCursor, FlatRef, FlatRest, Kind, NodePosition, Step, Stored, TrieRef, Value};
 
 use self::ahead::Ahead;
 use super::{Forest, ROOT, Resolved};
@@ -453,33 +453,41 @@ impl<'a> Cursor<'a> {
     }
 
     /// Visits what is left of the span until `visit` breaks, with each record's key behind its first `skipped` bytes. True
-    /// when nothing is left.
+    /// when nothing is left; where `visit` breaks, the cursor has done its work.
     #[inline(always)]
     pub(crate) fn for_each(
         &mut self,
         skipped: usize,
         mut visit: impl FnMut(SplitKey<'_>, Stored<'a>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
-        while let Some(event) = self.next()? {
-            let Event::Record(stored) = event else { continue };
-            let mut done = visit(self.split_key(skipped), stored);
-            // Most records lie in flat frames: those of one are visited without looking up from it.
-            if done.is_continue()
-                && let Some(FlatLevel { flat, cursor, .. }) = &mut self.flat
-            {
-                // Of the path to the frame's base, what is not skipped; and how much of the rest is skipped as well.
-                let head = self.key.get(skipped..).unwrap_or_default();
-                let cut = skipped.saturating_sub(self.key.len());
-                done = cursor.visit(*flat, self.span.reverse, |tail, stored| {
-                    let tail = tail.get(cut..).unwrap_or_default();
-                    visit(SplitKey { head, tail }, stored)
-                });
-            }
-            if done.is_break() {
+        // Most records lie in flat frames: those of one are visited without looking up from it. There is one call of
+        // `visit`, so that it becomes part of the loop.
+        let mut rest = FlatRest::none();
+        // Of the path to the frame's base, what is not skipped; and how much of the rest is skipped as well.
+        let (mut head, mut cut) = (&[][..], 0);
+        loop {
+            let (tail, stored) = match rest.next() {
+                Some(found) => found,
+                None => {
+                    head = &[];
+                    let stored = match self.next()? {
+                        Some(Event::Record(stored)) => stored,
+                        Some(Event::Group(_)) => continue,
+                        None => return Ok(true),
+                    };
+                    if let Some(level) = &mut self.flat {
+                        rest = level.cursor.rest(level.flat, self.span.reverse);
+                    }
+                    head = self.key.get(skipped..).unwrap_or_default();
+                    cut = skipped.saturating_sub(self.key.len());
+                    (self.tail, stored)
+                }
+            };
+            let tail = tail.get(cut..).unwrap_or_default();
+            if visit(SplitKey { head, tail }, stored).is_break() {
                 return Ok(false);
             }
         }
-        Ok(true)
     }
 
     /// [`Cursor::for_each`] with the records' values, for at most so many records of a tree, whose full keys begin with `tree`.

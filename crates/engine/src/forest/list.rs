@@ -1,23 +1,14 @@
 //! Delimiter listings with the semantics of S3's ListObjectsV2: keys under a prefix in byte order, those that hold the
 //! delimiter behind the prefix rolled up to it, each group once, keys and groups counted alike against the limit.
 
-use std::ops::ControlFlow;
-
 use super::{
     Cursor, Forest, Span,
     cursor::{Event, Rollup, successor},
 };
 use crate::{
     error::Error,
-    request::{After, ListRequest, SplitKey},
+    request::{After, ListRequest, ListVisitor},
 };
-
-/// What a listing comes to; the key or prefix is without the tree's number.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Listed<'a, 'k> {
-    Key(SplitKey<'k>, super::Resolved<'a>),
-    Prefix(&'k [u8]),
-}
 
 /// How far a listing has come that had to stop.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +26,7 @@ pub(crate) fn list(
     tree: &[u8],
     request: &ListRequest<'_>,
     progress: &mut Progress,
-    visit: &mut impl FnMut(Listed<'_, '_>) -> ControlFlow<()>,
+    visit: &mut impl ListVisitor,
 ) -> Result<bool, Error> {
     if request.limit == 0 {
         return Ok(false);
@@ -71,7 +62,7 @@ pub(crate) fn list(
         let left = request.limit.saturating_sub(progress.visited);
         let done = Cursor::new(forest, span, None)?.read_each(tree, left, |key, record| {
             progress.visited += 1;
-            visit(Listed::Key(key, record))
+            visit.key(key, record.into())
         });
         return match done {
             Ok(exhausted) => Ok(!exhausted),
@@ -108,11 +99,11 @@ pub(crate) fn list(
                         return Err(error);
                     }
                 };
-                visit(Listed::Key(cursor.split_key(tree.len()), record))
+                visit.key(cursor.split_key(tree.len()), record.into())
             }
             (len, _) => {
                 let end = len.unwrap_or(usize::MAX);
-                visit(Listed::Prefix(cursor.key().get(tree.len()..end).unwrap_or(&[])))
+                visit.prefix(cursor.key().get(tree.len()..end).unwrap_or(&[]))
             }
         };
         if visited.is_break() {

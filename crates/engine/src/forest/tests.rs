@@ -9,10 +9,10 @@ use proptest::{collection::vec, prelude::*};
 
 use std::ops::ControlFlow;
 
-use super::{Cursor, Forest, Listed, Progress, Span, cursor::Event, list};
+use super::{Cursor, Forest, Progress, Span, cursor::Event, list};
 use crate::{
     budget::Budget,
-    request::{After, ListRequest},
+    request::{After, ListItem, ListRequest},
     table::Table,
     testing::cases,
 };
@@ -217,10 +217,10 @@ proptest! {
                 let request =
                     ListRequest { prefix: &prefix, delimiter, after: after.as_deref(), resume, limit };
                 let before = listed.len();
-                let more = list(&forest, b"TREE", &request, &mut Progress::default(), &mut |item| {
+                let more = list(&forest, b"TREE", &request, &mut Progress::default(), &mut |item: ListItem<'_>| {
                     listed.push(match item {
-                        Listed::Key(key, _) => (false, key.to_vec()),
-                        Listed::Prefix(group) => (true, group.to_vec()),
+                        ListItem::Key(key, _) => (false, key.to_vec()),
+                        ListItem::Prefix(group) => (true, group.to_vec()),
                     });
                     ControlFlow::Continue(())
                 }).unwrap();

@@ -3,13 +3,13 @@
 //! The sorted array is walked as it is; where the tail's records belong among it is known when the walk begins, so that a
 //! step compares no keys. A walk that skips most of the frame does not look up what it never comes to.
 
-use std::{cmp::Ordering, convert::Infallible, ops::ControlFlow, sync::Arc};
+use std::{cmp::Ordering, sync::Arc};
 
 use super::{
     FlatRef, Order,
     order::{FlatOrder, Late, TailOrder},
 };
-use crate::{Stored, bytes::common_prefix};
+use crate::{Frame, Stored, bytes::common_prefix};
 
 /// Walks the records of a flat frame whose keys lie within bounds, forwards, backwards, or both until the ends meet. Holds
 /// positions, not bytes: the frame is given at each step, and must be the same and unchanged.
@@ -155,12 +155,12 @@ impl FlatCursor {
     /// The units of all records that are left, forwards, deleted ones passed over.
     pub(crate) fn into_units(mut self, frame: FlatRef<'_>) -> Vec<u16> {
         let mut units = Vec::with_capacity(self.high - self.low + self.last - self.first);
-        let ControlFlow::Continue(()) = self.visit_units(frame, false, |unit| {
+        let mut rest = self.rest(frame, false);
+        while let Some(unit) = rest.next_unit() {
             if let Some(newest) = frame.newest(unit) {
                 units.push(newest as u16);
             }
-            ControlFlow::<Infallible>::Continue(())
-        });
+        }
         units
     }
 
@@ -206,80 +206,129 @@ impl FlatCursor {
         }
     }
 
-    /// Visits the records that are left, as [`FlatCursor::next`] or, from the end, [`FlatCursor::next_back`] gives them, until
-    /// `visit` breaks; those behind that one are left.
-    #[inline(always)]
-    pub fn visit<'a, B>(
-        &mut self,
-        frame: FlatRef<'a>,
-        reverse: bool,
-        mut visit: impl FnMut(&'a [u8], Stored<'a>) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        self.visit_units(frame, reverse, |unit| match frame.newest_record(unit) {
-            Some(record) => {
-                let (key, stored) = record.flat_entry();
-                visit(key, stored)
-            }
-            None => ControlFlow::Continue(()),
-        })
+    /// All that is left, one after the other, as [`FlatCursor::next`] or, from the end, [`FlatCursor::next_back`] gives it.
+    #[inline]
+    pub fn rest<'a>(&mut self, frame: FlatRef<'a>, reverse: bool) -> FlatRest<'a> {
+        let (at, end) = if reverse {
+            (self.high, self.low)
+        } else {
+            (self.low, self.high)
+        };
+        let mut rest = FlatRest {
+            frame,
+            order: self.order,
+            reverse,
+            at,
+            until: at,
+            end,
+            four: frame.four_sorted_at(self.order, at.saturating_sub(reverse.into())),
+            tail: self.tail.take(),
+            first: self.first,
+            last: self.last,
+        };
+        rest.find_until();
+        (self.low, self.first) = (self.high, self.last);
+        rest
+    }
+}
+
+/// What is left of a walk over a flat frame.
+#[derive(Debug)]
+pub struct FlatRest<'a> {
+    frame: FlatRef<'a>,
+    order: Order,
+    reverse: bool,
+    /// Between which places of the sorted array the walk is, up to where it goes on before the next record of the tail, and
+    /// where it ends.
+    at: usize,
+    until: usize,
+    end: usize,
+    /// The four places of the sorted array that the next one is among.
+    four: u64,
+    tail: Option<Arc<TailOrder>>,
+    /// The tail's records that are left: `first..last`.
+    first: usize,
+    last: usize,
+}
+
+impl<'a> FlatRest<'a> {
+    /// Nothing.
+    pub fn none() -> Self {
+        Self {
+            frame: FlatRef { frame: Frame::EMPTY },
+            order: Order::default(),
+            reverse: false,
+            at: 0,
+            until: 0,
+            end: 0,
+            four: 0,
+            tail: None,
+            first: 0,
+            last: 0,
+        }
     }
 
-    /// The same by units, deleted records too, each as the order arrays have it.
+    fn find_until(&mut self) {
+        let next = if self.reverse {
+            self.last.wrapping_sub(1)
+        } else {
+            self.first
+        };
+        let late = self.tail.as_ref().filter(|_| self.first < self.last);
+        let late = late.and_then(|tail| tail.late().get(next));
+        self.until = late.map_or(self.end, |late| {
+            usize::from(late.at).clamp(self.at.min(self.end), self.at.max(self.end))
+        });
+    }
+
+    /// The tail's next record, which comes before what is left of the sorted array.
+    #[cold]
+    fn next_late(&mut self) -> Option<usize> {
+        if self.first == self.last {
+            return None;
+        }
+        let taken = if self.reverse { self.last - 1 } else { self.first };
+        if self.reverse {
+            self.last = taken;
+        } else {
+            self.first = taken + 1;
+        }
+        let unit = self.tail.as_ref()?.late().get(taken)?.unit;
+        self.find_until();
+        Some(usize::from(unit))
+    }
+
+    /// The next record, as the order arrays have it, and perhaps deleted.
     #[inline(always)]
-    fn visit_units<B>(
-        &mut self,
-        frame: FlatRef<'_>,
-        reverse: bool,
-        mut visit: impl FnMut(usize) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        let late = self.tail.as_deref().map_or(&[][..], TailOrder::late);
-        // Up to where the sorted array goes on before the next record of the tail.
-        let end = |first: usize, last: usize, low: usize, high: usize| {
-            let next = if reverse { last.wrapping_sub(1) } else { first };
-            match late.get(next).filter(|_| first < last) {
-                Some(late) => usize::from(late.at).clamp(low, high),
-                None if reverse => low,
-                None => high,
-            }
+    fn next_unit(&mut self) -> Option<usize> {
+        if self.at == self.until {
+            return self.next_late();
+        }
+        let (place, turn, ahead) = if self.reverse {
+            self.at -= 1;
+            (self.at, 3, self.at.saturating_sub(AHEAD))
+        } else {
+            self.at += 1;
+            (self.at - 1, 0, self.at - 1 + AHEAD)
         };
-        let (mut low, mut high, mut first, mut last) = (self.low, self.high, self.first, self.last);
-        let mut until = end(first, last, low, high);
-        // Four places of the sorted array, those of `low`, or of the place below `high`.
-        let mut four = frame.four_sorted_at(self.order, if reverse { high.saturating_sub(1) } else { low });
-        let done = loop {
-            let unit = if !reverse && low < until {
-                if low % 4 == 0 {
-                    four = frame.four_sorted_at(self.order, low);
-                    frame.prefetch_four(frame.four_sorted_at(self.order, low + AHEAD));
-                }
-                low += 1;
-                usize::from((four >> (16 * ((low - 1) % 4))) as u16)
-            } else if reverse && high > until {
-                high -= 1;
-                if high % 4 == 3 {
-                    four = frame.four_sorted_at(self.order, high);
-                    frame.prefetch_four(frame.four_sorted_at(self.order, high.saturating_sub(AHEAD)));
-                }
-                usize::from((four >> (16 * (high % 4))) as u16)
-            } else if first < last {
-                let taken = if reverse { last - 1 } else { first };
-                if reverse {
-                    last = taken;
-                } else {
-                    first = taken + 1;
-                }
-                until = end(first, last, low, high);
-                late.get(taken).map_or(0, |late| usize::from(late.unit))
-            } else {
-                break ControlFlow::Continue(());
-            };
-            let visited = visit(unit);
-            if visited.is_break() {
-                break visited;
+        if place % 4 == turn {
+            self.four = self.frame.four_sorted_at(self.order, place);
+            self.frame.prefetch_four(self.frame.four_sorted_at(self.order, ahead));
+        }
+        Some(usize::from((self.four >> (16 * (place % 4))) as u16))
+    }
+}
+
+impl<'a> Iterator for FlatRest<'a> {
+    type Item = (&'a [u8], Stored<'a>);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(record) = self.frame.newest_record(self.next_unit()?) {
+                return Some(record.flat_entry());
             }
-        };
-        (self.low, self.high, self.first, self.last) = (low, high, first, last);
-        done
+        }
     }
 }
 

@@ -72,7 +72,7 @@ fn listed(engine: &Engine, tree: TreeId, delimiter: &[u8]) -> Vec<Vec<u8>> {
         limit: usize::MAX,
     };
     let mut found = Vec::new();
-    let more = engine.list(tree, &request, &mut |item| {
+    let more = engine.list(tree, &request, &mut |item: ListItem<'_>| {
         found.push(match item {
             ListItem::Key(key, _) => key.to_vec(),
             ListItem::Prefix(prefix) => prefix.to_vec(),

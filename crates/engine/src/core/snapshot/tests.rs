@@ -66,7 +66,7 @@ fn keys_listed(view: &View, tree: TreeId) -> Vec<(Vec<u8>, bool)> {
         limit: usize::MAX,
     };
     let mut listed = Vec::new();
-    let more = view.list(tree, &request, &mut |item| {
+    let more = view.list(tree, &request, &mut |item: ListItem<'_>| {
         listed.push(match item {
             ListItem::Key(key, _) => (key.to_vec(), false),
             ListItem::Prefix(prefix) => (prefix.to_vec(), true),

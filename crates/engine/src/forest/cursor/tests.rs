@@ -65,7 +65,7 @@ proptest! {
 }
 
 #[test]
-fn a_visit_that_breaks_goes_on_behind_the_record_it_broke_at() {
+fn a_visit_that_breaks_ends_with_the_record_it_broke_at() {
     let (mut forest, mut model) = (planted(2048), Model::new());
     for number in 0..200u64 {
         let key = format!("dir/{number:03}").into_bytes();
@@ -81,17 +81,20 @@ fn a_visit_that_breaks_goes_on_behind_the_record_it_broke_at() {
         to: Some(b"dir/150"),
         reverse: true,
     };
-    let mut cursor = Cursor::new(&forest, span, None).unwrap();
-    let mut seen = Vec::new();
-    while !cursor
-        .for_each(4, |key, _| {
-            seen.push(String::from_utf8(key.to_vec()).unwrap());
-            ControlFlow::Break(())
-        })
-        .unwrap()
-    {}
     let expected: Vec<String> = (50..150).rev().map(|number| format!("{number:03}")).collect();
-    assert_eq!(seen, expected);
+    for most in [1, 7, 99, 100, 101] {
+        let mut seen = Vec::new();
+        let exhausted = Cursor::new(&forest, span, None).unwrap().for_each(4, |key, _| {
+            seen.push(String::from_utf8(key.to_vec()).unwrap());
+            if seen.len() == most {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        assert_eq!(exhausted.unwrap(), most > expected.len());
+        assert_eq!(seen, expected[..most.min(expected.len())]);
+    }
 }
 
 #[test]

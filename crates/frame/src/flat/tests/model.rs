@@ -1,6 +1,6 @@
 //! One flat frame under arbitrary operations, beside an ordered map of what it must hold.
 
-use std::{cell::RefCell, collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use proptest::{collection::vec, prelude::*};
 
@@ -192,25 +192,16 @@ impl Model {
         backwards.reverse();
         assert_eq!(backwards, expected);
         for reverse in [false, true] {
-            // Interrupted at each record, and within runs.
-            for most in [1, 7, usize::MAX] {
+            // All at once, and behind what single steps took.
+            for steps in [0, 1, 7] {
                 let mut cursor = FlatCursor::within(flat, from, to);
-                let mut visited = Vec::new();
-                loop {
-                    let mut left = most;
-                    let done = cursor.visit(flat, reverse, |key, stored| {
-                        visited.push((key, stored));
-                        left -= 1;
-                        if left == 0 {
-                            ControlFlow::Break(())
-                        } else {
-                            ControlFlow::Continue(())
-                        }
-                    });
-                    if done.is_continue() {
-                        break;
-                    }
-                }
+                let step = || match reverse {
+                    false => cursor.next(flat),
+                    true => cursor.next_back(flat),
+                };
+                let mut visited: Vec<_> = std::iter::from_fn(step).take(steps).collect();
+                visited.extend(cursor.rest(flat, reverse));
+                assert_eq!(cursor.next(flat), None, "the rest was taken");
                 if reverse {
                     visited.reverse();
                 }
