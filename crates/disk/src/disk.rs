@@ -50,6 +50,14 @@ pub trait Disk: Send + Sync + Debug {
     /// Makes durable every create, rename and remove that returned before the call. Says nothing of the contents.
     fn sync(&self) -> io::Result<()>;
 
+    /// Returns when every sync that was begun is done; for disks whose syncs return before they are.
+    ///
+    /// # Errors
+    /// As the sync that failed; nothing can be changed any more then.
+    fn settle(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Bytes that may still be written here before the disk is full, as far as the disk tells.
     fn free_bytes(&self) -> io::Result<u64>;
 

@@ -3,6 +3,7 @@
 //! What differs between systems is in `unix` and `windows`, each with the same small set of functions; the loops that
 //! make every transfer complete are here.
 
+mod syncs;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -32,6 +33,7 @@ use crate::{
 use crate::{MappedFile, mapped};
 
 pub use platform::FolderIdentity;
+use syncs::Syncs;
 
 /// Parts that one vectored write takes: `IOV_MAX` on Linux and macOS.
 const MAX_PARTS: usize = 1024;
@@ -51,7 +53,8 @@ const MAX_PARTS: usize = 1024;
 #[derive(Debug)]
 pub struct FolderDisk {
     path: PathBuf,
-    folder: platform::Folder,
+    folder: Arc<platform::Folder>,
+    syncs: Syncs,
     read_only: bool,
 }
 
@@ -72,7 +75,8 @@ impl FolderDisk {
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
-            folder: platform::Folder::open(path)?,
+            folder: Arc::new(platform::Folder::open(path)?),
+            syncs: Syncs::default(),
             read_only: false,
         })
     }
@@ -82,17 +86,31 @@ impl FolderDisk {
     /// # Errors
     /// As [`FolderDisk::open`].
     pub fn open_read_only(path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            read_only: true,
-            ..Self::open(path)?
-        })
+        let mut disk = Self::open(path)?;
+        disk.read_only = true;
+        Ok(disk)
     }
 
+    /// From now on until [`Disk::settle`], a sync is begun on a thread and returns at once. Whatever would change anything
+    /// settles first, and fails as the syncs did.
+    pub fn overlap_syncs(&self) {
+        self.syncs.overlap();
+    }
+
+    /// Before anything is changed.
     fn check_writable(&self) -> io::Result<()> {
         match self.read_only {
             true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
-            false => Ok(()),
+            false => self.syncs.settle(),
         }
+    }
+
+    fn file(&self, file: File, read_only: bool) -> Arc<dyn DiskFile> {
+        Arc::new(FolderFile {
+            file: Arc::new(file),
+            syncs: self.syncs.clone(),
+            read_only,
+        })
     }
 
     /// The path that the folder was opened by.
@@ -125,10 +143,7 @@ impl Disk for FolderDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         check_name(name)?;
         self.check_writable()?;
-        Ok(Arc::new(FolderFile {
-            file: self.folder.create(name)?,
-            read_only: false,
-        }))
+        Ok(self.file(self.folder.create(name)?, false))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -137,10 +152,7 @@ impl Disk for FolderDisk {
             true => self.folder.open_file_to_read(name)?,
             false => self.folder.open_file(name)?,
         };
-        Ok(Arc::new(FolderFile {
-            file,
-            read_only: self.read_only,
-        }))
+        Ok(self.file(file, self.read_only))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -166,7 +178,12 @@ impl Disk for FolderDisk {
         if self.read_only {
             return Ok(());
         }
-        self.folder.sync()
+        let folder = Arc::clone(&self.folder);
+        self.syncs.sync_folder(move || folder.sync())
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        self.syncs.settle()
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -178,9 +195,17 @@ impl Disk for FolderDisk {
     }
 }
 
+impl Drop for FolderDisk {
+    /// Nothing that it began goes on without it.
+    fn drop(&mut self) {
+        self.syncs.end();
+    }
+}
+
 #[derive(Debug)]
 struct FolderFile {
-    file: File,
+    file: Arc<File>,
+    syncs: Syncs,
     read_only: bool,
 }
 
@@ -204,6 +229,7 @@ impl DiskFile for FolderFile {
 
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         range_end(offset, bytes.len())?;
+        self.syncs.settle()?;
         let mut rest = bytes;
         let mut position = offset;
         while !rest.is_empty() {
@@ -220,6 +246,7 @@ impl DiskFile for FolderFile {
         for part in parts {
             end = range_end(end, part.len())?;
         }
+        self.syncs.settle()?;
         let mut slices: Vec<IoSlice<'_>> = parts
             .iter()
             .filter(|part| !part.is_empty())
@@ -241,7 +268,8 @@ impl DiskFile for FolderFile {
         if self.read_only {
             return Ok(());
         }
-        self.file.sync_data()
+        let file = Arc::clone(&self.file);
+        self.syncs.sync_file(move || file.sync_data())
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -249,16 +277,19 @@ impl DiskFile for FolderFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.syncs.settle()?;
         self.file.set_len(len)
     }
 
     #[cfg(target_os = "linux")]
     fn allocate(&self, len: u64) -> io::Result<()> {
+        self.syncs.settle()?;
         mapped::allocate(&self.file, len)
     }
 
     #[cfg(target_os = "linux")]
     fn map(&self, len: u64) -> io::Result<Option<Arc<dyn MappedFile>>> {
+        self.syncs.settle()?;
         mapped::map(&self.file, len)
     }
 

@@ -326,11 +326,17 @@ fn replay<J>(
     };
     let started = Instant::now();
     state.forest.table.recover();
+    let settle = || {
+        disk.settle()
+            .map_err(|error| Error::from_io(format!("syncing the files in {}", disk.label()), error))
+    };
     let read = read_journal(cut, &mut |sequence, op| {
+        settle()?;
         state.make_way_in_recovery(store)?;
         state.replay(sequence, &op)
     });
     let (journal, recovered) = read.map_err(replay_error)?;
+    settle()?;
     if planted(Defect::ForgetsVersions) {
         state.sequence = cut;
     }

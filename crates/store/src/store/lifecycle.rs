@@ -51,12 +51,18 @@ impl Store {
             }
             other => other.context(|| format!("opening {BLOBS_NAME}"))?,
         };
+        blobs.sync_data().context(|| format!("syncing {BLOBS_NAME}"))?;
+        // Through the system's cache, before the file goes past it: this page is never written again.
+        let mut first = [0; HEADER_BYTES];
+        blobs.read_exact_at(0, &mut first).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => StoreError::corrupt(BLOBS_NAME, 0, ENDS_EARLY),
+            _ => StoreError::from_io(format!("reading {BLOBS_NAME}"), error),
+        })?;
+        check_header(&first, header)?;
         let blobs = in_file(blobs, io_uring).map_err(|source| StoreError::Unsupported {
             what: format!("reaching {BLOBS_NAME} by io_uring"),
             source,
         })?;
-        blobs.sync().context(|| format!("syncing {BLOBS_NAME}"))?;
-        check_first_page(blobs.as_ref(), header)?;
         let (log, Recovered { map, point }) = SlotLog::open(disk, header.database_id, header.frame_bytes, &names)?;
         Self::assemble(header, blobs, Some(log), State { map, point })
     }
@@ -169,21 +175,25 @@ pub(super) fn check_superblock(disk: &dyn Disk, expected: Header) -> Result<(), 
     Ok(())
 }
 
+const ENDS_EARLY: &str = "it ends within its first page";
+
 pub(super) fn check_first_page(blobs: &dyn BlobStore, expected: Header) -> Result<(), StoreError> {
-    let corrupt = |what: &str| StoreError::corrupt(BLOBS_NAME, 0, what);
     let mut bytes = [0; HEADER_BYTES];
     let pages = blobs
         .len_pages()
         .context(|| format!("reading the length of {BLOBS_NAME}"))?;
     let Some(page) = Extent::new(0, FIRST_PAGE).filter(|_| pages >= FIRST_PAGE) else {
-        return Err(corrupt("it ends within its first page"));
+        return Err(StoreError::corrupt(BLOBS_NAME, 0, ENDS_EARLY));
     };
     blobs
         .read(page, &mut bytes)
         .context(|| format!("reading {BLOBS_NAME}"))?;
-    let header = Header::decode(&bytes, FileKind::Blobs, BLOBS_NAME)?;
-    if header != expected {
-        return Err(corrupt("it belongs to another database"));
+    check_header(&bytes, expected)
+}
+
+fn check_header(bytes: &[u8; HEADER_BYTES], expected: Header) -> Result<(), StoreError> {
+    if Header::decode(bytes, FileKind::Blobs, BLOBS_NAME)? != expected {
+        return Err(StoreError::corrupt(BLOBS_NAME, 0, "it belongs to another database"));
     }
     Ok(())
 }
