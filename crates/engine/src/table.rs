@@ -30,7 +30,7 @@ use std::{
     },
 };
 
-use coppice_frame::{Frame, Invalid, Kind, TailOrder, validate};
+use coppice_frame::{Frame, Invalid, Kind, Skips, TailOrder, validate};
 use coppice_sync::{MutexGuard, RwLock};
 use parking_lot::Mutex;
 
@@ -185,8 +185,9 @@ struct Slot {
     /// which is [`STALE`] after a change.
     nodes_mark: AtomicU64,
     node_counts: Mutex<Option<Box<NodeCounts>>>,
-    /// Of a flat frame, as a walk found it, for others to use. Dropped before the blob gets other memory.
+    /// Of a flat frame, as walks found it, for others to use. Dropped before the blob gets other memory.
     tail_order: Mutex<Option<Arc<TailOrder>>>,
+    skips: Mutex<Skips>,
     /// References that lead here beside the first.
     further_references: AtomicU32,
 }
@@ -200,6 +201,7 @@ impl Default for Slot {
             nodes_mark: AtomicU64::new(STALE),
             node_counts: Mutex::default(),
             tail_order: Mutex::default(),
+            skips: Mutex::default(),
             further_references: AtomicU32::new(0),
         }
     }

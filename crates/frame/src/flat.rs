@@ -29,6 +29,7 @@ mod cursor;
 mod longest;
 mod lookup;
 mod order;
+mod skips;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -43,6 +44,7 @@ pub use build::{Item, begin_flat, build_flat, copy_flat, part_densely, part_even
 pub use cursor::{FlatCursor, FlatRest};
 pub use lookup::FlatLookup;
 pub use order::{FlatOrder, TailOrder};
+pub use skips::Skips;
 pub use write::{FlatMut, Reserved, Spot};
 
 pub(crate) const HASH_BITS_AT: usize = 2;

@@ -30,7 +30,7 @@ mod validate;
 
 pub use bytes::{Frame, FrameMut, common_prefix};
 pub use flat::{
-    FlatCursor, FlatLookup, FlatMut, FlatOrder, FlatRef, FlatRest, Item, Reserved, Spot, TailOrder, begin_flat,
+    FlatCursor, FlatLookup, FlatMut, FlatOrder, FlatRef, FlatRest, Item, Reserved, Skips, Spot, TailOrder, begin_flat,
     build_flat, copy_flat, part_densely, part_evenly, part_widely,
 };
 pub use record::{Stored, Value};

@@ -117,6 +117,7 @@ struct Level<'a> {
 }
 
 struct FlatLevel<'a> {
+    blob: u32,
     flat: FlatRef<'a>,
     cursor: FlatCursor,
     /// Bytes of the full key that lead to the frame's base.
@@ -319,9 +320,14 @@ impl<'a> Cursor<'a> {
                     .and_then(|to| to.get(base_len..));
                 let order = self.forest.table.flat_order(crossing.child, flat);
                 let (from, to) = (from.unwrap_or(&from_first), to.or(to_behind.as_deref()));
-                let cursor = FlatCursor::in_order(flat, order, from, to);
+                let mut cursor = FlatCursor::in_order(flat, order, from, to);
+                if self.rollup.is_some() {
+                    let recall = |skips: &mut _| cursor.recall(flat, skips);
+                    self.forest.table.with_skips(crossing.child, recall);
+                }
                 self.key.truncate(base_len);
                 self.flat = Some(FlatLevel {
+                    blob: crossing.child,
                     flat,
                     cursor,
                     base_len,
@@ -537,6 +543,10 @@ impl<'a> Cursor<'a> {
         if let Some(level) = &mut self.flat {
             let path_len = level.base_len + level.lead.len();
             if let Some(prefix) = self.key.get(level.base_len..len).filter(|_| len > path_len) {
+                if level.cursor.wants_note() {
+                    let note = |skips: &mut _| level.cursor.note(level.flat, skips);
+                    self.forest.table.with_skips(level.blob, note);
+                }
                 level.cursor.skip_prefix(level.flat, prefix);
                 return;
             }

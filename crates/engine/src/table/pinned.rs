@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use coppice_defect::{Defect, planted};
-use coppice_frame::{FlatLookup, FlatOrder, FlatRef, Frame, FrameMut, TrieRef, UNIT_BYTES};
+use coppice_frame::{FlatLookup, FlatOrder, FlatRef, Frame, FrameMut, Skips, TrieRef, UNIT_BYTES};
 use coppice_sync::{
     Step,
     epoch::{self, Guard},
@@ -245,6 +245,15 @@ impl<'t> Pinned<'t> {
         order
     }
 
+    /// Has a walk look at, or add to, what is known of a flat frame from walks that passed over groups in it.
+    pub(crate) fn with_skips(&self, blob: u32, walk: impl FnOnce(&mut Skips)) {
+        // Nobody waits for what can be done without.
+        let skips = self.table.slots.get(blob as usize).map(|slot| &slot.skips);
+        if let Some(mut skips) = skips.and_then(Mutex::try_lock) {
+            walk(&mut skips);
+        }
+    }
+
     /// A lookup of a key in a flat frame.
     #[inline]
     pub(crate) fn flat_lookup<'p, 'k>(&'p self, blob: u32, key: &'k [u8]) -> Result<FlatLookup<'p, 'k>, Error> {
@@ -347,6 +356,7 @@ impl<'t> Pinned<'t> {
         if let Some(slot) = self.table.slots.get(blob as usize) {
             // Before: the blob may have had this memory once already.
             *slot.tail_order.lock() = None;
+            *slot.skips.lock() = Skips::default();
         }
         if let Some(word) = self.table.words.get(blob as usize) {
             word.publish(kind, buffer, used);

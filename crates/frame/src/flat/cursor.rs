@@ -6,8 +6,9 @@
 use std::{cmp::Ordering, sync::Arc};
 
 use super::{
-    FlatRef, Order,
+    FlatRef, Order, Skips,
     order::{FlatOrder, Late, TailOrder},
+    skips::SharedLengths,
 };
 use crate::{Frame, Stored, bytes::common_prefix};
 
@@ -23,8 +24,12 @@ pub struct FlatCursor {
     /// The tail's records that are left: `first..last`, each of which belongs somewhere in `low..=high`.
     first: usize,
     last: usize,
+    /// Whether the record before is the sorted array's at `low - 1`.
+    is_sorted: bool,
     /// Bytes that the sorted array's keys within the bounds share, once somebody has asked.
     shared: Option<usize>,
+    /// What neighbours share, if that is known.
+    lengths: Option<Arc<SharedLengths>>,
 }
 
 /// A record is asked for so many steps before the walk comes to it: they take about as long as memory does.
@@ -62,7 +67,9 @@ impl FlatCursor {
             tail: None,
             first: 0,
             last: 0,
+            is_sorted: false,
             shared: None,
+            lengths: None,
         };
         cursor.ask_ahead(frame);
         if let Some(to) = to
@@ -98,8 +105,58 @@ impl FlatCursor {
         }
     }
 
-    /// Skips records whose keys start with `prefix`; the cursor, which walks forwards, stands at or before the first.
+    /// Takes over what is known from walks that passed over groups.
+    pub fn recall(&mut self, frame: FlatRef<'_>, skips: &Skips) {
+        self.lengths = skips.lengths(frame, self.order);
+    }
+
+    /// Before a group is passed over: whether that is to be noted, since nothing is known yet.
+    pub fn wants_note(&self) -> bool {
+        self.lengths.is_none()
+    }
+
+    /// Notes it.
+    pub fn note(&mut self, frame: FlatRef<'_>, skips: &mut Skips) {
+        self.lengths = skips.note(frame, self.order);
+    }
+
+    /// Skips records whose keys start with `prefix`, as that of the record before does, which came from a walk forwards.
     pub fn skip_prefix(&mut self, frame: FlatRef<'_>, prefix: &[u8]) {
+        let passes = |unit: usize| {
+            let key = frame.record(unit).flat_key();
+            key.get(..prefix.len()).unwrap_or(key) <= prefix
+        };
+        match (&self.lengths, u8::try_from(prefix.len())) {
+            (Some(lengths), Ok(len)) => {
+                if self.is_sorted {
+                    self.low = lengths.first_below(len, self.low, self.high);
+                } else if self.low < self.high && passes(frame.sorted_at(self.order, self.low)) {
+                    self.low = lengths.first_below(len, self.low + 1, self.high);
+                }
+                self.is_sorted = false;
+                // A group begins there, and most likely where as little is shared again.
+                let next = lengths.first_below(len, (self.low + 1).min(self.high), self.high);
+                for place in [self.low, next] {
+                    if place < self.high {
+                        frame.prefetch(frame.sorted_at(self.order, place));
+                    }
+                }
+            }
+            _ => self.skip_by_records(frame, prefix),
+        }
+        if let Some(tail) = &self.tail {
+            let late = tail.late();
+            self.first = gallop(self.first, self.last, |index| {
+                late.get(index).is_some_and(|late| {
+                    let at = usize::from(late.at);
+                    at < self.low || at == self.low && passes(usize::from(late.unit))
+                })
+            });
+        }
+    }
+
+    /// The sorted array's part of [`FlatCursor::skip_prefix`], where it is not known what neighbours share.
+    fn skip_by_records(&mut self, frame: FlatRef<'_>, prefix: &[u8]) {
         let key = |unit: usize| frame.record(unit).flat_key();
         let within = |unit: usize| {
             let key = key(unit);
@@ -130,16 +187,9 @@ impl FlatCursor {
                 None => {}
             }
         }
-        if let Some(tail) = &self.tail {
-            let late = tail.late();
-            self.first = gallop(self.first, self.last, |index| {
-                late.get(index).is_some_and(|late| {
-                    let at = usize::from(late.at);
-                    at < self.low || at == self.low && within(usize::from(late.unit))
-                })
-            });
+        if self.low < self.high {
+            frame.prefetch(frame.sorted_at(self.order, self.low));
         }
-        self.ask_ahead(frame);
     }
 
     /// The record of the tail at an end of those that are left.
@@ -171,10 +221,12 @@ impl FlatCursor {
             let unit = match self.late(self.first) {
                 Some(late) if usize::from(late.at) <= self.low => {
                     self.first += 1;
+                    self.is_sorted = false;
                     usize::from(late.unit)
                 }
                 _ if self.low < self.high => {
                     self.low += 1;
+                    self.is_sorted = true;
                     frame.sorted_at(self.order, self.low - 1)
                 }
                 _ => return None,

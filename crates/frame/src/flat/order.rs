@@ -155,7 +155,7 @@ impl FlatOrder {
 }
 
 impl FlatRef<'_> {
-    fn address(self) -> usize {
+    pub(super) fn address(self) -> usize {
         self.frame.words_from(0).as_ptr().addr()
     }
 }

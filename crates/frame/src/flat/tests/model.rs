@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::built;
 use crate::{
-    FlatCursor, FlatLookup, FlatMut, FlatOrder, FlatRef, Item, NoRoom, Stored, TailOrder, build_flat,
+    FlatCursor, FlatLookup, FlatMut, FlatOrder, FlatRef, Item, NoRoom, Skips, Stored, TailOrder, build_flat,
     bytes::common_prefix,
     max_key_bytes, part_evenly,
     testing::{Owned, Random, any_key, any_stored, assert_valid, flat_contents},
@@ -44,6 +44,8 @@ struct Model {
     frame: Vec<u8>,
     /// The order of the frame's tail when it was last walked.
     tail: RefCell<Option<Arc<TailOrder>>>,
+    /// What walks that passed over groups have left behind.
+    skips: RefCell<Skips>,
     records: BTreeMap<Vec<u8>, Owned>,
 }
 
@@ -52,6 +54,7 @@ impl Model {
         Self {
             frame: built(frame_bytes, &[]),
             tail: RefCell::default(),
+            skips: RefCell::default(),
             records: BTreeMap::new(),
         }
     }
@@ -99,6 +102,7 @@ impl Model {
         assert_eq!(flat_contents(&copy), flat_contents(&self.frame));
         self.frame = copy;
         self.tail.take();
+        self.skips.take();
     }
 
     /// Splits the records as the frame is full, checks both parts, and goes on with the larger.
@@ -136,6 +140,7 @@ impl Model {
         assert_eq!(flat_contents(&right), expected(go, strip));
         self.frame = if stay.len() >= go.len() { left } else { right };
         self.tail.take();
+        self.skips.take();
         self.records = flat_contents(&self.frame).into_iter().collect();
     }
 
@@ -158,11 +163,15 @@ impl Model {
     fn skip(&self, from: &[u8], prefix_len: usize) {
         let flat = FlatRef::new(&self.frame);
         let mut cursor = self.walk(from, None);
+        cursor.recall(flat, &self.skips.borrow());
         let mut expected = self.records.range(from.to_vec()..).peekable();
         while let Some((key, stored)) = expected.next() {
             assert_eq!(cursor.next(flat), Some((key.as_slice(), stored.stored())));
             let prefix = &key[..prefix_len.min(key.len())];
             if prefix.len() == prefix_len && !prefix.is_empty() {
+                if cursor.wants_note() {
+                    cursor.note(flat, &mut self.skips.borrow_mut());
+                }
                 cursor.skip_prefix(flat, prefix);
                 while expected.next_if(|(key, _)| key.starts_with(prefix)).is_some() {}
             }
