@@ -113,9 +113,9 @@ export interface DatabaseStats {
     pinnedBlobs: number
   }
   disk: {
-    /** Of the database's files together. */
+    /** Of the database's files together, by their lengths. */
     bytes: number
-    /** Of these, free to be used again. */
+    /** Of these, free to be used again; some of it the file system may have back meanwhile, where files can have holes. */
     free: number
   }
 }

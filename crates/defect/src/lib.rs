@@ -96,6 +96,8 @@ defects! {
     BacksUpBeforeData,
     /// The file of blobs is cut off a page too low.
     CutsFileTooLow,
+    /// With the room of a free run, that of the page behind it is given back.
+    PunchesTooFar,
 
     // Engine and checkpoint thread.
     /// The journal is trimmed before the checkpoint is on disk.

@@ -112,6 +112,15 @@ pub trait DiskFile: Send + Sync + Debug {
         }
     }
 
+    /// Gives the room that `len` bytes from `offset` on take back to the disk, where it takes it: they read as zeros then, or as
+    /// before, and the file keeps its length. Says nothing of what is durable: as a write of zeros.
+    ///
+    /// # Errors
+    /// After an error, any part of the range may read as zeros.
+    fn punch(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Maps the whole file, whose `len` bytes, a multiple of 8, [`DiskFile::allocate`] has set aside, so that storing to
     /// memory writes to the file. `None` where that is no good: then the file is written to by position.
     ///

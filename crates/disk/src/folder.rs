@@ -288,6 +288,17 @@ impl DiskFile for FolderFile {
     }
 
     #[cfg(target_os = "linux")]
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+
+        self.syncs.settle()?;
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(rustix::io::retry_on_intr(|| {
+            fallocate(&*self.file, flags, offset, len)
+        })?)
+    }
+
+    #[cfg(target_os = "linux")]
     fn map(&self, len: u64) -> io::Result<Option<Arc<dyn MappedFile>>> {
         self.syncs.settle()?;
         mapped::map(&self.file, len)

@@ -30,6 +30,11 @@ const BURY_SLICE: Duration = Duration::from_millis(1);
 /// While a writer has called, checkpoints under way are looked at so often.
 const LOOK_WHEN_CALLED: Duration = Duration::from_millis(1);
 
+/// A database to which nothing was written for so long gives room back to the disk.
+const QUIET: Duration = Duration::from_secs(1);
+/// In steps that take some 2 ms each, with so long a pause in between.
+const BETWEEN_PUNCHES: Duration = Duration::from_millis(10);
+
 /// Memory is made ready in steps, with so long a pause in between.
 const BETWEEN_STEPS: Duration = Duration::from_micros(50);
 
@@ -109,8 +114,9 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
     };
     let mut next_sync = Instant::now() + interval;
     let mut planner = Planner::new();
-    let (mut burying, mut readying) = (false, false);
+    let (mut burying, mut readying, mut giving_back) = (false, false, false);
     let mut compacting = BackOff::new();
+    let mut last_written = (0, Instant::now());
     loop {
         {
             let mut stopping = signal.stopping.lock();
@@ -121,6 +127,8 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
                     BETWEEN_STEPS
                 } else if burying {
                     BURY_SLICE
+                } else if giving_back {
+                    BETWEEN_PUNCHES
                 } else {
                     look_every
                 };
@@ -151,6 +159,11 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
                 Err(_) => compacting.failed(now),
             }
         }
+        if engine.last_commit() != last_written.0 {
+            last_written = (engine.last_commit(), now);
+        }
+        let is_quiet = now.duration_since(last_written.1) >= QUIET;
+        giving_back = is_quiet && !burying && planner.is_idle() && engine.give_room_back();
     }
 }
 

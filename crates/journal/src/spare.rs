@@ -167,10 +167,18 @@ impl Spares {
         slot.capacity = slot.capacity.saturating_mul(GROWTH);
     }
 
-    /// Makes the next ones as large as what the one before came to hold.
-    pub(crate) fn shrink(&self, used: u64) {
+    /// Makes the next ones as small as the first one was, the spare too: what the journal held is not needed any more.
+    pub(crate) fn begin_anew(&self, disk: &dyn Disk, options: &JournalOptions, database_id: u128) {
         let mut slot = self.slot.lock();
-        slot.capacity = slot.capacity.min(used.saturating_mul(2)).max(SMALLEST_BYTES);
+        slot.capacity = SMALLEST_BYTES;
+        let Some(large) = slot.spare.take_if(|spare| spare.segment.capacity > SMALLEST_BYTES) else {
+            return;
+        };
+        // Its number is used up, as in `take`.
+        let _ = disk.remove(&file_name(large.segment.number));
+        drop(large);
+        // Where it cannot be made, whoever needs it says so.
+        slot.spare = slot.make(disk, options, database_id, 0, true).ok();
     }
 
     /// Removes the spare that nobody will use.

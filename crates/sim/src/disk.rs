@@ -467,6 +467,13 @@ impl<N: Send + std::fmt::Debug + 'static> DiskFile for SimFile<N> {
         self.write_all_at(offset, &parts.concat())
     }
 
+    /// A write of zeros, as far as the file goes.
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        let end = (offset + len).min(self.len()?);
+        let zeros = vec![0; end.saturating_sub(offset) as usize];
+        self.disk.0.lock().write(self.id, self.class, offset, &zeros)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.disk.0.lock().sync(self.id, self.class, self.temporary, None)
     }

@@ -22,6 +22,9 @@ pub(crate) enum ExtentFault {
     Overlap(Extent),
 }
 
+/// To give a run's room back takes as long as for so many pages, whatever it has.
+const RUN_PAGES: u32 = 64;
+
 /// Free pages of one file, between its first page for blobs and its end.
 #[derive(Debug)]
 pub(crate) struct Allocator {
@@ -32,6 +35,10 @@ pub(crate) struct Allocator {
     first: u32,
     end: u32,
     free_pages: u32,
+    /// Free pages from here on may take room on the disk; those before it were told not to.
+    unpunched: u32,
+    /// Pages that became free since there was nothing behind that.
+    newly_free: u32,
 }
 
 impl Allocator {
@@ -45,6 +52,9 @@ impl Allocator {
             first,
             end: end.max(first),
             free_pages: 0,
+            // What was free when the file was closed was told so then.
+            unpunched: u32::MAX,
+            newly_free: 0,
         };
         let mut position = first;
         for &extent in used.iter() {
@@ -109,6 +119,8 @@ impl Allocator {
             .range(..extent.end())
             .next_back()
             .map(|(&start, &length)| (start, length));
+        self.unpunched = self.unpunched.min(extent.start());
+        self.newly_free = self.newly_free.saturating_add(extent.pages());
         let mut start = extent.start();
         let mut end = extent.end();
         if let Some((run_start, run_length)) = before {
@@ -124,6 +136,34 @@ impl Allocator {
             end += length;
         }
         self.insert_run(start, end - start);
+    }
+
+    /// The next free pages that may take room on the disk, which do not from now on: `most` of them, where a run counts as
+    /// [`RUN_PAGES`] more than it has. Empty where there are none.
+    pub(crate) fn take_unpunched(&mut self, most: u32) -> Vec<Extent> {
+        let mut taken = Vec::new();
+        let mut left = most;
+        let from = self.unpunched;
+        let astride = self.by_start.range(..from).next_back();
+        for (&run, &length) in astride.into_iter().chain(self.by_start.range(from..)) {
+            let start = run.max(from);
+            let wanted = (run + length).saturating_sub(start);
+            let pages = wanted.min(left.saturating_sub(RUN_PAGES));
+            taken.extend(Extent::new(start, pages));
+            if pages < wanted {
+                self.unpunched = start + pages;
+                return taken;
+            }
+            left -= if wanted > 0 { wanted + RUN_PAGES } else { 0 };
+        }
+        self.unpunched = u32::MAX;
+        self.newly_free = 0;
+        taken
+    }
+
+    /// Pages that became free and may take room on the disk.
+    pub(crate) fn newly_free_pages(&self) -> u32 {
+        self.newly_free
     }
 
     /// Drops free pages from the end of the file, but none below page `floor`. Returns the file's new end.

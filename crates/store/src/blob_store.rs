@@ -67,6 +67,14 @@ pub trait BlobStore: Send + Sync + Debug {
     /// After an error nobody knows what is durable; never retry.
     fn sync(&self) -> io::Result<()>;
 
+    /// Gives the room of an extent back, whose pages nobody needs; the store keeps its length.
+    ///
+    /// # Errors
+    /// Nothing outside of the extent has changed.
+    fn punch(&self, _extent: Extent) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Whole pages that the store has.
     fn len_pages(&self) -> io::Result<u32>;
 

@@ -151,6 +151,10 @@ impl BlobStore for FileStore {
         self.file.sync_data()
     }
 
+    fn punch(&self, extent: Extent) -> io::Result<()> {
+        self.file.punch(extent.offset_bytes(), extent.len_bytes())
+    }
+
     fn len_pages(&self) -> io::Result<u32> {
         let pages = self.file.len()? / u64::from(PAGE_BYTES);
         Ok(u32::try_from(pages).unwrap_or(u32::MAX))

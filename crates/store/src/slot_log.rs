@@ -141,6 +141,11 @@ impl SlotLog {
         self.tail
     }
 
+    /// Whether there is a torn tail, which may name extents that are free otherwise.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.torn
+    }
+
     /// Cuts off what a power cut left behind the last record; must come before the first append. Returns how many syncs
     /// that took. After [`AppendFailure::Unknown`] the log must not be appended to.
     pub(crate) fn cut_torn_tail(&mut self) -> Result<u64, AppendFailure> {

@@ -24,7 +24,7 @@ use coppice_defect::{Defect, planted};
 use crate::{BlobId, allocator::Allocator, extent::Extent, slot_map::SlotMap};
 
 /// Free pages at the file's end that are never given back by themselves: 16 MiB.
-const MIN_SLACK_PAGES: u32 = 4096;
+pub(crate) const MIN_SLACK_PAGES: u32 = 4096;
 
 /// An era that a reader is in. Entered by [`Space::enter`], left by [`Space::leave`].
 #[derive(Debug)]
@@ -231,6 +231,16 @@ impl Space {
             return self.allocator.trim(end - free + slack / 2);
         }
         end
+    }
+
+    /// The next free pages whose room the disk may have back, where at least `least_pages` became free: about `most` of them,
+    /// which are taken for given back. Empty where there are none.
+    pub(crate) fn take_unpunched(&mut self, most: u32, least_pages: u32) -> Vec<Extent> {
+        self.reclaim();
+        if self.allocator.newly_free_pages() < least_pages {
+            return Vec::new();
+        }
+        self.allocator.take_unpunched(most)
     }
 
     /// Pages of the file.

@@ -221,6 +221,10 @@ impl DiskFile for TestFile {
         })
     }
 
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.write_all_at(offset, &vec![0; len as usize])
+    }
+
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.disk.call(|shared, effect| {
             let bytes = match effect {

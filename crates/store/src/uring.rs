@@ -143,6 +143,10 @@ impl BlobStore for UringStore {
         }
     }
 
+    fn punch(&self, extent: Extent) -> io::Result<()> {
+        self.plain.punch(extent)
+    }
+
     fn len_pages(&self) -> io::Result<u32> {
         self.plain.len_pages()
     }

@@ -153,7 +153,11 @@ impl Engine {
             Err(error) if error.code() == ErrorCode::NoSpace && self.options.durability != Durability::None => {
                 self.sync_journal(durable)
             }
-            other => other.map(|_| ()),
+            other => {
+                other?;
+                self.give_room_back_at_close();
+                Ok(())
+            }
         }
     }
 }

@@ -20,6 +20,11 @@ const STEP_BYTES: u64 = 4 << 20;
 /// write all of it anew needs half of the file free, and files should not shrink and grow by turns.
 const BACKGROUND_FREE_BYTES: u64 = 64 << 20;
 
+/// Room of so many bytes is given back at once, which takes the disk some 2 ms: commits wait for that at most.
+const STEP_ROOM: u64 = 8 << 20;
+/// And so much when the database is closed.
+const ROOM_AT_CLOSE: u64 = 128 << 20;
+
 /// Whether so much of the file is free that the engine gives it back unasked.
 fn is_mostly_free(stats: &StoreStats, least_bytes: u64) -> bool {
     stats.free_bytes > least_bytes && stats.free_bytes / 2 > stats.file_bytes.saturating_sub(stats.free_bytes)
@@ -61,6 +66,19 @@ impl Engine {
         match &self.durable {
             Some(durable) => self.compact_if(durable, BACKGROUND_FREE_BYTES),
             None => Ok(false),
+        }
+    }
+
+    /// Where much of the file became free, gives some of its room back, for when nothing is written. Whether there may be more.
+    pub(crate) fn give_room_back(&self) -> bool {
+        let durable = self.durable.as_ref().filter(|_| self.failure().is_none());
+        durable.is_some_and(|durable| durable.folder.store.punch(STEP_ROOM, true))
+    }
+
+    /// The same for the last time, however little became free.
+    pub(super) fn give_room_back_at_close(&self) {
+        if let Some(durable) = &self.durable {
+            durable.folder.store.punch(ROOM_AT_CLOSE, false);
         }
     }
 

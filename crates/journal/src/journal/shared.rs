@@ -270,6 +270,13 @@ impl Shared {
 
     pub(super) fn trim(&self, cut: u64) -> Result<(), Error> {
         let _trimming = self.trimming.lock();
+        let begins_anew = {
+            let writer = self.writer.lock();
+            writer.active.bytes() > 0 && writer.last_sequence <= cut
+        };
+        if begins_anew && self.check_failure().is_ok() {
+            self.spares.begin_anew(&*self.disk, &self.options, self.database_id);
+        }
         // Where there was no room for a new segment, there may be some now.
         while self.trim_once(cut)? {}
         Ok(())
@@ -281,10 +288,9 @@ impl Shared {
         let (mut covered, dead, active): (_, Vec<u64>, _) = {
             let mut writer = self.writer.lock();
             self.check_failure()?;
-            let used = writer.active.bytes();
-            if used > 0 && writer.last_sequence <= cut {
+            if writer.active.bytes() > 0 && writer.last_sequence <= cut {
                 match self.rotate(&mut writer, 0) {
-                    Ok(()) => self.spares.shrink(used),
+                    Ok(()) => {}
                     Err(Error::NoSpace { .. } | Error::Unwritten { .. }) => refused = true,
                     Err(error) => return Err(error),
                 }

@@ -29,6 +29,7 @@ use crate::{
     extent::{Extent, PAGE_BYTES, pages_for},
     slot_log::{AppendFailure, Point, SlotLog},
     slot_map::MapEntry,
+    space::MIN_SLACK_PAGES,
 };
 
 /// From so many blobs on, their digests are computed beside the write and not before it: reading them from memory takes a
@@ -236,6 +237,29 @@ impl Store {
             .set_len_pages(end - u32::from(planted(Defect::CutsFileTooLow)));
         shrunk.map_err(|source| self.shrinking_failed(source))?;
         Ok(u64::from(before - end) * u64::from(PAGE_BYTES))
+    }
+
+    /// Gives room that free pages within the file take back to the disk, about `most_bytes` of it, less where it lies
+    /// scattered; which need not last, since commits take it as ever. With `keep_slack` only where many pages became free,
+    /// so that a database that is written to now and then does not give back what it needs again. Whether there may be more.
+    ///
+    /// A failure is no matter: nothing refers to these pages.
+    pub fn punch(&self, most_bytes: u64, keep_slack: bool) -> bool {
+        let committer = self.committer.lock();
+        // Should a torn tail turn out to be a record after all, its extents must be as they were.
+        if self.check_not_poisoned().is_err() || committer.as_ref().is_some_and(SlotLog::is_torn) {
+            return false;
+        }
+        let most = u32::try_from(most_bytes / u64::from(PAGE_BYTES)).unwrap_or(u32::MAX);
+        let least = if keep_slack { MIN_SLACK_PAGES } else { 0 };
+        let runs = self.space.lock().take_unpunched(most, least);
+        // Whoever reserves holds the committer's lock: these stay free meanwhile.
+        let given_back = runs.iter().all(|run| {
+            let beyond = u32::from(planted(Defect::PunchesTooFar));
+            let run = Extent::new(run.start(), run.pages() + beyond).unwrap_or(*run);
+            self.blobs.punch(run).is_ok()
+        });
+        given_back && !runs.is_empty()
     }
 
     pub(super) fn check_not_poisoned(&self) -> Result<(), StoreError> {

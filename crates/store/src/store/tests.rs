@@ -7,6 +7,7 @@ mod faults;
 mod images;
 mod lifecycle;
 mod model;
+mod punching;
 mod readers;
 mod relocation;
 mod salvage;

@@ -175,8 +175,27 @@ fn segments_grow_while_they_are_filled_and_no_further_than_asked() {
         journal.stats().file_bytes,
         (1 << 20) + (1 << 20) + (4 << 20) + (6 << 20)
     );
+}
+
+#[test]
+fn segments_begin_anew_where_a_trim_leaves_nothing() {
+    let disk = TestDisk::default();
+    let journal = fixture::create(&disk, 6 << 20);
+    for _ in 0..12 {
+        journal.append_next(&[put(&vec![7; 1_000_000])]).unwrap();
+    }
+    // As the keeper does: the next one waits, and is large.
+    journal.shared.tend();
+    assert_eq!(disk.read(&crate::segment::file_name(5)).len(), 6 << 20);
+    journal.trim(11).unwrap();
+    assert_eq!(disk.read(&crate::segment::file_name(5)).len(), 6 << 20);
     journal.trim(12).unwrap();
-    assert_eq!(journal.stats().file_bytes, 6 << 20);
+    journal.shared.tend();
+    let names = coppice_disk::Disk::list(&disk).unwrap();
+    let sizes: Vec<_> = names.iter().map(|name| disk.read(name).len()).collect();
+    assert_eq!(sizes, [1 << 20, 1 << 20]);
+    append_each(&journal, &["behind"]);
+    assert_eq!(sequences(&open(&disk, 12).unwrap().2), [13]);
 }
 
 #[test]
