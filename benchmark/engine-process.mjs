@@ -3,6 +3,7 @@
 
 import { mkdirSync, readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import benny from 'benny'
 import { digestOf, OPERATIONS, operationsOf, reads } from './operations.mjs'
 import { createWorkload } from './workload.mjs'
@@ -14,6 +15,7 @@ const LATENCIES_MAX = 20_000
 const INSERTS_MAX = 20_000
 const INSERTS_MIN = 500
 const OPENS = 5
+const QUIET_MILLISECONDS = 5000
 
 const [, , engineName, folder, workloadName, size, operationIds] = process.argv
 const { openEngine } = await import(`./engines/${engineName}.mjs`)
@@ -148,9 +150,10 @@ async function timeOpenings() {
   return taken
 }
 
-/** What the engine takes up when its writes have settled. */
+/** What the engine takes up when its writes have settled, and it had time to do what it does by itself when nothing is written. */
 async function measureSpace() {
   await engine.settle()
+  await setTimeout(QUIET_MILLISECONDS)
   globalThis.gc()
   return { memory: process.memoryUsage.rss() - residentBefore, disk: bytesOn(folder) }
 }
