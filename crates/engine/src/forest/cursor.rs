@@ -88,12 +88,20 @@ pub(crate) struct Span<'a> {
 
 /// The smallest byte string above all that start with `prefix`; none where there is no such.
 pub(crate) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte < 0xFF)?;
-    let mut above = prefix.get(..=last)?.to_vec();
-    if let Some(byte) = above.last_mut() {
-        *byte += 1;
+    let mut above = prefix.to_vec();
+    succeed(&mut above).then_some(above)
+}
+
+/// Makes of a prefix its successor; false where there is none.
+fn succeed(prefix: &mut Vec<u8>) -> bool {
+    while let Some(last) = prefix.last_mut() {
+        if *last < 0xFF {
+            *last += 1;
+            return true;
+        }
+        prefix.pop();
     }
-    Some(above)
+    false
 }
 
 /// A node on the way.
@@ -122,8 +130,16 @@ struct FlatLevel<'a> {
     cursor: FlatCursor,
     /// Bytes of the full key that lead to the frame's base.
     base_len: usize,
-    /// The path from there to the node that leads to the frame: the frame's keys begin with it.
+}
+
+/// What is needed for each visit of a flat frame, kept so that none has to allocate it.
+#[derive(Default)]
+struct Room {
+    /// The path from the frame's base to the node that leads to the frame: the keys that are visited begin with it.
     lead: Vec<u8>,
+    /// What they are at or after, and before, because of the entries that lead there.
+    from: Vec<u8>,
+    to: Vec<u8>,
 }
 
 /// A walk that failed, and how it can go on.
@@ -143,6 +159,9 @@ pub(crate) struct Cursor<'a> {
     levels: Vec<Level<'a>>,
     /// Below the last level, where the walk is in a flat frame.
     flat: Option<FlatLevel<'a>>,
+    /// The flat frame that a walk forwards has left, for as long as other entries may lead there below the same base.
+    left: Option<FlatLevel<'a>>,
+    room: Room,
     /// The full key of the last event is these two, one behind the other: what leads to the frame, and what the frame holds.
     key: Vec<u8>,
     tail: &'a [u8],
@@ -162,6 +181,8 @@ impl<'a> Cursor<'a> {
             rollup,
             levels: Vec::with_capacity(16),
             flat: None,
+            left: None,
+            room: Room::default(),
             key: Vec::with_capacity(128),
             tail: &[],
             stopped: false,
@@ -200,7 +221,8 @@ impl<'a> Cursor<'a> {
     fn leave_flat(&mut self) {
         if let Some(level) = self.flat.take() {
             self.key.truncate(level.base_len);
-            self.key.extend_from_slice(&level.lead);
+            self.key.extend_from_slice(&self.room.lead);
+            self.left = Some(level).filter(|_| !self.span.reverse);
         }
     }
 
@@ -303,14 +325,26 @@ impl<'a> Cursor<'a> {
                 self.check_size()?;
             }
             Kind::Flat => {
-                self.look_ahead(crossing.child);
-                let flat = self.forest.table.flat(crossing.child)?;
                 let base_len = path_len
                     .checked_sub(crossing.up)
                     .ok_or_else(|| self.forest.lost("a base above all keys"))?;
-                let lead = self.key.get(base_len..path_len).unwrap_or(&[]).to_vec();
-                let from_first = [&lead[..], &[first]].concat();
-                let to_behind = successor(&[&lead[..], &[last]].concat());
+                let left = self.left.take();
+                let left = left.filter(|left| (left.blob, left.base_len) == (crossing.child, base_len));
+                if left.is_none() {
+                    self.look_ahead(crossing.child);
+                }
+                let room = &mut self.room;
+                let lead = self.key.get(base_len..path_len).unwrap_or(&[]);
+                for (room, bytes) in [
+                    (&mut room.lead, &[][..]),
+                    (&mut room.from, &[first]),
+                    (&mut room.to, &[last]),
+                ] {
+                    room.clear();
+                    room.extend_from_slice(lead);
+                    room.extend_from_slice(bytes);
+                }
+                let to_behind = succeed(&mut room.to).then_some(room.to.as_slice());
                 let at_first = on_from && self.span.from.get(path_len) == Some(&first);
                 let from = self.span.from.get(base_len..).filter(|_| at_first);
                 let to = self
@@ -318,8 +352,16 @@ impl<'a> Cursor<'a> {
                     .to
                     .filter(|to| on_to && to.get(path_len) == Some(&last))
                     .and_then(|to| to.get(base_len..));
+                let (from, to) = (from.unwrap_or(&room.from), to.or(to_behind));
+                if let Some(mut level) = left {
+                    // Its keys are one run: none lies between those of one entry and those of the next.
+                    level.cursor.go_on(level.flat, to);
+                    self.key.truncate(base_len);
+                    self.flat = Some(level);
+                    return Ok(());
+                }
+                let flat = self.forest.table.flat(crossing.child)?;
                 let order = self.forest.table.flat_order(crossing.child, flat);
-                let (from, to) = (from.unwrap_or(&from_first), to.or(to_behind.as_deref()));
                 let mut cursor = FlatCursor::in_order(flat, order, from, to);
                 if self.rollup.is_some() {
                     let recall = |skips: &mut _| cursor.recall(flat, skips);
@@ -331,7 +373,6 @@ impl<'a> Cursor<'a> {
                     flat,
                     cursor,
                     base_len,
-                    lead,
                 });
             }
         }
@@ -380,6 +421,8 @@ impl<'a> Cursor<'a> {
                 // Against the order of keys, a node's own record comes behind those below it.
                 let stored = level.value.then(|| level.trie.value(level.node)).flatten();
                 self.levels.pop();
+                let path_len = self.levels.last().map_or(0, |level| level.path_len);
+                self.left.take_if(|left| left.base_len > path_len);
                 match stored {
                     Some(stored) => return Ok(Some(Event::Record(stored))),
                     None => continue,
@@ -420,7 +463,11 @@ impl<'a> Cursor<'a> {
                         {
                             match self.forest.occurs(trie, node, &self.key) {
                                 Ok(true) => return Ok(Some(Event::Group(len))),
-                                Ok(false) => continue,
+                                Ok(false) => {
+                                    // A flat frame that was left may get keys there by now.
+                                    self.left = None;
+                                    continue;
+                                }
                                 Err(error) => {
                                     self.stopped = true;
                                     return Err(error);
@@ -541,7 +588,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn skip(&mut self, len: usize) {
         self.key();
         if let Some(level) = &mut self.flat {
-            let path_len = level.base_len + level.lead.len();
+            let path_len = level.base_len + self.room.lead.len();
             if let Some(prefix) = self.key.get(level.base_len..len).filter(|_| len > path_len) {
                 if level.cursor.wants_note() {
                     let note = |skips: &mut _| level.cursor.note(level.flat, skips);
@@ -552,6 +599,7 @@ impl<'a> Cursor<'a> {
             }
             self.flat = None;
         }
+        self.left = None;
         self.ahead.begin_again();
         while self.levels.last().is_some_and(|level| level.path_len >= len) {
             self.levels.pop();

@@ -3,7 +3,7 @@
 //! The sorted array is walked as it is; where the tail's records belong among it is known when the walk begins, so that a
 //! step compares no keys. A walk that skips most of the frame does not look up what it never comes to.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     FlatRef, Order, Skips,
@@ -78,24 +78,26 @@ impl FlatCursor {
         {
             cursor.high = frame.lower_bound(order, to).max(low);
         }
-        if let Some(tail) = tail {
-            let late = tail.late();
-            let key = |late: &Late| frame.record(usize::from(late.unit)).flat_key();
-            let before = |place: usize, bound: &[u8]| {
-                late.partition_point(|late| match usize::from(late.at).cmp(&place) {
-                    Ordering::Less => true,
-                    Ordering::Equal => key(late) < bound,
-                    Ordering::Greater => false,
-                })
-            };
-            cursor.first = before(cursor.low, from);
-            cursor.last = match to {
-                Some(to) => before(cursor.high, to).max(cursor.first),
-                None => late.len(),
-            };
-            cursor.tail = Some(tail);
+        if let Some(tail) = &tail {
+            cursor.first = tail.before(frame, low, Some(from));
+            cursor.last = tail.before(frame, cursor.high, to).max(cursor.first);
         }
+        cursor.tail = tail;
         cursor
+    }
+
+    /// Goes on up to `to`, or to the frame's end, where a walk forwards has come to its end.
+    pub fn go_on(&mut self, frame: FlatRef<'_>, to: Option<&[u8]>) {
+        let len = usize::from(self.order.sorted_len);
+        let is_below = |place: usize, to| frame.record(frame.sorted_at(self.order, place)).flat_key() < to;
+        self.high = match to {
+            Some(to) if self.low < len && !is_below(len - 1, to) => gallop(self.low, len, |place| is_below(place, to)),
+            _ => len,
+        };
+        if let Some(tail) = &self.tail {
+            self.last = tail.before(frame, self.high, to).max(self.first);
+        }
+        (self.is_sorted, self.shared) = (false, None);
     }
 
     /// Asks for the records that a walk forwards comes to first.
@@ -274,7 +276,7 @@ impl FlatCursor {
             until: at,
             end,
             four: frame.four_sorted_at(self.order, at.saturating_sub(reverse.into())),
-            tail: self.tail.take(),
+            tail: self.tail.clone(),
             first: self.first,
             last: self.last,
         };

@@ -30,6 +30,17 @@ impl TailOrder {
         self.late.get(..usize::from(self.order.tail_len)).unwrap_or(&self.late)
     }
 
+    /// How many of them come before a key that belongs at a place of the sorted array; of no key, all.
+    pub(super) fn before(&self, frame: FlatRef<'_>, place: usize, key: Option<&[u8]>) -> usize {
+        let late = self.late();
+        let Some(key) = key else { return late.len() };
+        late.partition_point(|late| match usize::from(late.at).cmp(&place) {
+            Ordering::Less => true,
+            Ordering::Equal => frame.record(usize::from(late.unit)).flat_key() < key,
+            Ordering::Greater => false,
+        })
+    }
+
     /// Whether this is the order of a tail that has only grown since.
     fn is_beginning_of(&self, frame: FlatRef<'_>, order: Order) -> bool {
         let since = Order {

@@ -49,7 +49,7 @@ impl<'a> TrieRef<'a> {
     /// where there is a record, or a frame of their own, which holds one at least. `up` is as [`TrieRef::count_here`] has
     /// it, never zero.
     pub fn only_shared(self, node: NodePosition) -> Option<Vec<Crossing>> {
-        if self.has_own(node.0)? {
+        if self.leads_to_own(node.0) {
             return None;
         }
         let mut shared: Vec<Crossing> = Vec::new();
@@ -77,14 +77,35 @@ impl<'a> TrieRef<'a> {
         Some(shared)
     }
 
-    /// Whether a node has a record, or leads to a frame that it shares with nothing, by itself: as nearly all do.
-    fn has_own(self, reference: Ref) -> Option<bool> {
-        let node = self.node(reference)?;
-        let is_own = |entry| match self.crossing(entry) {
-            Some(crossing) => crossing.up == 0,
-            None => !entry.is_node(),
-        };
-        Some(!node.value().is_none() || node.entries().any(|(_, entry)| is_own(entry)))
+    /// Whether a record is found at or below a node, or a frame that they share with nothing, by a look at the first few
+    /// nodes, as it is of nearly all.
+    fn leads_to_own(self, reference: Ref) -> bool {
+        const NODES: usize = 16;
+        // Each node with how many bytes it lies below the one asked for.
+        let mut pending = [(reference, 0); NODES];
+        let mut found = 1;
+        for next in 0..NODES {
+            let Some((reference, below)) = pending.get(next).copied().filter(|_| next < found) else {
+                break;
+            };
+            let Some(node) = self.node(reference) else { break };
+            if !node.value().is_none() {
+                return true;
+            }
+            let mut last = Ref::NONE;
+            for (_, entry) in node.entries() {
+                if let Some(under) = self.node(entry) {
+                    if let Some(room) = pending.get_mut(found) {
+                        *room = (entry, below + 1 + under.prefix_len());
+                        found += 1;
+                    }
+                } else if entry != last && self.crossing(entry).is_none_or(|crossing| crossing.up <= below) {
+                    return true;
+                }
+                last = entry;
+            }
+        }
+        false
     }
 
     /// Every frame that this one leads to.
