@@ -167,18 +167,27 @@ impl Spares {
         slot.capacity = slot.capacity.saturating_mul(GROWTH);
     }
 
-    /// Makes the next ones as small as the first one was, the spare too: what the journal held is not needed any more.
-    pub(crate) fn begin_anew(&self, disk: &dyn Disk, options: &JournalOptions, database_id: u128) {
+    /// Makes the next ones as small as the first one was, the spare too: what the journal held is not needed any more. Where
+    /// the spare cannot be made, whoever needs it says so, but for a sync that failed.
+    pub(crate) fn begin_anew(
+        &self,
+        disk: &dyn Disk,
+        options: &JournalOptions,
+        database_id: u128,
+    ) -> Result<(), SpareError> {
         let mut slot = self.slot.lock();
         slot.capacity = SMALLEST_BYTES;
         let Some(large) = slot.spare.take_if(|spare| spare.segment.capacity > SMALLEST_BYTES) else {
-            return;
+            return Ok(());
         };
         // Its number is used up, as in `take`.
         let _ = disk.remove(&file_name(large.segment.number));
         drop(large);
-        // Where it cannot be made, whoever needs it says so.
-        slot.spare = slot.make(disk, options, database_id, 0, true).ok();
+        match slot.make(disk, options, database_id, 0, true) {
+            Err(error) if error.fatal => return Err(error),
+            made => slot.spare = made.ok(),
+        }
+        Ok(())
     }
 
     /// Removes the spare that nobody will use.

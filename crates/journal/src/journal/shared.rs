@@ -275,7 +275,9 @@ impl Shared {
             writer.active.bytes() > 0 && writer.last_sequence <= cut
         };
         if begins_anew && self.check_failure().is_ok() {
-            self.spares.begin_anew(&*self.disk, &self.options, self.database_id);
+            self.spares
+                .begin_anew(&*self.disk, &self.options, self.database_id)
+                .map_err(|error| self.poison_if_fatal(error))?;
         }
         // Where there was no room for a new segment, there may be some now.
         while self.trim_once(cut)? {}

@@ -129,6 +129,29 @@ fn a_full_disk_at_any_call_of_a_rotation_is_survived_but_for_syncs() {
 }
 
 #[test]
+fn a_failed_sync_of_the_segment_that_begins_anew_is_the_last() {
+    for call in [Call::Sync, Call::SyncFolder] {
+        let disk = TestDisk::default();
+        let journal = fixture::create(&disk, 6 << 20);
+        append_each(&journal, &["one"]);
+        let large = vec![7; 2 << 20];
+        for sequence in 2..4 {
+            let (tree, key, value) = (1, b"key".as_slice(), large.as_slice());
+            journal.append(sequence, &[Op::Put { tree, key, value }]).unwrap();
+        }
+        journal.sync().unwrap();
+        journal.shared.tend();
+        disk.fail(call, 0, ErrorKind::Other, 0);
+        let trimmed = journal.trim(3);
+        assert!(
+            matches!(trimmed, Err(Error::Io { .. } | Error::Poisoned { .. })),
+            "{call:?}"
+        );
+        assert!(is_poisoned(&journal), "{call:?}");
+    }
+}
+
+#[test]
 fn a_failed_write_is_the_last() {
     let disk = TestDisk::default();
     let journal = fixture::create(&disk, 1 << 20);
