@@ -241,11 +241,16 @@ impl Store {
 
     /// Gives room that free pages within the file take back to the disk, about `most_bytes` of it, less where it lies
     /// scattered; which need not last, since commits take it as ever. With `keep_slack` only where many pages became free,
-    /// so that a database that is written to now and then does not give back what it needs again. Whether there may be more.
+    /// so that a database that is written to now and then does not give back what it needs again; and not while a commit is
+    /// under way, which may take long. Whether there may be more.
     ///
     /// A failure is no matter: nothing refers to these pages.
     pub fn punch(&self, most_bytes: u64, keep_slack: bool) -> bool {
-        let committer = self.committer.lock();
+        let committer = match keep_slack {
+            true => self.committer.try_lock(),
+            false => Some(self.committer.lock()),
+        };
+        let Some(committer) = committer else { return false };
         // Should a torn tail turn out to be a record after all, its extents must be as they were.
         if self.check_not_poisoned().is_err() || committer.as_ref().is_some_and(SlotLog::is_torn) {
             return false;

@@ -99,3 +99,20 @@ fn a_failure_is_no_matter() {
         assert_eq!(contents(&Store::open(disk.handle(), IoUring::Auto).unwrap()), model);
     }
 }
+
+#[test]
+fn who_gives_room_back_meanwhile_waits_for_no_commit() {
+    let (disk, store, model) = holey_store();
+    let before = pages_in_use(&disk);
+    let commit_under_way = store.committer.lock();
+    std::thread::scope(|scope| {
+        let (told, hears) = std::sync::mpsc::channel();
+        let store = &store;
+        scope.spawn(move || told.send(store.punch(u64::MAX, true)));
+        let waited = hears.recv_timeout(std::time::Duration::from_secs(10));
+        drop(commit_under_way);
+        assert_eq!(waited, Ok(false));
+    });
+    assert_eq!(pages_in_use(&disk), before);
+    assert_eq!(contents(&store), model);
+}
