@@ -15,8 +15,8 @@
 //!   is never passed over for an older one, which would be to answer from the past.
 //!
 //! Damage to the last record of all cannot be told from a power cut before its sync. It yields the state one commit
-//! earlier, whole and checked (its extents are reused only by later commits); the journal, trimmed to the later cut,
-//! shows the gap to the engine.
+//! earlier, checked, and whole unless what the record freed was given back to the disk; the journal, trimmed to the later
+//! cut, shows the gap to the engine.
 
 mod recovery;
 mod salvage;
