@@ -8,6 +8,7 @@
 
 import type { CoppiceErrorCode } from '../errors.js'
 import { loadBinding } from '../load-binding.js'
+import { type Addon, withNumbers } from './numbers.js'
 
 /** Why an operation did not happen. */
 export interface FailureData {
@@ -150,7 +151,7 @@ export interface EventData {
   failure?: FailureData
 }
 
-interface Binding extends Writes {
+export interface Binding extends Writes {
   // Control plane.
   open(folder: string, options: OpenData): number | FailureData
   openAsync(folder: string, options: OpenData, progress: ProgressSource): Promise<number | FailureData>
@@ -299,4 +300,4 @@ export interface ArrivalData {
 }
 
 /** The addon. */
-export const native = loadBinding() as Binding
+export const native: Binding = withNumbers(loadBinding() as Addon)

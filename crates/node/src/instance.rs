@@ -9,13 +9,14 @@ use std::{
 };
 
 use coppice_engine::{Arrivals, Database, MAX_KEY_BYTES, Snapshot};
-use napi::Env;
+use napi::{Env, bindgen_prelude::Object};
 
 use crate::{
     failure::Failure,
     handles::HandleTable,
     open_database::OpenDatabase,
     opened::{OpenSnapshot, Opened, Resident},
+    raw::Numbers,
 };
 
 /// Room for the longest key, and for telling from what fits that nothing was cut off: a conversion that ran out of room
@@ -54,12 +55,13 @@ pub(crate) struct Instance {
     opened: RefCell<HandleTable<Opened>>,
     scratch: RefCell<Scratch>,
     failure: RefCell<Option<Failure>>,
+    pub(crate) numbers: Numbers,
 }
 
 impl Instance {
-    /// Makes the instance of `env`. The environment owns it: its databases are closed when the environment ends, after
-    /// the last JavaScript in it has run.
-    pub(crate) fn install(env: &Env) -> napi::Result<Rc<Self>> {
+    /// Makes the instance of `env`, and what JavaScript sees of it a property of the exports. The environment owns it: its
+    /// databases are closed when the environment ends, after the last JavaScript in it has run.
+    pub(crate) fn install(env: &Env, exports: &Object<'_>) -> napi::Result<Rc<Self>> {
         let instance = Rc::new(Self {
             opened: RefCell::new(HandleTable::new()),
             scratch: RefCell::new(Scratch {
@@ -72,6 +74,7 @@ impl Instance {
                 figures: Vec::new(),
             }),
             failure: RefCell::new(None),
+            numbers: Numbers::export(env, exports)?,
         });
         env.set_instance_data(Rc::clone(&instance), (), |context| context.value.close_all())?;
         Ok(instance)

@@ -53,7 +53,7 @@ use unsettled::Unsettled;
 /// Gives each JavaScript environment (the main thread, each worker) its own instance and the hot functions bound to it.
 #[napi(module_exports)]
 pub fn initialize(exports: Object<'_>, env: Env) -> napi::Result<()> {
-    let instance = Instance::install(&env)?;
+    let instance = Instance::install(&env, &exports)?;
     raw::export::<point::Get>(&env, &exports, &instance)?;
     raw::export::<point::Record>(&env, &exports, &instance)?;
     raw::export::<point::LongestPrefix>(&env, &exports, &instance)?;

@@ -1,4 +1,8 @@
 //! Operations on one key: get, record, longestPrefix, has, put, delete, rename; and the counts over a prefix.
+//!
+//! These are the ones that cost little beside what it costs to call them. So all but `rename` take their numbers from beside the
+//! arguments ([`crate::raw::Numbers`]): `get[database, tree, offset](key, slab)` is one that takes three numbers, in this order, and
+//! two arguments.
 
 use std::ffi::CStr;
 
@@ -10,20 +14,24 @@ use crate::{
     subtree::between,
 };
 
-/// `get(database, tree, key, slab, offset)`: writes the value at `offset` of the slab; its length.
+/// Which number is which.
+const DATABASE: usize = 0;
+const OFFSET: usize = 2;
+const KEYS_AS_BYTES: usize = 3;
+
+/// `get[database, tree, offset](key, slab)`: writes the value at `offset` of the slab; its length.
 pub(crate) struct Get;
 
 impl Operation for Get {
     const NAME: &'static CStr = c"get";
-    const ARGUMENTS: usize = 5;
+    const ARGUMENTS: usize = 2;
 
     #[inline]
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
-        let key = call.key(2, &mut scratch.key)?;
-        let database = call.instance.reader(call.integer(0)?)?;
-        let tree = TreeId(call.integer(1)?);
-        let (slab, offset) = (call.target(3)?, call.integer(4)? as usize);
+        let key = call.key(0, &mut scratch.key)?;
+        let (slab, offset) = (call.target(1)?, call.number::<OFFSET>() as usize);
+        let (database, tree) = (call.instance.reader(call.number::<DATABASE>())?, tree(call));
         let reply = database.get(tree, key, |record| match record {
             None => Reply::Absent,
             Some(record) if slab.write(offset, record.value) => Reply::Integer(record.value.len() as u32),
@@ -33,21 +41,20 @@ impl Operation for Get {
     }
 }
 
-/// `record(database, tree, key, slab, offset)`: as `get`, with the version (a double) in front of the value. The length
+/// `record[database, tree, offset](key, slab)`: as `get`, with the version (a double) in front of the value. The length
 /// is the value's.
 pub(crate) struct Record;
 
 impl Operation for Record {
     const NAME: &'static CStr = c"record";
-    const ARGUMENTS: usize = 5;
+    const ARGUMENTS: usize = 2;
 
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         const VERSION_BYTES: usize = size_of::<f64>();
         let mut scratch = call.instance.scratch()?;
-        let key = call.key(2, &mut scratch.key)?;
-        let database = call.instance.reader(call.integer(0)?)?;
-        let tree = TreeId(call.integer(1)?);
-        let (slab, offset) = (call.target(3)?, call.integer(4)? as usize);
+        let key = call.key(0, &mut scratch.key)?;
+        let (slab, offset) = (call.target(1)?, call.number::<OFFSET>() as usize);
+        let (database, tree) = (call.instance.reader(call.number::<DATABASE>())?, tree(call));
         let reply = database.get(tree, key, |record| {
             let Some(record) = record else {
                 return Reply::Absent;
@@ -63,22 +70,22 @@ impl Operation for Record {
     }
 }
 
-/// `longestPrefix(database, tree, keysAsBytes, key, slab, offset)`: writes the version and the length of the key found
+/// `longestPrefix[database, tree, offset, keysAsBytes](key, slab)`: writes the version and the length of the key found
 /// (doubles), the value, and the key's bytes, of the record whose key is the longest stored prefix of `key`. The length is
 /// the value's. Fails for a key that is no text, unless keys go as bytes (1, else 0).
 pub(crate) struct LongestPrefix;
 
 impl Operation for LongestPrefix {
     const NAME: &'static CStr = c"longestPrefix";
-    const ARGUMENTS: usize = 6;
+    const ARGUMENTS: usize = 2;
 
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         const HEADER_BYTES: usize = 2 * size_of::<f64>();
         let mut scratch = call.instance.scratch()?;
-        let key = call.key(3, &mut scratch.key)?;
-        let database = call.instance.reader(call.integer(0)?)?;
-        let (tree, as_bytes) = (TreeId(call.integer(1)?), call.integer(2)? == 1);
-        let (slab, offset) = (call.target(4)?, call.integer(5)? as usize);
+        let key = call.key(0, &mut scratch.key)?;
+        let (slab, offset) = (call.target(1)?, call.number::<OFFSET>() as usize);
+        let as_bytes = call.number::<KEYS_AS_BYTES>() == 1;
+        let (database, tree) = (call.instance.reader(call.number::<DATABASE>())?, tree(call));
         database.longest_prefix(tree, key, |found| {
             let Some((len, record)) = found else {
                 return Ok(Reply::Absent);
@@ -101,56 +108,55 @@ impl Operation for LongestPrefix {
     }
 }
 
-/// `has(database, tree, key)`: 1 or 0.
+/// `has[database, tree](key)`: 1 or 0.
 pub(crate) struct Has;
 
 impl Operation for Has {
     const NAME: &'static CStr = c"has";
-    const ARGUMENTS: usize = 3;
+    const ARGUMENTS: usize = 1;
 
     #[inline]
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
-        let key = call.key(2, &mut scratch.key)?;
-        let database = call.instance.reader(call.integer(0)?)?;
-        let found = database.get(TreeId(call.integer(1)?), key, |record| record.is_some())?;
+        let key = call.key(0, &mut scratch.key)?;
+        let database = call.instance.reader(call.number::<DATABASE>())?;
+        let found = database.get(tree(call), key, |record| record.is_some())?;
         Ok(Reply::Integer(found.into()))
     }
 }
 
-/// `put(database, tree, key, value, condition, version)`: the new version. `condition` is one of [`condition`]'s.
+/// `put[database, tree, condition, version](key, value)`: the new version. `condition` is one of [`condition`]'s.
 pub(crate) struct Put;
 
 impl Operation for Put {
     const NAME: &'static CStr = c"put";
-    const ARGUMENTS: usize = 6;
+    const ARGUMENTS: usize = 2;
 
     #[inline]
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
         let scratch = &mut *scratch;
-        let key = call.key(2, &mut scratch.key)?;
-        let value = call.value(3, &mut scratch.value)?;
-        let database = call.instance.borrow(call.integer(0)?)?;
-        let tree = TreeId(call.integer(1)?);
-        let version = database.put(tree, key, value, condition(call, 4)?)?;
+        let key = call.key(0, &mut scratch.key)?;
+        let value = call.value(1, &mut scratch.value)?;
+        let database = call.instance.borrow(call.number::<DATABASE>())?;
+        let version = database.put(tree(call), key, value, condition(call))?;
         scratch.release_large();
         Ok(version.map_or(Reply::Absent, Reply::Number))
     }
 }
 
-/// `delete(database, tree, key, condition, version)`: 1 where a record was removed, else 0.
+/// `delete[database, tree, condition, version](key)`: 1 where a record was removed, else 0.
 pub(crate) struct Delete;
 
 impl Operation for Delete {
     const NAME: &'static CStr = c"delete";
-    const ARGUMENTS: usize = 5;
+    const ARGUMENTS: usize = 1;
 
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
-        let key = call.key(2, &mut scratch.key)?;
-        let database = call.instance.borrow(call.integer(0)?)?;
-        let removed = database.delete(TreeId(call.integer(1)?), key, condition(call, 3)?)?;
+        let key = call.key(0, &mut scratch.key)?;
+        let database = call.instance.borrow(call.number::<DATABASE>())?;
+        let removed = database.delete(tree(call), key, condition(call))?;
         Ok(Reply::Integer(removed.into()))
     }
 }
@@ -171,43 +177,49 @@ impl Operation for Rename {
     }
 }
 
-/// `count(database, tree, prefix)`: how many keys start with the prefix.
+/// `count[database, tree](prefix)`: how many keys start with the prefix.
 pub(crate) struct Count;
 
 impl Operation for Count {
     const NAME: &'static CStr = c"count";
-    const ARGUMENTS: usize = 3;
+    const ARGUMENTS: usize = 1;
 
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
-        let prefix = call.key(2, &mut scratch.key)?;
-        let database = call.instance.reader(call.integer(0)?)?;
-        Ok(Reply::Number(database.count(TreeId(call.integer(1)?), prefix)?))
+        let prefix = call.key(0, &mut scratch.key)?;
+        let database = call.instance.reader(call.number::<DATABASE>())?;
+        Ok(Reply::Number(database.count(tree(call), prefix)?))
     }
 }
 
-/// `isEmpty(database, tree, prefix)`: 1 where no key starts with the prefix, else 0.
+/// `isEmpty[database, tree](prefix)`: 1 where no key starts with the prefix, else 0.
 pub(crate) struct IsEmpty;
 
 impl Operation for IsEmpty {
     const NAME: &'static CStr = c"isEmpty";
-    const ARGUMENTS: usize = 3;
+    const ARGUMENTS: usize = 1;
 
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
-        let prefix = call.key(2, &mut scratch.key)?;
-        let database = call.instance.reader(call.integer(0)?)?;
-        let empty = database.is_empty(TreeId(call.integer(1)?), prefix)?;
+        let prefix = call.key(0, &mut scratch.key)?;
+        let database = call.instance.reader(call.number::<DATABASE>())?;
+        let empty = database.is_empty(tree(call), prefix)?;
         Ok(Reply::Integer(empty.into()))
     }
 }
 
-/// The condition at `index` (0: none, 1: absent, 2: the version in the argument behind it).
+/// The tree, which is the second number.
 #[inline]
-fn condition(call: &Call<'_>, index: usize) -> Result<Condition, Stop> {
-    match call.integer(index)? {
-        0 => Ok(Condition::Always),
-        1 => Ok(Condition::IfAbsent),
-        _ => Ok(Condition::IfVersion(call.version(index + 1)?)),
+fn tree(call: &Call<'_>) -> TreeId {
+    TreeId(call.number::<1>())
+}
+
+/// The condition (0: none, 1: absent, 2: the version in the number behind it), which is the third number.
+#[inline]
+fn condition(call: &Call<'_>) -> Condition {
+    match call.number::<2>() {
+        0 => Condition::Always,
+        1 => Condition::IfAbsent,
+        _ => Condition::IfVersion(call.version::<3>()),
     }
 }

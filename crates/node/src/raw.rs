@@ -9,6 +9,8 @@
 //! 2. Arguments are never trusted to be of a type: each is asked for, and a refusal is an answer, not an exception.
 #![allow(unsafe_code)]
 
+mod numbers;
+
 use std::{
     ffi::{CStr, c_void},
     marker::PhantomData,
@@ -29,6 +31,8 @@ use crate::{
     failure::{Failure, guard},
     instance::{Instance, KEY_BUFFER_BYTES, KeyBuffer},
 };
+
+pub(crate) use numbers::Numbers;
 
 /// The most arguments that an operation takes.
 const MAX_ARGUMENTS: usize = 12;
@@ -195,17 +199,16 @@ impl<'call> Call<'call> {
         }
     }
 
-    /// An argument that is a whole number of at most 53 bits: a version.
+    /// A whole number below 2^32 from beside the arguments.
     #[inline]
-    pub(crate) fn version(&self, index: usize) -> Result<u64, Failure> {
-        let mut number = 0.0;
-        // SAFETY: a live environment and value, and a place for the result.
-        let status = unsafe { sys::napi_get_value_double(self.env, self.argument(index)?, &raw mut number) };
-        if status == Status::napi_ok && number >= 0.0 {
-            Ok(number as u64)
-        } else {
-            Err(self.mistyped(index))
-        }
+    pub(crate) fn number<const INDEX: usize>(&self) -> u32 {
+        self.instance.numbers.get::<INDEX>() as u32
+    }
+
+    /// A whole number of at most 53 bits from beside the arguments: a version.
+    #[inline]
+    pub(crate) fn version<const INDEX: usize>(&self) -> u64 {
+        self.instance.numbers.get::<INDEX>() as u64
     }
 
     /// An argument that is a key, read into `buffer`.
@@ -522,8 +525,8 @@ impl Target<'_> {
 /// Whether text that Node converted holds U+FFFD, which it also puts in place of a lone surrogate.
 #[inline]
 fn may_hide_lone_surrogate(text: &[u8]) -> bool {
-    // Almost no text holds 0xEF at all, and looking for one byte is a vector loop.
-    text.contains(&0xEF) && text.windows(3).any(|bytes| bytes == [0xEF, 0xBF, 0xBD])
+    // Most text is ASCII, which is told many bytes at a time.
+    !text.is_ascii() && text.windows(3).any(|bytes| bytes == [0xEF, 0xBF, 0xBD])
 }
 
 #[cfg(test)]
