@@ -136,11 +136,13 @@ impl<'t> Forest<'t> {
     }
 
     /// Finds a key's record where it lies.
+    #[inline]
     fn find(&self, key: &[u8]) -> Result<Option<Stored<'_>>, Error> {
         Ok(self.descend(key)?.finish())
     }
 
     /// Walks a lookup through the upper frames.
+    #[inline(always)]
     fn descend<'a, 'k>(&'a self, key: &'k [u8]) -> Result<Descent<'a, 'k>, Error> {
         let (mut crossing, mut rest) = (
             Crossing {

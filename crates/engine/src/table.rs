@@ -53,6 +53,10 @@ pub(crate) use frozen::{Hold, Info};
 pub(crate) use latched::Latched;
 pub(crate) use pinned::Pinned;
 
+/// So many blobs' words are found by one step. They take 32 KiB.
+const FIRST_WORDS: usize = 4096;
+const FIRST_SLOTS: usize = 64;
+
 /// Where blobs come from that are not in memory.
 pub(crate) trait Source: Send + Sync {
     /// Fills `into` with the blob's bytes and checks them against their digest.
@@ -250,8 +254,8 @@ pub(crate) struct Table {
     budget: Arc<Budget>,
     /// Held shared by whoever needs frames to stay where they are, alone by who moves them.
     structure: RwLock<()>,
-    words: Buckets<Word>,
-    slots: Buckets<Slot>,
+    words: Buckets<Word, FIRST_WORDS>,
+    slots: Buckets<Slot, FIRST_SLOTS>,
     numbers: Mutex<Numbers>,
     source: Option<Arc<dyn Source>>,
     /// Reads in for those who do not wait.

@@ -25,6 +25,7 @@ pub(super) enum Descent<'a, 'k> {
 }
 
 impl<'a> Descent<'a, '_> {
+    #[inline(always)]
     pub(super) fn finish(&self) -> Option<Stored<'a>> {
         match self {
             Self::Ended(stored) => *stored,

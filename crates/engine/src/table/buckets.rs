@@ -2,51 +2,61 @@
 
 use std::{array, sync::OnceLock};
 
-/// Elements of the first bucket; each further one doubles what there is.
-const FIRST: usize = 64;
-/// As many buckets as 2^28 numbers of blobs take.
-const BUCKETS: usize = 23;
+/// As many buckets as 2^28 numbers of blobs take where the first has 64.
+const BUCKETS: usize = 22;
 
-pub(super) struct Buckets<T> {
+/// The first `FIRST` elements, a power of two, are there from the beginning and are found at once; each further bucket doubles
+/// what there is.
+pub(super) struct Buckets<T, const FIRST: usize> {
+    first: Box<[T]>,
     buckets: [OnceLock<Box<[T]>>; BUCKETS],
 }
 
-/// Bucket and place of an element: bucket 0 has the first 64, bucket n > 0 those from 32 << n up to twice that.
+/// Bucket and place of an element that is not among the first: bucket n has those from `first << n` up to twice that.
 #[inline(always)]
-fn place(index: usize) -> (usize, usize) {
-    let high = (index | (FIRST - 1)).ilog2();
-    let bucket = high + 1 - FIRST.ilog2();
-    let start = if bucket == 0 { 0 } else { 1 << high };
-    (bucket as usize, index - start)
+fn place(index: usize, first: usize) -> (usize, usize) {
+    let high = (index | first).ilog2();
+    ((high - first.ilog2()) as usize, index & !(1 << high))
 }
 
-fn len_of(bucket: usize) -> usize {
-    if bucket == 0 { FIRST } else { FIRST << (bucket - 1) }
-}
-
-impl<T> Buckets<T> {
+impl<T: Default, const FIRST: usize> Buckets<T, FIRST> {
     pub(super) fn new() -> Self {
+        const { assert!(FIRST.is_power_of_two()) };
         Self {
+            first: elements(FIRST),
             buckets: array::from_fn(|_| OnceLock::new()),
         }
     }
 
     #[inline(always)]
     pub(super) fn get(&self, index: usize) -> Option<&T> {
-        let (bucket, place) = place(index);
+        match self.first.get(index) {
+            None => self.get_behind(index),
+            found => found,
+        }
+    }
+
+    #[inline]
+    fn get_behind(&self, index: usize) -> Option<&T> {
+        let (bucket, place) = place(index, FIRST);
         self.buckets.get(bucket)?.get()?.get(place)
+    }
+
+    /// The element, made with all of its bucket if it is not there yet; None behind the last bucket.
+    pub(super) fn get_or_grow(&self, index: usize) -> Option<&T> {
+        if index < FIRST {
+            return self.first.get(index);
+        }
+        let (bucket, place) = place(index, FIRST);
+        self.buckets
+            .get(bucket)?
+            .get_or_init(|| elements(FIRST << bucket))
+            .get(place)
     }
 }
 
-impl<T: Default> Buckets<T> {
-    /// The element, made with all of its bucket if it is not there yet; None behind the last bucket.
-    pub(super) fn get_or_grow(&self, index: usize) -> Option<&T> {
-        let (bucket, place) = place(index);
-        self.buckets
-            .get(bucket)?
-            .get_or_init(|| std::iter::repeat_with(T::default).take(len_of(bucket)).collect())
-            .get(place)
-    }
+fn elements<T: Default>(count: usize) -> Box<[T]> {
+    std::iter::repeat_with(T::default).take(count).collect()
 }
 
 #[cfg(test)]
@@ -56,20 +66,20 @@ mod tests {
     #[test]
     fn every_index_has_a_place_of_its_own() {
         let mut expected = (0, 0);
-        for index in 0..1 << 16 {
-            assert_eq!(place(index), expected, "index {index}");
+        for index in 64..1 << 16 {
+            assert_eq!(place(index, 64), expected, "index {index}");
             expected.1 += 1;
-            if expected.1 == len_of(expected.0) {
+            if expected.1 == 64 << expected.0 {
                 expected = (expected.0 + 1, 0);
             }
         }
-        assert_eq!(place((1 << 28) - 1).0, BUCKETS - 1);
+        assert_eq!(place((1 << 28) - 1, 64).0, BUCKETS - 1);
     }
 
     #[test]
     fn what_was_not_grown_is_not_there() {
-        let buckets = Buckets::<u64>::new();
-        assert_eq!(buckets.get(0), None);
+        let buckets = Buckets::<u64, 64>::new();
+        assert_eq!((buckets.get(63), buckets.get(64)), (Some(&0), None));
         assert_eq!(buckets.get_or_grow(70), Some(&0));
         assert_eq!(
             (buckets.get(64), buckets.get(127), buckets.get(128)),
