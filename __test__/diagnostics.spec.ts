@@ -49,12 +49,13 @@ test('who subscribes later hears what follows the next call, and nobody is told 
   db.tree()
   await db.checkpoint()
   await until(() => heard.length > 0)
-  t.is(heard.length, 1)
   unsubscribe('coppice:checkpoint', listener)
+  // On a slow machine there may have been checkpoints that happen by themselves as well.
+  const before = heard.length
   await db.checkpoint()
   await db.checkpoint()
   await setTimeout(20)
-  t.is(heard.length, 1)
+  t.is(heard.length, before)
 })
 
 test('recovery is published with what it did, where there was something to do', async (t) => {
