@@ -91,6 +91,31 @@ test('startNow serves those who wait while another sync is under way', async (t)
   t.is(syncs.pending.length, 0)
 })
 
+test('of two syncs under way, whom the first serves go on first, whichever ends first', async (t) => {
+  const syncs = new Syncs()
+  const writes = new DurableWrites(syncs.persist)
+  const settled: string[] = []
+  const write = (name: string) =>
+    writes.settled(name).then(
+      () => settled.push(name),
+      () => settled.push(`${name} failed`),
+    )
+  for (const error of [undefined, new Error('no disk')]) {
+    const first = write('a')
+    await nextTurn()
+    const second = write('b')
+    writes.startNow()
+    const [one, other] = syncs.pending.splice(0)
+    if (error === undefined) other?.resolve()
+    else other?.reject(error)
+    await nextTurn()
+    t.deepEqual(settled, [])
+    one?.resolve()
+    await Promise.all([first, second])
+    t.deepEqual(settled.splice(0), error === undefined ? ['a', 'b'] : ['a', 'b failed'])
+  }
+})
+
 /** Keeps the thread busy, as a read from disk does. */
 function hold(milliseconds: number): void {
   const end = performance.now() + milliseconds

@@ -35,6 +35,8 @@ export class DurableWrites {
   #atOnce = 1
   #scheduled = false
   #syncing = false
+  /** The sync that was started last: resolves once those whom it serves are next to settle. */
+  #last: Promise<void> | undefined
 
   /** `persist` resolves when all that was written before the call is on disk. */
   constructor(persist: () => Promise<unknown>) {
@@ -51,7 +53,7 @@ export class DurableWrites {
 
   /** Starts a sync for those whom none serves yet, as must be done before the database is closed. */
   startNow(): void {
-    if (this.#waiting.length > 0) void this.#sync()
+    if (this.#waiting.length > 0) this.#last = this.#sync(this.#last)
   }
 
   /** The turn ends first, so that what it goes on to write, whoever a sync has just served included, shares the sync. */
@@ -64,14 +66,17 @@ export class DurableWrites {
     })
   }
 
-  async #sync(): Promise<void> {
+  /** Of two that are under way at once, as where the database is closed, the later may end first: it waits for `before`. */
+  async #sync(before: Promise<void> | undefined): Promise<void> {
     const waiting = this.#waiting
     this.#waiting = []
     this.#syncing = true
     try {
       await this.#persist()
+      await before
       for (const { resolve } of waiting) this.#served.push(resolve)
     } catch (error) {
+      await before
       for (const { reject } of waiting) this.#served.push(() => reject(error))
     }
     this.#syncing = false
