@@ -31,6 +31,16 @@ struct State {
     thread: Option<JoinHandle<()>>,
 }
 
+impl State {
+    /// Whether all that was done has succeeded.
+    fn outcome(&self) -> io::Result<()> {
+        match self.failure {
+            None => Ok(()),
+            Some((kind, code)) => Err(code.map_or_else(|| kind.into(), io::Error::from_raw_os_error)),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     /// Syncs are begun, and not done where they are asked for.
@@ -89,22 +99,33 @@ impl Syncs {
         }
     }
 
-    /// Syncs a file, or begins to.
+    /// Syncs a file, or begins to. Fails where a sync that was begun has failed.
     pub(super) fn sync_file(&self, sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        self.sync(false, sync)
+    }
+
+    /// Syncs the folder, or begins to. Nothing in it changes before all is settled, so once is enough until then. Fails as
+    /// [`Syncs::sync_file`].
+    pub(super) fn sync_folder(&self, sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        self.sync(true, sync)
+    }
+
+    fn sync(&self, is_folder: bool, sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
         if self.is_settled() {
             return sync();
         }
-        self.0.state.lock().waiting.push(Box::new(sync));
-        self.0.changed.notify_all();
-        Ok(())
-    }
-
-    /// Syncs the folder, or begins to. Nothing in it changes before all is settled, so once is enough until then.
-    pub(super) fn sync_folder(&self, sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
-        if !self.is_settled() && mem::replace(&mut self.0.state.lock().folder_begun, true) {
-            return Ok(());
+        let mut state = self.0.state.lock();
+        if state.ended {
+            // Settled since it was looked at, or never to be.
+            state.outcome()?;
+            drop(state);
+            return sync();
         }
-        self.sync_file(sync)
+        if !(is_folder && mem::replace(&mut state.folder_begun, true)) {
+            state.waiting.push(Box::new(sync));
+            self.0.changed.notify_all();
+        }
+        Ok(())
     }
 
     fn is_settled(&self) -> bool {
@@ -124,13 +145,9 @@ impl Syncs {
         }
         state.ended = true;
         self.0.changed.notify_all();
-        match state.failure {
-            None => {
-                self.0.overlapping.store(false, Ordering::Release);
-                Ok(())
-            }
-            Some((kind, code)) => Err(code.map_or_else(|| kind.into(), io::Error::from_raw_os_error)),
-        }
+        state.outcome()?;
+        self.0.overlapping.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Ends: the thread is gone on return.

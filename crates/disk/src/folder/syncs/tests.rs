@@ -86,6 +86,8 @@ fn after_one_that_failed_nothing_can_be_changed() {
         file.set_len(1),
         file.allocate(1),
         file.map(8).map(|_| ()),
+        file.sync_data(),
+        disk.sync(),
     ];
     for failure in failures {
         assert_eq!(failure.unwrap_err().kind(), io::ErrorKind::TimedOut);
