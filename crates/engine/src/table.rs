@@ -189,7 +189,7 @@ struct Slot {
     /// which is [`STALE`] after a change.
     nodes_mark: AtomicU64,
     node_counts: Mutex<Option<Box<NodeCounts>>>,
-    /// Of a flat frame, as walks found it, for others to use. Dropped before the blob gets other memory.
+    /// Of a flat frame, as walks found it, for others to use. Dropped before the blob gets other memory, and when it leaves it.
     tail_order: Mutex<Option<Arc<TailOrder>>>,
     skips: Mutex<Skips>,
     /// References that lead here beside the first.
@@ -208,6 +208,14 @@ impl Default for Slot {
             skips: Mutex::default(),
             further_references: AtomicU32::new(0),
         }
+    }
+}
+
+impl Slot {
+    /// Drops what walks found of a frame's memory.
+    fn forget_walks(&self) {
+        *self.tail_order.lock() = None;
+        *self.skips.lock() = Skips::default();
     }
 }
 
@@ -405,6 +413,17 @@ impl Table {
     /// Whether the blob is in memory.
     pub(crate) fn is_resident(&self, blob: u32) -> bool {
         self.words.get(blob as usize).is_some_and(Word::is_set)
+    }
+
+    /// Frames that are not in memory, of which something is kept that walks found.
+    #[cfg(test)]
+    pub(crate) fn walks_kept_of_absent_frames(&self) -> usize {
+        let is_kept = |blob: &u32| {
+            let slot = self.slots.get(*blob as usize);
+            slot.is_some_and(|slot| slot.tail_order.lock().is_some())
+        };
+        let end = self.numbers.lock().end;
+        (0..end).filter(|blob| !self.is_resident(*blob)).filter(is_kept).count()
     }
 
     /// Whether every blob is.

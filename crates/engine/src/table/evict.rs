@@ -121,12 +121,14 @@ impl Table {
     /// A blob's buffer, taken out of memory, if it is clean and was not used since the hand last came by.
     fn take_idle(&self, blob: usize) -> Option<(Buffer, usize)> {
         let word = self.words.get(blob).filter(|word| word.is_idle())?;
-        let mut latch = self.slots.get(blob)?.entry.try_lock()?;
+        let slot = self.slots.get(blob)?;
+        let mut latch = slot.entry.try_lock()?;
         let entry = latch.as_mut().filter(|_| self.source.is_some())?;
         let taken = match self.live {
             Some(_) => entry.take_unheld(word)?,
             None => entry.take_clean(word)?,
         };
+        slot.forget_walks();
         self.absent.fetch_add(1, Relaxed);
         Some(taken)
     }

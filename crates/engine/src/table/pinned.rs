@@ -355,8 +355,7 @@ impl<'t> Pinned<'t> {
     fn publish(&self, blob: u32, kind: BlobKind, buffer: &Buffer, used: bool) {
         if let Some(slot) = self.table.slots.get(blob as usize) {
             // Before: the blob may have had this memory once already.
-            *slot.tail_order.lock() = None;
-            *slot.skips.lock() = Skips::default();
+            slot.forget_walks();
         }
         if let Some(word) = self.table.words.get(blob as usize) {
             word.publish(kind, buffer, used);

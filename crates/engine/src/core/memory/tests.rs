@@ -290,6 +290,21 @@ fn moves_evict_nothing_where_memory_has_no_bound() {
     assert_eq!(scanned(&reading, tree, false).len(), model.len());
 }
 
+/// What walks find of flat frames was kept for frames that had left memory: a walk over everything kept it for everything,
+/// whatever the bound.
+#[test]
+fn nothing_is_kept_of_frames_that_left_memory() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    let tree = engine.tree("t").unwrap();
+    let (mut random, mut model) = (Rng::with_seed(11), Model::new());
+    fill(&engine, tree, &mut random, &mut model);
+    engine.checkpoint().unwrap();
+    assert_eq!(scanned(&engine, tree, false).len(), model.len());
+    assert!(!engine.table.is_all_resident());
+    assert_eq!(engine.table.walks_kept_of_absent_frames(), 0);
+}
+
 #[test]
 fn recovery_with_less_memory_than_was_written_with_is_not_refused() {
     let disk = MemoryDisk::new();
