@@ -5,12 +5,18 @@
 //! and is not compared any more.
 
 mod ahead;
+mod rollup;
+mod visits;
 
 use std::ops::ControlFlow;
 
-use coppice_frame::{Crossing, FlatCursor, FlatRef, FlatRest, Kind, NodePosition, Step, Stored, TrieRef, Value};
+use coppice_frame::{Crossing, FlatRest, Kind, NodePosition, Step, Stored, TrieRef, Value};
 
-use self::ahead::Ahead;
+pub(crate) use self::rollup::Rollup;
+use self::{
+    ahead::Ahead,
+    visits::{Entries, Visits},
+};
 use super::{Forest, ROOT, Resolved};
 use crate::{error::Error, request::SplitKey};
 
@@ -22,15 +28,6 @@ pub(crate) enum Event<'a> {
     /// Keys that all start with the first so many bytes of [`Cursor::key`]: there is at least one that was not visited. The
     /// walk goes on among them unless it is told to skip.
     Group(usize),
-}
-
-/// What is rolled up.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rollup<'a> {
-    /// Bytes of a key that the delimiter is looked for behind.
-    pub(crate) prefix_len: usize,
-    /// Empty: nothing is rolled up.
-    pub(crate) delimiter: &'a [u8],
 }
 
 impl Forest<'_> {
@@ -51,27 +48,6 @@ impl Forest<'_> {
                 *failed = Some((error, full));
                 ControlFlow::Break(())
             }
-        }
-    }
-}
-
-impl Rollup<'_> {
-    /// Length of what a key rolls up to, if it does; the delimiter is known not to start in front of `from`.
-    fn group_len(&self, key: &[u8], from: usize) -> Option<usize> {
-        let rest = key.get(from..)?;
-        let at = match self.delimiter {
-            [] => return None,
-            [byte] => rest.iter().position(|b| b == byte)?,
-            bytes => rest.windows(bytes.len()).position(|window| window == bytes)?,
-        };
-        Some(from + at + self.delimiter.len())
-    }
-
-    /// Where the delimiter may start in keys that begin with `path`, which was searched from `from` on.
-    fn searched(&self, path: &[u8], from: usize) -> usize {
-        match self.group_len(path, from) {
-            Some(_) => from,
-            None => from.max((path.len() + 1).saturating_sub(self.delimiter.len())),
         }
     }
 }
@@ -124,24 +100,6 @@ struct Level<'a> {
     searched: usize,
 }
 
-struct FlatLevel<'a> {
-    blob: u32,
-    flat: FlatRef<'a>,
-    cursor: FlatCursor,
-    /// Bytes of the full key that lead to the frame's base.
-    base_len: usize,
-}
-
-/// What is needed for each visit of a flat frame, kept so that none has to allocate it.
-#[derive(Default)]
-struct Room {
-    /// The path from the frame's base to the node that leads to the frame: the keys that are visited begin with it.
-    lead: Vec<u8>,
-    /// What they are at or after, and before, because of the entries that lead there.
-    from: Vec<u8>,
-    to: Vec<u8>,
-}
-
 /// A walk that failed, and how it can go on.
 pub(crate) struct Stopped {
     pub(crate) error: Error,
@@ -158,10 +116,7 @@ pub(crate) struct Cursor<'a> {
     rollup: Option<Rollup<'a>>,
     levels: Vec<Level<'a>>,
     /// Below the last level, where the walk is in a flat frame.
-    flat: Option<FlatLevel<'a>>,
-    /// The flat frame that a walk forwards has left, for as long as other entries may lead there below the same base.
-    left: Option<FlatLevel<'a>>,
-    room: Room,
+    visits: Visits<'a>,
     /// The full key of the last event is these two, one behind the other: what leads to the frame, and what the frame holds.
     key: Vec<u8>,
     tail: &'a [u8],
@@ -180,9 +135,7 @@ impl<'a> Cursor<'a> {
             span,
             rollup,
             levels: Vec::with_capacity(16),
-            flat: None,
-            left: None,
-            room: Room::default(),
+            visits: Visits::default(),
             key: Vec::with_capacity(128),
             tail: &[],
             stopped: false,
@@ -215,15 +168,6 @@ impl<'a> Cursor<'a> {
         let rollup = self.rollup?;
         let from = self.levels.last().map_or(rollup.prefix_len, |level| level.searched);
         rollup.group_len(self.key(), from)
-    }
-
-    /// Leaves the flat frame at hand. The path to the node above is in `key` again.
-    fn leave_flat(&mut self) {
-        if let Some(level) = self.flat.take() {
-            self.key.truncate(level.base_len);
-            self.key.extend_from_slice(&self.room.lead);
-            self.left = Some(level).filter(|_| !self.span.reverse);
-        }
     }
 
     fn check_size(&self) -> Result<(), Error> {
@@ -328,52 +272,19 @@ impl<'a> Cursor<'a> {
                 let base_len = path_len
                     .checked_sub(crossing.up)
                     .ok_or_else(|| self.forest.lost("a base above all keys"))?;
-                let left = self.left.take();
-                let left = left.filter(|left| (left.blob, left.base_len) == (crossing.child, base_len));
-                if left.is_none() {
+                if !self.visits.goes_on_in(crossing.child, base_len) {
                     self.look_ahead(crossing.child);
                 }
-                let room = &mut self.room;
-                let lead = self.key.get(base_len..path_len).unwrap_or(&[]);
-                for (room, bytes) in [
-                    (&mut room.lead, &[][..]),
-                    (&mut room.from, &[first]),
-                    (&mut room.to, &[last]),
-                ] {
-                    room.clear();
-                    room.extend_from_slice(lead);
-                    room.extend_from_slice(bytes);
-                }
-                let to_behind = succeed(&mut room.to).then_some(room.to.as_slice());
-                let at_first = on_from && self.span.from.get(path_len) == Some(&first);
-                let from = self.span.from.get(base_len..).filter(|_| at_first);
-                let to = self
-                    .span
-                    .to
-                    .filter(|to| on_to && to.get(path_len) == Some(&last))
-                    .and_then(|to| to.get(base_len..));
-                let (from, to) = (from.unwrap_or(&room.from), to.or(to_behind));
-                if let Some(mut level) = left {
-                    // Its keys are one run: none lies between those of one entry and those of the next.
-                    level.cursor.go_on(level.flat, to);
-                    self.key.truncate(base_len);
-                    self.flat = Some(level);
-                    return Ok(());
-                }
-                let flat = self.forest.table.flat(crossing.child)?;
-                let order = self.forest.table.flat_order(crossing.child, flat);
-                let mut cursor = FlatCursor::in_order(flat, order, from, to);
-                if self.rollup.is_some() {
-                    let recall = |skips: &mut _| cursor.recall(flat, skips);
-                    self.forest.table.with_skips(crossing.child, recall);
-                }
-                self.key.truncate(base_len);
-                self.flat = Some(FlatLevel {
-                    blob: crossing.child,
-                    flat,
-                    cursor,
-                    base_len,
-                });
+                let entries = Entries {
+                    crossing,
+                    first,
+                    last,
+                    on_from,
+                    on_to,
+                };
+                let recall = self.rollup.is_some();
+                self.visits
+                    .enter(self.forest, self.span, &mut self.key, (entries, base_len), recall)?;
             }
         }
         Ok(())
@@ -382,26 +293,18 @@ impl<'a> Cursor<'a> {
     /// The next record or group.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Event<'a>>, Error> {
-        if let Some(level) = &mut self.flat {
-            self.key.truncate(level.base_len);
-            let found = if self.span.reverse {
-                level.cursor.next_back(level.flat)
-            } else {
-                level.cursor.next(level.flat)
-            };
-            if let Some((tail, stored)) = found {
-                self.tail = tail;
-                return Ok(Some(Event::Record(stored)));
-            }
+        if let Some((tail, stored)) = self.visits.next(self.span.reverse, &mut self.key) {
+            self.tail = tail;
+            return Ok(Some(Event::Record(stored)));
         }
         self.next_above()
     }
 
     /// The next record or group that is not in the flat frame at hand.
     fn next_above(&mut self) -> Result<Option<Event<'a>>, Error> {
-        self.leave_flat();
-        self.tail = &[];
         let reverse = self.span.reverse;
+        self.visits.leave(reverse, &mut self.key);
+        self.tail = &[];
         while let Some(level) = self.levels.last_mut() {
             self.key.truncate(level.path_len);
             if !reverse
@@ -422,7 +325,7 @@ impl<'a> Cursor<'a> {
                 let stored = level.value.then(|| level.trie.value(level.node)).flatten();
                 self.levels.pop();
                 let path_len = self.levels.last().map_or(0, |level| level.path_len);
-                self.left.take_if(|left| left.base_len > path_len);
+                self.visits.forget_below(path_len);
                 match stored {
                     Some(stored) => return Ok(Some(Event::Record(stored))),
                     None => continue,
@@ -465,7 +368,7 @@ impl<'a> Cursor<'a> {
                                 Ok(true) => return Ok(Some(Event::Group(len))),
                                 Ok(false) => {
                                     // A flat frame that was left may get keys there by now.
-                                    self.left = None;
+                                    self.visits.forget_left();
                                     continue;
                                 }
                                 Err(error) => {
@@ -485,20 +388,11 @@ impl<'a> Cursor<'a> {
                         self.stopped = true;
                         return Err(error);
                     }
-                    if let Some(level) = &mut self.flat {
-                        let found = if reverse {
-                            level.cursor.next_back(level.flat)
-                        } else {
-                            level.cursor.next(level.flat)
-                        };
-                        match found {
-                            Some((tail, stored)) => {
-                                self.tail = tail;
-                                return Ok(Some(Event::Record(stored)));
-                            }
-                            None => self.leave_flat(),
-                        }
+                    if let Some((tail, stored)) = self.visits.next(reverse, &mut self.key) {
+                        self.tail = tail;
+                        return Ok(Some(Event::Record(stored)));
                     }
+                    self.visits.leave(reverse, &mut self.key);
                 }
             }
         }
@@ -528,8 +422,8 @@ impl<'a> Cursor<'a> {
                         Some(Event::Group(_)) => continue,
                         None => return Ok(true),
                     };
-                    if let Some(level) = &mut self.flat {
-                        rest = level.cursor.rest(level.flat, self.span.reverse);
+                    if let Some(left) = self.visits.rest(self.span.reverse) {
+                        rest = left;
                     }
                     head = self.key.get(skipped..).unwrap_or_default();
                     cut = skipped.saturating_sub(self.key.len());
@@ -587,19 +481,9 @@ impl<'a> Cursor<'a> {
     /// Passes over every key that starts with the first `len` bytes of the last event's key. The walk goes forwards.
     pub(crate) fn skip(&mut self, len: usize) {
         self.key();
-        if let Some(level) = &mut self.flat {
-            let path_len = level.base_len + self.room.lead.len();
-            if let Some(prefix) = self.key.get(level.base_len..len).filter(|_| len > path_len) {
-                if level.cursor.wants_note() {
-                    let note = |skips: &mut _| level.cursor.note(level.flat, skips);
-                    self.forest.table.with_skips(level.blob, note);
-                }
-                level.cursor.skip_prefix(level.flat, prefix);
-                return;
-            }
-            self.flat = None;
+        if self.visits.skip(self.forest, &self.key, len) {
+            return;
         }
-        self.left = None;
         self.ahead.begin_again();
         while self.levels.last().is_some_and(|level| level.path_len >= len) {
             self.levels.pop();
