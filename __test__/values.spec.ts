@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import type { Codec } from 'coppice'
@@ -88,6 +89,18 @@ test('a Buffer that came back can be sent to another thread, but its memory not 
     t.is((error as Error).name, 'DataCloneError')
   }
   t.is(String(first), 'value')
+  t.is(String(tree.get('k')), 'value')
+})
+
+test('memory of values that was taken away all the same is not written to any more', (t) => {
+  const tree = volatile(t).tree()
+  tree.put('k', 'value')
+  const first = tree.get('k') as Buffer
+  // As `ArrayBuffer.prototype.transfer` does where there is one.
+  setFlagsFromString('--allow-natives-syntax')
+  new Function('memory', '%ArrayBufferDetach(memory)')(first.buffer)
+  t.is(first.length, 0)
+  t.is(String(tree.get('k')), 'value')
   t.is(String(tree.get('k')), 'value')
 })
 

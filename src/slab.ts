@@ -28,25 +28,26 @@ function chooseView(): (memory: ArrayBuffer, start: number, length: number) => B
 
 export class Slab {
   readonly memory: ArrayBuffer
+  /** All of it. */
+  readonly bytes: Buffer
   /** Where the next value goes. */
   offset = 0
-  readonly #whole: Buffer
 
   constructor(size: number) {
-    this.#whole = Buffer.allocUnsafeSlow(size)
-    this.memory = this.#whole.buffer as ArrayBuffer
+    this.bytes = Buffer.allocUnsafeSlow(size)
+    this.memory = this.bytes.buffer as ArrayBuffer
     // A view's memory is its neighbours' too: transferring it to another thread would take theirs away.
     markAsUntransferable(this.memory)
   }
 
   /** Puts bytes at the offset, where there must be room for them. */
   write(bytes: Uint8Array): void {
-    this.#whole.set(bytes, this.offset)
+    this.bytes.set(bytes, this.offset)
   }
 
   /** Bytes that are left for values. */
   get room(): number {
-    return this.#whole.length - this.offset
+    return this.bytes.length - this.offset
   }
 
   /** Keeps the next `length` bytes, which the addon has written, for who is given a view of them. */
@@ -62,12 +63,12 @@ export class Slab {
 
   /** The bytes from `start` to `end`, read as UTF-8. */
   text(start: number, end: number): string {
-    return this.#whole.toString('utf8', start, end)
+    return this.bytes.toString('utf8', start, end)
   }
 
   /** The little-endian double at `start`. */
   double(start: number): number {
-    return this.#whole.readDoubleLE(start)
+    return this.bytes.readDoubleLE(start)
   }
 }
 

@@ -202,7 +202,7 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
 
   get(key: Key): V | undefined {
     const room = slab
-    const length = native.get(this.#database, this.#tree, key, room.memory, room.offset)
+    const length = native.get(this.#database, this.#tree, key, room.bytes, room.offset)
     if (length >= 0) return this.#take(room, 0, length)
     return length === ABSENT ? undefined : this.#getAgain(key, room, length)
   }
@@ -218,7 +218,7 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
 
   #getAgain(key: Key, tried: Slab, code: number): V | undefined {
     const found = this.#fetch(key, tried, code, (again, room) =>
-      native.get(this.#database, this.#tree, again, room.memory, room.offset),
+      native.getInto(this.#database, this.#tree, again, room.memory, room.offset),
     )
     return found && this.#take(found.room, 0, found.length)
   }

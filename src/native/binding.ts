@@ -204,7 +204,9 @@ export interface Binding extends Writes {
   readonly unsettled: Writes
 
   // Hot functions.
-  get(database: number, tree: number, key: Argument, slab: ArrayBuffer, offset: number): number
+  /** `slab` is the whole of its memory, and is used again by the next call, as a rule: another one costs a call more. */
+  get(database: number, tree: number, key: Argument, slab: Uint8Array, offset: number): number
+  getInto(database: number, tree: number, key: Argument, slab: ArrayBuffer, offset: number): number
   record(database: number, tree: number, key: Argument, slab: ArrayBuffer, offset: number): number
   longestPrefix(
     database: number,

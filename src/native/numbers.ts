@@ -1,5 +1,5 @@
 /**
- * The hot functions that take their numbers beside the arguments.
+ * The hot functions that take their numbers beside the arguments, and some of which answer beside their result.
  *
  * What costs little to do should cost little to call: to take a number from an argument costs the addon two calls of
  * Node's, to take it from memory that both sides see costs a load. That memory is written right before the call, and never
@@ -8,49 +8,79 @@
 
 import type { Argument, Binding, Writes } from './binding.js'
 
+/** Which number is which: words of 32 bits. Mirrors `crates/node/src/raw/numbers.rs`. */
+const DATABASE = 0
+const TREE = 1
+const OFFSET = 2
+const SLAB_BYTES = 3
+const KEYS_AS_BYTES = 4
+const CONDITION = 5
+const ANSWER = 6
+/** A double. */
+const VERSION_BYTE = 32
+
+/** What stands for the answer until there is one. */
+const FAILED = -2
+
 interface NumberedWrites {
   put(key: Argument, value: Argument): number
   delete(key: Argument): number
 }
 
 interface NumberedReads {
-  get(key: Argument, slab: ArrayBuffer): number
+  getInto(key: Argument, slab: ArrayBuffer): number
   record(key: Argument, slab: ArrayBuffer): number
   longestPrefix(key: Argument, slab: ArrayBuffer): number
-  has(key: Argument): number
   count(prefix: Argument): number
   isEmpty(prefix: Argument): number
 }
 
+/** These answer with a number, and with nothing as their result. */
+interface AnsweringReads {
+  get(key: Argument): void
+  has(key: Argument): void
+}
+
 /** What the addon exports. */
 export interface Addon
-  extends Omit<Binding, keyof NumberedReads | keyof NumberedWrites | 'unsettled'>,
+  extends Omit<Binding, keyof NumberedReads | keyof AnsweringReads | keyof NumberedWrites | 'unsettled'>,
     NumberedReads,
+    AnsweringReads,
     NumberedWrites {
   readonly numbers: ArrayBuffer
   readonly unsettled: Omit<Writes, keyof NumberedWrites> & NumberedWrites
+  /** From now on `get` writes into this one. */
+  useSlab(slab: ArrayBuffer): number
 }
 
 /** The addon with functions that take their numbers as arguments. */
-export function withNumbers({ numbers: memory, ...addon }: Addon): Binding {
-  const numbers = new Float64Array(memory)
+export function withNumbers({ numbers: memory, useSlab, ...addon }: Addon): Binding {
+  const numbers = new Int32Array(memory)
+  const version = new Float64Array(memory, VERSION_BYTE, 1)
+  let used: Uint8Array | undefined
 
-  /** Lays down what the next call takes. */
-  function lay(database: number, tree: number, third: number, fourth: number): void {
-    numbers[0] = database
-    numbers[1] = tree
-    numbers[2] = third
-    numbers[3] = fourth
+  function use(slab: Uint8Array): void {
+    // Where it fails there is none, and nothing fits in.
+    used = useSlab(slab.buffer as ArrayBuffer) >= 0 ? slab : undefined
+  }
+
+  function on(database: number, tree: number): void {
+    numbers[DATABASE] = database
+    numbers[TREE] = tree
   }
 
   function numberedWrites(raw: NumberedWrites): Pick<Writes, keyof NumberedWrites> {
     return {
-      put(database, tree, key, value, condition, version) {
-        lay(database, tree, condition, version)
+      put(database, tree, key, value, condition, ofVersion) {
+        on(database, tree)
+        numbers[CONDITION] = condition
+        version[0] = ofVersion
         return raw.put(key, value)
       },
-      delete(database, tree, key, condition, version) {
-        lay(database, tree, condition, version)
+      delete(database, tree, key, condition, ofVersion) {
+        on(database, tree)
+        numbers[CONDITION] = condition
+        version[0] = ofVersion
         return raw.delete(key)
       },
     }
@@ -61,27 +91,43 @@ export function withNumbers({ numbers: memory, ...addon }: Addon): Binding {
     ...numberedWrites(addon),
     unsettled: { ...addon.unsettled, ...numberedWrites(addon.unsettled) },
     get(database, tree, key, slab, offset) {
-      lay(database, tree, offset, 0)
-      return addon.get(key, slab)
+      if (slab !== used) use(slab)
+      on(database, tree)
+      numbers[OFFSET] = offset
+      // Nothing once its memory was transferred away: then nothing is written there.
+      numbers[SLAB_BYTES] = slab.length
+      numbers[ANSWER] = FAILED
+      addon.get(key)
+      return numbers[ANSWER] as number
+    },
+    getInto(database, tree, key, slab, offset) {
+      on(database, tree)
+      numbers[OFFSET] = offset
+      return addon.getInto(key, slab)
     },
     record(database, tree, key, slab, offset) {
-      lay(database, tree, offset, 0)
+      on(database, tree)
+      numbers[OFFSET] = offset
       return addon.record(key, slab)
     },
     longestPrefix(database, tree, keysAsBytes, key, slab, offset) {
-      lay(database, tree, offset, keysAsBytes)
+      on(database, tree)
+      numbers[OFFSET] = offset
+      numbers[KEYS_AS_BYTES] = keysAsBytes
       return addon.longestPrefix(key, slab)
     },
     has(database, tree, key) {
-      lay(database, tree, 0, 0)
-      return addon.has(key)
+      on(database, tree)
+      numbers[ANSWER] = FAILED
+      addon.has(key)
+      return numbers[ANSWER] as number
     },
     count(database, tree, prefix) {
-      lay(database, tree, 0, 0)
+      on(database, tree)
       return addon.count(prefix)
     },
     isEmpty(database, tree, prefix) {
-      lay(database, tree, 0, 0)
+      on(database, tree)
       return addon.isEmpty(prefix)
     },
   }

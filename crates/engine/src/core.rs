@@ -60,13 +60,13 @@ use crate::{
     feed::Feed,
     fetch::Fetcher,
     forest::Forest,
-    options::Options,
+    options::{KEY_ROOM_BYTES, Options},
     process::Origin,
     table::Table,
 };
 
 /// Bytes of a tree's number in front of its keys.
-pub(crate) const TREE_BYTES: usize = 4;
+pub(crate) const TREE_BYTES: usize = KEY_ROOM_BYTES;
 /// The tree of names.
 pub(crate) const CATALOG: u32 = 0;
 
@@ -171,7 +171,13 @@ pub(crate) struct Engine {
     pub(crate) recovery: Mutex<Option<Recovery>>,
 }
 
+#[cold]
+fn closed() -> Error {
+    Error::new(ErrorCode::Closed, "the database is closed")
+}
+
 impl Engine {
+    #[inline]
     fn state(&self) -> State<'_> {
         State {
             forest: Forest::new(&self.table),
@@ -256,11 +262,12 @@ impl Engine {
         self.read_only.is_some()
     }
 
+    #[inline]
     fn check_open(&self) -> Result<(), Error> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorCode::Closed, "the database is closed"));
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(closed()),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     fn check_writable(&self) -> Result<(), Error> {

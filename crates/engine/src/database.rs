@@ -87,15 +87,18 @@ impl Database {
         })
     }
 
+    #[inline]
     pub(crate) fn engine(&self) -> Result<&Engine, Error> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(
-                ErrorCode::Closed,
-                format!("{} is closed", self.engine.label()),
-            ));
+            return Err(self.closed_error());
         }
         self.engine.check_process()?;
         Ok(&self.engine)
+    }
+
+    #[cold]
+    fn closed_error(&self) -> Error {
+        Error::new(ErrorCode::Closed, format!("{} is closed", self.engine.label()))
     }
 
     /// Opens a tree, creating it when absent.
@@ -120,6 +123,21 @@ impl Database {
     /// `Closed`, `Corrupt`, `Io`; `InvalidArgument` for a tree of another database.
     pub fn get<R>(&self, tree: TreeId, key: &[u8], read: impl FnOnce(Option<Record<'_>>) -> R) -> Result<R, Error> {
         self.engine()?.get(tree, key, read)
+    }
+
+    /// [`Database::get`] of a key that stands behind [`KEY_ROOM_BYTES`](crate::KEY_ROOM_BYTES) of room, which are written to:
+    /// it costs a copy of the key less.
+    ///
+    /// # Errors
+    /// As [`Database::get`].
+    #[inline]
+    pub fn get_roomed<R>(
+        &self,
+        tree: TreeId,
+        roomed: &mut [u8],
+        read: impl FnOnce(Option<Record<'_>>) -> R,
+    ) -> Result<R, Error> {
+        self.engine()?.get_roomed(tree, roomed, read)
     }
 
     /// Calls `read` with the record of each key, in their order, until it breaks. Cheaper than as many [`Database::get`]s:

@@ -42,8 +42,8 @@ pub use events::{Event, Listening, Recovery};
 pub use fetch::{Arrival, Arrivals};
 pub use operation::{MAX_BATCH_BYTES, OPERATION_BYTES, Operation, Outcome};
 pub use options::{
-    DEFAULT_FRAME_BYTES, Durability, IoUring, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES, MAX_VERSION,
-    Options, ReplayProgress,
+    DEFAULT_FRAME_BYTES, Durability, IoUring, KEY_ROOM_BYTES, MAX_KEY_BYTES, MAX_TREE_NAME_BYTES, MAX_VALUE_BYTES,
+    MAX_VERSION, Options, ReplayProgress,
 };
 pub use request::{After, Condition, ListItem, ListRequest, ListVisitor, Range, Record, SplitKey, TreeId};
 pub use resident::resident;

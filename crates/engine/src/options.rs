@@ -7,6 +7,8 @@ pub use coppice_store::IoUring;
 
 /// Longest key, bytes.
 pub const MAX_KEY_BYTES: usize = 8192;
+/// What [`Database::get_roomed`](crate::Database::get_roomed) uses in front of a key, bytes.
+pub const KEY_ROOM_BYTES: usize = 4;
 /// Longest value, bytes.
 pub const MAX_VALUE_BYTES: usize = 16 << 20;
 /// Longest tree name, bytes of UTF-8.

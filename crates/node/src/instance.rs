@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use coppice_engine::{Arrivals, Database, MAX_KEY_BYTES, Snapshot};
+use coppice_engine::{Arrivals, Database, KEY_ROOM_BYTES, MAX_KEY_BYTES, Snapshot};
 use napi::{Env, bindgen_prelude::Object};
 
 use crate::{
@@ -16,14 +16,14 @@ use crate::{
     handles::HandleTable,
     open_database::OpenDatabase,
     opened::{OpenSnapshot, Opened, Resident},
-    raw::Numbers,
+    raw::{Numbers, Slab},
 };
 
-/// Room for the longest key, and for telling from what fits that nothing was cut off: a conversion that ran out of room
+/// What a lookup uses in front of the key, room for the longest key, and for telling from what fits that nothing was cut off: a conversion that ran out of room
 /// leaves at most 4 bytes (the longest character and the closing NUL) unused, so it fills more than `MAX_KEY_BYTES`.
-pub(crate) const KEY_BUFFER_BYTES: usize = MAX_KEY_BYTES + 8;
+const KEY_BUFFER_BYTES: usize = KEY_ROOM_BYTES + MAX_KEY_BYTES + 8;
 
-/// Where a key is read into.
+/// Where a key is read into, behind [`KEY_ROOM_BYTES`].
 pub(crate) type KeyBuffer = Box<[u8; KEY_BUFFER_BYTES]>;
 
 /// Buffers that calls read their arguments into and build pages in. Kept from call to call, so that none allocates.
@@ -56,6 +56,7 @@ pub(crate) struct Instance {
     scratch: RefCell<Scratch>,
     failure: RefCell<Option<Failure>>,
     pub(crate) numbers: Numbers,
+    pub(crate) slab: Slab,
 }
 
 impl Instance {
@@ -75,6 +76,7 @@ impl Instance {
             }),
             failure: RefCell::new(None),
             numbers: Numbers::export(env, exports)?,
+            slab: Slab::none(),
         });
         env.set_instance_data(Rc::clone(&instance), (), |context| context.value.close_all())?;
         Ok(instance)

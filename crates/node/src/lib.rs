@@ -55,6 +55,8 @@ use unsettled::Unsettled;
 pub fn initialize(exports: Object<'_>, env: Env) -> napi::Result<()> {
     let instance = Instance::install(&env, &exports)?;
     raw::export::<point::Get>(&env, &exports, &instance)?;
+    raw::export::<point::GetInto>(&env, &exports, &instance)?;
+    raw::export::<point::UseSlab>(&env, &exports, &instance)?;
     raw::export::<point::Record>(&env, &exports, &instance)?;
     raw::export::<point::LongestPrefix>(&env, &exports, &instance)?;
     raw::export::<point::Has>(&env, &exports, &instance)?;

@@ -3,7 +3,9 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use coppice_engine::{Arrivals, Error, ListRequest, ListVisitor, Range, Record, Snapshot, SplitKey, TreeId, resident};
+use coppice_engine::{
+    Arrivals, Error, KEY_ROOM_BYTES, ListRequest, ListVisitor, Range, Record, Snapshot, SplitKey, TreeId, resident,
+};
 
 use crate::open_database::OpenDatabase;
 
@@ -55,6 +57,20 @@ impl Opened {
         read: impl FnOnce(Option<Record<'_>>) -> R,
     ) -> Result<R, Error> {
         ask!(self, view => view.get(tree, key, read))
+    }
+
+    /// [`Opened::get`] of a key behind [`KEY_ROOM_BYTES`] of room.
+    #[inline(always)]
+    pub(crate) fn get_roomed<R>(
+        &self,
+        tree: TreeId,
+        roomed: &mut [u8],
+        read: impl FnOnce(Option<Record<'_>>) -> R,
+    ) -> Result<R, Error> {
+        match self {
+            Self::Database(database) => database.get_roomed(tree, roomed, read),
+            _ => self.get(tree, roomed.get(KEY_ROOM_BYTES..).unwrap_or_default(), read),
+        }
     }
 
     pub(crate) fn get_many(

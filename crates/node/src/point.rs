@@ -1,8 +1,7 @@
 //! Operations on one key: get, record, longestPrefix, has, put, delete, rename; and the counts over a prefix.
 //!
 //! These are the ones that cost little beside what it costs to call them. So all but `rename` take their numbers from beside the
-//! arguments ([`crate::raw::Numbers`]): `get[database, tree, offset](key, slab)` is one that takes three numbers, in this order, and
-//! two arguments.
+//! arguments ([`Number`]): `record[database, tree, offset](key, slab)` is one that takes three numbers and two arguments.
 
 use std::ffi::CStr;
 
@@ -10,34 +9,65 @@ use coppice_engine::{Condition, TreeId};
 
 use crate::{
     page::not_text,
-    raw::{Call, Operation, Reply, Stop},
+    raw::{Call, Number, Operation, Reply, Stop, Target},
     subtree::between,
 };
 
-/// Which number is which.
-const DATABASE: usize = 0;
-const OFFSET: usize = 2;
-const KEYS_AS_BYTES: usize = 3;
-
-/// `get[database, tree, offset](key, slab)`: writes the value at `offset` of the slab; its length.
+/// `get[database, tree, offset, slabBytes](key)`: writes the value at `offset` of the slab that is in use; answers beside its
+/// result with the value's length.
 pub(crate) struct Get;
 
 impl Operation for Get {
     const NAME: &'static CStr = c"get";
-    const ARGUMENTS: usize = 2;
+    const ARGUMENTS: usize = 1;
+    const ANSWERS_BESIDE: bool = true;
 
     #[inline]
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
-        let mut scratch = call.instance.scratch()?;
-        let key = call.key(0, &mut scratch.key)?;
-        let (slab, offset) = (call.target(1)?, call.number::<OFFSET>() as usize);
-        let (database, tree) = (call.instance.reader(call.number::<DATABASE>())?, tree(call));
-        let reply = database.get(tree, key, |record| match record {
-            None => Reply::Absent,
-            Some(record) if slab.write(offset, record.value) => Reply::Integer(record.value.len() as u32),
-            Some(record) => Reply::TooSmall(record.value.len()),
-        })?;
-        Ok(reply)
+        get_into(call, &call.slab())
+    }
+}
+
+/// `getInto[database, tree, offset](key, slab)`: the same with a slab of its own; its result is the length.
+pub(crate) struct GetInto;
+
+impl Operation for GetInto {
+    const NAME: &'static CStr = c"getInto";
+    const ARGUMENTS: usize = 2;
+
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        get_into(call, &call.target(1)?)
+    }
+}
+
+#[inline(always)]
+fn get_into<'call>(call: &Call<'call>, slab: &Target<'call>) -> Result<Reply<'call>, Stop> {
+    let mut scratch = call.instance.scratch()?;
+    let key = call.roomed_key(0, &mut scratch.key)?;
+    let offset = call.number(Number::Offset) as usize;
+    let database = call.instance.reader(call.number(Number::Database))?;
+    let reply = database.get_roomed(tree(call), key, |record| match record {
+        None => Reply::Absent,
+        Some(record) if slab.write(offset, record.value) => {
+            // Where the next value goes.
+            slab.prefetch(offset + record.value.len());
+            Reply::Integer(record.value.len() as u32)
+        }
+        Some(record) => Reply::TooSmall(record.value.len()),
+    })?;
+    Ok(reply)
+}
+
+/// `useSlab(slab)`: from now on `get` writes into this one. 1.
+pub(crate) struct UseSlab;
+
+impl Operation for UseSlab {
+    const NAME: &'static CStr = c"useSlab";
+    const ARGUMENTS: usize = 1;
+
+    fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
+        call.use_slab(0)?;
+        Ok(Reply::Integer(1))
     }
 }
 
@@ -53,8 +83,8 @@ impl Operation for Record {
         const VERSION_BYTES: usize = size_of::<f64>();
         let mut scratch = call.instance.scratch()?;
         let key = call.key(0, &mut scratch.key)?;
-        let (slab, offset) = (call.target(1)?, call.number::<OFFSET>() as usize);
-        let (database, tree) = (call.instance.reader(call.number::<DATABASE>())?, tree(call));
+        let (slab, offset) = (call.target(1)?, call.number(Number::Offset) as usize);
+        let (database, tree) = (call.instance.reader(call.number(Number::Database))?, tree(call));
         let reply = database.get(tree, key, |record| {
             let Some(record) = record else {
                 return Reply::Absent;
@@ -83,9 +113,9 @@ impl Operation for LongestPrefix {
         const HEADER_BYTES: usize = 2 * size_of::<f64>();
         let mut scratch = call.instance.scratch()?;
         let key = call.key(0, &mut scratch.key)?;
-        let (slab, offset) = (call.target(1)?, call.number::<OFFSET>() as usize);
-        let as_bytes = call.number::<KEYS_AS_BYTES>() == 1;
-        let (database, tree) = (call.instance.reader(call.number::<DATABASE>())?, tree(call));
+        let (slab, offset) = (call.target(1)?, call.number(Number::Offset) as usize);
+        let as_bytes = call.number(Number::KeysAsBytes) == 1;
+        let (database, tree) = (call.instance.reader(call.number(Number::Database))?, tree(call));
         database.longest_prefix(tree, key, |found| {
             let Some((len, record)) = found else {
                 return Ok(Reply::Absent);
@@ -108,19 +138,20 @@ impl Operation for LongestPrefix {
     }
 }
 
-/// `has[database, tree](key)`: 1 or 0.
+/// `has[database, tree](key)`: answers beside its result with 1 or 0.
 pub(crate) struct Has;
 
 impl Operation for Has {
     const NAME: &'static CStr = c"has";
     const ARGUMENTS: usize = 1;
+    const ANSWERS_BESIDE: bool = true;
 
     #[inline]
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
-        let key = call.key(0, &mut scratch.key)?;
-        let database = call.instance.reader(call.number::<DATABASE>())?;
-        let found = database.get(tree(call), key, |record| record.is_some())?;
+        let key = call.roomed_key(0, &mut scratch.key)?;
+        let database = call.instance.reader(call.number(Number::Database))?;
+        let found = database.get_roomed(tree(call), key, |record| record.is_some())?;
         Ok(Reply::Integer(found.into()))
     }
 }
@@ -138,7 +169,7 @@ impl Operation for Put {
         let scratch = &mut *scratch;
         let key = call.key(0, &mut scratch.key)?;
         let value = call.value(1, &mut scratch.value)?;
-        let database = call.instance.borrow(call.number::<DATABASE>())?;
+        let database = call.instance.borrow(call.number(Number::Database))?;
         let version = database.put(tree(call), key, value, condition(call))?;
         scratch.release_large();
         Ok(version.map_or(Reply::Absent, Reply::Number))
@@ -155,7 +186,7 @@ impl Operation for Delete {
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
         let key = call.key(0, &mut scratch.key)?;
-        let database = call.instance.borrow(call.number::<DATABASE>())?;
+        let database = call.instance.borrow(call.number(Number::Database))?;
         let removed = database.delete(tree(call), key, condition(call))?;
         Ok(Reply::Integer(removed.into()))
     }
@@ -187,7 +218,7 @@ impl Operation for Count {
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
         let prefix = call.key(0, &mut scratch.key)?;
-        let database = call.instance.reader(call.number::<DATABASE>())?;
+        let database = call.instance.reader(call.number(Number::Database))?;
         Ok(Reply::Number(database.count(tree(call), prefix)?))
     }
 }
@@ -202,24 +233,23 @@ impl Operation for IsEmpty {
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop> {
         let mut scratch = call.instance.scratch()?;
         let prefix = call.key(0, &mut scratch.key)?;
-        let database = call.instance.reader(call.number::<DATABASE>())?;
+        let database = call.instance.reader(call.number(Number::Database))?;
         let empty = database.is_empty(tree(call), prefix)?;
         Ok(Reply::Integer(empty.into()))
     }
 }
 
-/// The tree, which is the second number.
-#[inline]
+#[inline(always)]
 fn tree(call: &Call<'_>) -> TreeId {
-    TreeId(call.number::<1>())
+    TreeId(call.number(Number::Tree))
 }
 
-/// The condition (0: none, 1: absent, 2: the version in the number behind it), which is the third number.
+/// The condition: 0: none, 1: absent, 2: the version.
 #[inline]
 fn condition(call: &Call<'_>) -> Condition {
-    match call.number::<2>() {
+    match call.number(Number::Condition) {
         0 => Condition::Always,
         1 => Condition::IfAbsent,
-        _ => Condition::IfVersion(call.version::<3>()),
+        _ => Condition::IfVersion(call.instance.numbers.version()),
     }
 }

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 mod numbers;
+mod slab;
 
 use std::{
     ffi::{CStr, c_void},
@@ -20,7 +21,7 @@ use std::{
     slice,
 };
 
-use coppice_engine::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use coppice_engine::{KEY_ROOM_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use napi::{
     Env, JsValue,
     bindgen_prelude::Object,
@@ -29,10 +30,11 @@ use napi::{
 
 use crate::{
     failure::{Failure, guard},
-    instance::{Instance, KEY_BUFFER_BYTES, KeyBuffer},
+    instance::{Instance, KeyBuffer},
 };
 
-pub(crate) use numbers::Numbers;
+pub(crate) use numbers::{Number, Numbers};
+pub(crate) use slab::Slab;
 
 /// The most arguments that an operation takes.
 const MAX_ARGUMENTS: usize = 12;
@@ -58,6 +60,8 @@ pub(crate) trait Operation {
     const NAME: &'static CStr;
     /// How many arguments it reads; at most [`MAX_ARGUMENTS`].
     const ARGUMENTS: usize;
+    /// Whether it answers beside its result, which costs less. Then it answers no text, and no number of 2^31 or more.
+    const ANSWERS_BESIDE: bool = false;
     /// Runs it.
     fn run<'call>(call: &Call<'call>) -> Result<Reply<'call>, Stop>;
 }
@@ -163,18 +167,17 @@ unsafe extern "C" fn enter<O: Operation>(env: sys::napi_env, info: sys::napi_cal
     };
     // The two ways to stop travel together through the guard, which only knows failures.
     let outcome = guard(|| Ok(O::run(&call))).unwrap_or_else(|failure| Err(Stop::Failed(failure)));
+    if O::ANSWERS_BESIDE {
+        instance.numbers.answer(call.small(outcome));
+        return ptr::null_mut();
+    }
     match outcome {
         Ok(Reply::Integer(value)) => call.unsigned(value),
         Ok(Reply::Number(value)) => call.double(value as f64),
         Ok(Reply::Absent) => call.signed(code::ABSENT),
         Ok(Reply::TooSmall(number) | Reply::Refused(number)) => call.double(code::TOO_SMALL - number as f64),
         Ok(Reply::Text(text)) => text.value,
-        Err(Stop::Doubtful) => call.signed(code::DOUBTFUL),
-        Err(Stop::Failed(failure)) if failure.is_not_in_memory => call.signed(code::NOT_IN_MEMORY),
-        Err(Stop::Failed(failure)) => {
-            instance.keep_failure(failure);
-            call.signed(code::FAILED)
-        }
+        Err(stop) => call.signed(call.stopped(stop)),
     }
 }
 
@@ -199,21 +202,22 @@ impl<'call> Call<'call> {
         }
     }
 
-    /// A whole number below 2^32 from beside the arguments.
-    #[inline]
-    pub(crate) fn number<const INDEX: usize>(&self) -> u32 {
-        self.instance.numbers.get::<INDEX>() as u32
-    }
-
-    /// A whole number of at most 53 bits from beside the arguments: a version.
-    #[inline]
-    pub(crate) fn version<const INDEX: usize>(&self) -> u64 {
-        self.instance.numbers.get::<INDEX>() as u64
+    /// A number from beside the arguments.
+    #[inline(always)]
+    pub(crate) fn number(&self, number: Number) -> u32 {
+        self.instance.numbers.get(number)
     }
 
     /// An argument that is a key, read into `buffer`.
     #[inline]
     pub(crate) fn key<'k>(&self, index: usize, buffer: &'k mut KeyBuffer) -> Result<&'k [u8], Stop> {
+        let roomed = self.roomed_key(index, buffer)?;
+        Ok(roomed.get(KEY_ROOM_BYTES..).unwrap_or_default())
+    }
+
+    /// The same, with the room in front of it.
+    #[inline]
+    pub(crate) fn roomed_key<'k>(&self, index: usize, buffer: &'k mut KeyBuffer) -> Result<&'k mut [u8], Stop> {
         self.read_key(self.argument(index)?, buffer)
     }
 
@@ -255,7 +259,8 @@ impl<'call> Call<'call> {
         buffer: &mut KeyBuffer,
         into: &mut Vec<u8>,
     ) -> Result<usize, Stop> {
-        let key = self.read_key(element.value, buffer)?;
+        let roomed = self.read_key(element.value, buffer)?;
+        let key = roomed.get(KEY_ROOM_BYTES..).unwrap_or_default();
         into.extend_from_slice(key);
         Ok(key.len())
     }
@@ -289,6 +294,23 @@ impl<'call> Call<'call> {
             length: if data.is_null() { 0 } else { length },
             scope: PhantomData,
         })
+    }
+
+    /// Makes an argument that is an `ArrayBuffer` the slab.
+    pub(crate) fn use_slab(&self, index: usize) -> Result<(), Failure> {
+        let target = self.target(index)?;
+        let kept = self
+            .instance
+            .slab
+            .become_target(self.env, self.argument(index)?, &target);
+        kept.then_some(())
+            .ok_or_else(|| Failure::internal("Node keeps no reference to the slab"))
+    }
+
+    /// The slab, to write into.
+    #[inline(always)]
+    pub(crate) fn slab(&self) -> Target<'call> {
+        self.instance.slab.target(self.number(Number::SlabBytes) as usize)
     }
 
     /// A string of bytes that are ASCII.
@@ -331,8 +353,9 @@ impl<'call> Call<'call> {
     }
 
     #[inline]
-    fn read_key<'k>(&self, value: sys::napi_value, buffer: &'k mut KeyBuffer) -> Result<&'k [u8], Stop> {
+    fn read_key<'k>(&self, value: sys::napi_value, roomed: &'k mut KeyBuffer) -> Result<&'k mut [u8], Stop> {
         let mut length = 0;
+        let (_, buffer) = roomed.split_at_mut(KEY_ROOM_BYTES);
         // SAFETY: a live environment and value, a buffer of the size given, and a place for the result. Node writes at
         // most that many bytes, the closing NUL included, and refuses what is no string.
         let status = unsafe {
@@ -340,7 +363,7 @@ impl<'call> Call<'call> {
                 self.env,
                 value,
                 buffer.as_mut_ptr().cast(),
-                KEY_BUFFER_BYTES,
+                buffer.len(),
                 &raw mut length,
             )
         };
@@ -350,11 +373,10 @@ impl<'call> Call<'call> {
                 .get(..length)
                 .filter(|key| key.len() <= MAX_KEY_BYTES)
                 .ok_or(Stop::Doubtful)?;
-            return if may_hide_lone_surrogate(key) {
-                Err(Stop::Doubtful)
-            } else {
-                Ok(key)
-            };
+            if may_hide_lone_surrogate(key) {
+                return Err(Stop::Doubtful);
+            }
+            return roomed.get_mut(..KEY_ROOM_BYTES + length).ok_or(Stop::Doubtful);
         }
         let bytes = self.view(value)?;
         let key = buffer
@@ -362,7 +384,8 @@ impl<'call> Call<'call> {
             .filter(|key| key.len() <= MAX_KEY_BYTES)
             .ok_or(Stop::Doubtful)?;
         key.copy_from_slice(bytes);
-        Ok(key)
+        let length = key.len();
+        roomed.get_mut(..KEY_ROOM_BYTES + length).ok_or(Stop::Doubtful)
     }
 
     #[inline]
@@ -469,6 +492,30 @@ impl<'call> Call<'call> {
         ))
     }
 
+    /// The code for why an operation did not run to its end.
+    fn stopped(&self, stop: Stop) -> i32 {
+        match stop {
+            Stop::Doubtful => code::DOUBTFUL,
+            Stop::Failed(failure) if failure.is_not_in_memory => code::NOT_IN_MEMORY,
+            Stop::Failed(failure) => {
+                self.instance.keep_failure(failure);
+                code::FAILED
+            }
+        }
+    }
+
+    /// What is answered, of an operation whose answers are small.
+    #[inline(always)]
+    fn small(&self, outcome: Result<Reply<'call>, Stop>) -> i32 {
+        match outcome {
+            Ok(Reply::Integer(value)) => value.cast_signed(),
+            Ok(Reply::Absent) => code::ABSENT,
+            Ok(Reply::TooSmall(number) | Reply::Refused(number)) => code::TOO_SMALL as i32 - number as i32,
+            Ok(Reply::Number(_) | Reply::Text(_)) => self.stopped(Failure::internal("an answer is not small").into()),
+            Err(stop) => self.stopped(stop),
+        }
+    }
+
     #[inline]
     fn unsigned(&self, number: u32) -> sys::napi_value {
         let mut value = ptr::null_mut();
@@ -519,6 +566,23 @@ impl Target<'_> {
         // range written lies within them. `bytes` is engine memory or this addon's own, so the two do not overlap.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.data.add(offset), bytes.len()) };
         true
+    }
+
+    /// Asks for three cache lines from `offset` on, without waiting: they are written next. Of more the processor fetches
+    /// what follows by itself.
+    #[inline]
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(unused_variables, reason = "stable Rust has no prefetch there")
+    )]
+    pub(crate) fn prefetch(&self, offset: usize) {
+        #[cfg(target_arch = "x86_64")]
+        for line in [offset, offset + 64, offset + 128] {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a prefetch reads nothing and cannot fault, whatever the address; it is made without arithmetic that
+            // would have to stay inside the memory.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.data.wrapping_add(line).cast::<i8>()) }
+        }
     }
 }
 

@@ -64,14 +64,20 @@ pub(super) fn tree_number(value: &[u8]) -> Option<u32> {
     value.try_into().ok().map(u32::from_le_bytes)
 }
 
+#[inline]
 pub(super) fn check_tree(state: &State<'_>, tree: TreeId) -> Result<(), Error> {
     if tree.0 == CATALOG || (tree.0 >= state.next_tree && tree != TreeId::ABSENT) {
-        return Err(Error::new(
-            ErrorCode::InvalidArgument,
-            format!("there is no tree of number {}", tree.0),
-        ));
+        return Err(no_tree(tree));
     }
     state.dropped.check(tree)
+}
+
+#[cold]
+fn no_tree(tree: TreeId) -> Error {
+    Error::new(
+        ErrorCode::InvalidArgument,
+        format!("there is no tree of number {}", tree.0),
+    )
 }
 
 /// Keys and prefixes that readers give may be too long to exist; what is asked then has an answer all the same.
@@ -133,17 +139,36 @@ impl Engine {
         key: &[u8],
         read: impl FnOnce(Option<Record<'_>>) -> R,
     ) -> Result<R, Error> {
+        self.get_full(tree, FullKey::new(tree.0, key).bytes(), read)
+    }
+
+    /// [`Engine::get`] of a key behind room for the tree's number.
+    #[inline(always)]
+    pub(crate) fn get_roomed<R>(
+        &self,
+        tree: TreeId,
+        roomed: &mut [u8],
+        read: impl FnOnce(Option<Record<'_>>) -> R,
+    ) -> Result<R, Error> {
+        match roomed.first_chunk_mut() {
+            Some(room) => *room = tree.0.to_be_bytes(),
+            None => return self.get(tree, &[], read),
+        }
+        self.get_full(tree, roomed, read)
+    }
+
+    #[inline(always)]
+    fn get_full<R>(&self, tree: TreeId, full: &[u8], read: impl FnOnce(Option<Record<'_>>) -> R) -> Result<R, Error> {
         self.check_open()?;
-        let full = FullKey::new(tree.0, key);
         let state = self.state();
         check_tree(&state, tree)?;
         for _ in 0..ATTEMPTS {
-            if let Some(found) = state.forest.get_unlocked(full.bytes()) {
+            if let Some(found) = state.forest.get_unlocked(full) {
                 let found = match found {
                     Ok(found) => found,
                     Err(error) => {
                         drop(state);
-                        return self.get_after(error, tree, key, read);
+                        return self.get_after(error, tree, full, read);
                     }
                 };
                 if found.is_none() {
@@ -156,7 +181,7 @@ impl Engine {
         }
         drop(state);
         // Frames are being moved for longer than it is worth to watch.
-        self.get_still(tree, key, read)
+        self.get_still(tree, full.get(TREE_BYTES..).unwrap_or_default(), read)
     }
 
     /// A get that could not read a frame in, maybe for want of room alone.
@@ -165,14 +190,14 @@ impl Engine {
         &self,
         error: Error,
         tree: TreeId,
-        key: &[u8],
+        full: &[u8],
         read: impl FnOnce(Option<Record<'_>>) -> R,
     ) -> Result<R, Error> {
         if !error.is_crowded() {
             return Err(error);
         }
         self.wait_for_reads(0)?;
-        self.get_still(tree, key, read)
+        self.get_still(tree, full.get(TREE_BYTES..).unwrap_or_default(), read)
     }
 }
 

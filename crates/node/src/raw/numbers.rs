@@ -1,28 +1,49 @@
-//! Numbers that JavaScript hands over beside a call's arguments.
+//! Numbers that go between JavaScript and a call beside its arguments and its result.
 //!
 //! They are written to memory that both sides see, right before the call: to take a number from an argument costs two calls
-//! of Node's, to take it from here one load.
+//! of Node's, to take it from here one load. `src/native/numbers.ts` is the other side.
 
 use std::ptr;
 
 use napi::{Env, JsValue, bindgen_prelude::Object, sys};
 
-/// As many as the hot function that takes most of them needs.
-const COUNT: usize = 4;
+/// Which number is which: words of 32 bits, in this order.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+pub(crate) enum Number {
+    Database,
+    Tree,
+    /// Where in the slab a value goes.
+    Offset,
+    /// How long the slab is at this moment, which is nothing once its memory was transferred away.
+    SlabBytes,
+    /// 1 where keys go as bytes, else 0.
+    KeysAsBytes,
+    /// When a write takes effect; 2: at the version.
+    Condition,
+}
+
+/// The word of the answer, for functions that answer here.
+const ANSWER: usize = 6;
+/// The word from which on the version is, a double.
+const VERSION: usize = 8;
+const WORDS: usize = 10;
+
+const _: () = assert!((Number::Condition as usize) < ANSWER && VERSION.is_multiple_of(2));
 
 /// The numbers of one environment.
 pub(crate) struct Numbers {
-    /// Of as many doubles as there are numbers; JavaScript's memory.
-    start: *const f64,
+    /// Of as many words; JavaScript's memory.
+    start: *mut u32,
 }
 
 impl Numbers {
-    /// Makes them, and the exports' property `numbers`: an `ArrayBuffer` of doubles.
+    /// Makes them, and the exports' property `numbers`: their `ArrayBuffer`.
     pub(crate) fn export(env: &Env, exports: &Object<'_>) -> napi::Result<Self> {
         let (mut start, mut buffer, mut reference) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
         // SAFETY: `env` is live for the length of module initialisation, and there are places for the results.
         let made = unsafe {
-            sys::napi_create_arraybuffer(env.raw(), COUNT * size_of::<f64>(), &raw mut start, &raw mut buffer)
+            sys::napi_create_arraybuffer(env.raw(), WORDS * size_of::<u32>(), &raw mut start, &raw mut buffer)
         };
         napi::check_status!(made)?;
         // SAFETY: as above; the reference is never deleted, so the buffer lives as long as the environment.
@@ -34,12 +55,25 @@ impl Numbers {
     }
 
     /// One of them, as it was written last.
-    #[inline]
-    pub(crate) fn get<const INDEX: usize>(&self) -> f64 {
-        const { assert!(INDEX < COUNT) };
+    #[inline(always)]
+    pub(crate) fn get(&self, number: Number) -> u32 {
         // SAFETY: within the buffer's memory, which V8 aligns for any typed array. The buffer lives as long as the
-        // environment and keeps its memory: src/native/binding.ts, which alone has it, transfers it to nobody. JavaScript
+        // environment and keeps its memory: src/native/numbers.ts, which alone has it, transfers it to nobody. JavaScript
         // writes there on this thread alone, and not during a call.
-        unsafe { self.start.add(INDEX).read() }
+        unsafe { self.start.add(number as usize).read() }
+    }
+
+    /// The version, a whole number of at most 53 bits, as it was written last.
+    #[inline(always)]
+    pub(crate) fn version(&self) -> u64 {
+        // SAFETY: as in `get`, at a multiple of 8 bytes.
+        unsafe { self.start.add(VERSION).cast::<f64>().read() as u64 }
+    }
+
+    /// Answers the call that is going on.
+    #[inline(always)]
+    pub(crate) fn answer(&self, answer: i32) {
+        // SAFETY: as in `get`; JavaScript reads it when the call is over.
+        unsafe { self.start.add(ANSWER).cast::<i32>().write(answer) }
     }
 }
