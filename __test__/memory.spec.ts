@@ -80,6 +80,29 @@ test('a value and a batch that memory cannot hold are refused, and change nothin
   t.deepEqual([...tree.keys()], ['as long as can be'])
 })
 
+test('a value that was written under a larger bound can be read under a smaller one', async (t) => {
+  const folder = await temporaryFolder(t)
+  const values = [Buffer.alloc(10 << 20, 'a'), Buffer.alloc(3 << 20, 'b'), Buffer.alloc(16 << 20, 'c')]
+  const writer = open(path.join(folder, 'db'))
+  for (const [n, value] of values.entries()) writer.tree().put(`long${n}`, value)
+  writer.tree().put('short', 'x')
+  writer.close()
+  for (const readOnly of [false, true]) {
+    using db = open(path.join(folder, 'db'), { memory: '4MiB', readOnly })
+    const tree = db.tree()
+    for (const [n, value] of values.entries()) t.true(tree.get(`long${n}`)?.equals(value))
+    const many = await Promise.all(values.map((_, n) => tree.promises.get(`long${n}`)))
+    t.true(many.every((read, n) => values[n]?.equals(read ?? Buffer.alloc(0))))
+    t.deepEqual(
+      [...tree.values()].map((value) => value.length),
+      [10 << 20, 3 << 20, 16 << 20, 1],
+    )
+    t.is(String(tree.get('short')), 'x')
+    if (!readOnly) tree.put('short', 'x')
+    t.true(db.stats().memory.used <= 4 << 20)
+  }
+})
+
 test('a volatile database has no bound', (t) => {
   using db = open(':memory:', { memory: BUDGET })
   t.is(db.stats().memory.budget, 0)

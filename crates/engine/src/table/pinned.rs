@@ -15,7 +15,7 @@ use coppice_sync::{
 use parking_lot::Mutex;
 
 use super::{
-    BlobKind, Entry, Source, Table, check_frame,
+    BlobKind, Entry, Source, Table, Word, check_frame,
     evict::{Patience, SHORT_PATIENCE},
     word::Place,
 };
@@ -268,7 +268,7 @@ impl<'t> Pinned<'t> {
         let place = self.place(blob, BlobKind::Value)?;
         witness::found(place.value());
         // SAFETY: a word of this kind was made from `Address::Value`, of a buffer that was in the table after `guard` was
-        // pinned, and so lives as long as `self`.
+        // pinned, or was given up under it (`read_past`), and so lives as long as `self`.
         Ok(unsafe { Buffer::value_at(place.value()) })
     }
 
@@ -288,7 +288,31 @@ impl<'t> Pinned<'t> {
             Some(_) => return Err(table.corrupt(blob, "is not of the kind that leads to it")),
             None => return Err(table.corrupt(blob, "is referred to but does not exist")),
         };
+        let is_too_long = kind == BlobKind::Value && entry.bytes as usize > table.budget().limits().value;
+        if is_too_long && entry.memory.is_none() && self.claim == Claim::Shared {
+            return self.read_past(blob, entry);
+        }
         self.fill(blob, entry, false).map(|(place, _)| place)
+    }
+
+    /// Reads in a value that was written under a larger bound on memory: for this operation alone, past the bound. One at a time,
+    /// since room for the next is waited for.
+    fn read_past(&self, blob: u32, entry: &Entry) -> Result<Place, Error> {
+        let table = self.table;
+        let source = table
+            .source
+            .as_ref()
+            .ok_or_else(|| table.corrupt(blob, "is in no store"))?;
+        if table.budget().used() > table.budget().limits().reads {
+            return Err(table.crowded());
+        }
+        let buffer = Buffer::zeroed_within(&table.pool, entry.bytes as usize, usize::MAX);
+        let buffer = self.read_into(buffer.ok_or_else(|| table.crowded())?, source.as_ref(), blob, entry)?;
+        table.misses.fetch_add(1, Relaxed);
+        let word = Word::default();
+        word.publish(entry.kind, &buffer, true);
+        self.retire(buffer);
+        Ok(word.load())
     }
 
     /// The memory of a blob whose entry is latched, read in unless it is there; and whether it was. `used`: eviction is to
@@ -320,8 +344,13 @@ impl<'t> Pinned<'t> {
 
     /// A blob's bytes from their source, checked.
     fn read_in(&self, source: &dyn Source, blob: u32, entry: &Entry) -> Result<Buffer, Error> {
+        let buffer = self.room_for(entry.kind, entry.bytes as usize)?;
+        self.read_into(buffer, source, blob, entry)
+    }
+
+    /// The same, where there is room already.
+    fn read_into(&self, mut buffer: Buffer, source: &dyn Source, blob: u32, entry: &Entry) -> Result<Buffer, Error> {
         let len = entry.bytes as usize;
-        let mut buffer = self.room_for(entry.kind, len)?;
         let room = buffer.bytes_mut().get_mut(..len);
         source.read(
             blob,
