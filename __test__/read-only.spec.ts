@@ -47,6 +47,30 @@ test('a database that is only read shows everything, and no file changes', async
   t.is(db.tree('t').count(), KEYS + 1)
 })
 
+test('what is read stays within the bound on memory', async (t) => {
+  const folder = path.join(await temporaryFolder(t), 'db')
+  const writer = open(folder)
+  const keys = Array.from({ length: 12_000 }, (_, n) => `dir${n % 30}/file${n}`)
+  writer.tree().putMany(keys.map((key) => [key, key.repeat(80)] as const))
+  // Longer than all that may be read in.
+  writer.tree().put('long', Buffer.alloc(10 << 20, 7))
+  writer.close()
+  using db = open(folder, { readOnly: true, memory: '4MiB' })
+  const tree = db.tree('', { encoding: 'utf8' })
+  t.is(db.tree().get('long')?.length, 10 << 20)
+  t.deepEqual(
+    keys.filter((key) => tree.get(key) !== key.repeat(80)),
+    [],
+  )
+  t.deepEqual(
+    await Promise.all(keys.slice(0, 3000).map((key) => tree.promises.get(key))),
+    tree.getMany(keys.slice(0, 3000)),
+  )
+  const { budget, used, evictions } = db.stats().memory
+  t.is(budget, 4 << 20)
+  t.true(used <= budget && evictions > 0, `${used} bytes, ${evictions} evictions`)
+})
+
 test('every method that writes is refused', async (t) => {
   using db = open(await crashed(t), { readOnly: true })
   const tree = db.tree('t')

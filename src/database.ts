@@ -55,7 +55,7 @@ export interface DatabaseStats {
   fill: number
   /** Bytes, and counts since the database was opened. */
   memory: {
-    /** The option `memory`: what frames and values may take. 0 for `':memory:'`, which has no bound. */
+    /** The option `memory`: what frames and values may take, with what `readOnly` keeps of the journal. 0 for `':memory:'`: no bound. */
     budget: number
     /** What they take: those in memory, those on their way to disk, and those given up that may still have readers. */
     used: number

@@ -42,7 +42,8 @@ export interface OpenOptions {
    *
    * A value over a quarter of it is ERR_COPPICE_VALUE_TOO_LARGE, a batch that changes more than it can hold
    * ERR_COPPICE_BATCH_TOO_LARGE. A write waits while too much has changed since the last checkpoint. `':memory:'` has no
-   * bound, as there is no disk to evict to, nor has a database opened with `readOnly`. Of handles in one process on one database, the first to open it decides.
+   * bound, as there is no disk to evict to. With `readOnly` what the journal adds stays in memory, beside the bound. Of handles
+   * in one process on one database, the first to open it decides.
    */
   memory?: number | string
   /** When checkpoints happen by themselves. */

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{
             AtomicUsize,
             Ordering::{AcqRel, Relaxed},
@@ -97,12 +97,26 @@ impl Limits {
             value: total / VALUE_PARTS,
         }
     }
+
+    /// Of what is only read, and what has changed stays for good: bounded is what reads fill memory with beside that.
+    fn of_reads(total: usize, changed: usize, frame_bytes: usize) -> Self {
+        let limits = Self::of(total, frame_bytes);
+        Self {
+            total: total.saturating_add(changed),
+            reads: limits.reads.saturating_add(changed),
+            evict_above: limits.evict_above.saturating_add(changed),
+            value: limits.value,
+            ..Self::NONE
+        }
+    }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limits: Limits,
+    /// In their place since [`Budget::bound_reads`].
+    reading: OnceLock<Limits>,
     /// Bytes of all buffers.
     used: AtomicUsize,
     /// Of blobs changed since the last cut.
@@ -131,21 +145,25 @@ impl Budget {
     /// # Errors
     /// `InvalidArgument` where that is too little to work, with what would do.
     pub(crate) fn new(total: u64, frame_bytes: usize) -> Result<Arc<Self>, Error> {
-        let least = LEAST_FRAMES * frame_bytes;
-        match usize::try_from(total).unwrap_or(usize::MAX) {
-            total if total >= least => Ok(Self::with(Limits::of(total, frame_bytes))),
-            _ => Err(Error::new(
-                ErrorCode::InvalidArgument,
-                format!(
-                    "memory of {total} bytes is too little for frames of {frame_bytes}: the minimum is {least} bytes"
-                ),
-            )),
-        }
+        Ok(Self::with(Limits::of(enough(total, frame_bytes)?, frame_bytes)))
+    }
+
+    /// Bounds from now on what is read to so many bytes, beside what has changed until now and nothing will change or write:
+    /// of a budget that has no bound yet.
+    ///
+    /// # Errors
+    /// As [`Budget::new`].
+    pub(crate) fn bound_reads(&self, total: u64, frame_bytes: usize) -> Result<(), Error> {
+        let total = enough(total, frame_bytes)?;
+        self.reading
+            .get_or_init(|| Limits::of_reads(total, self.changed(), frame_bytes));
+        Ok(())
     }
 
     fn with(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             limits,
+            reading: OnceLock::new(),
             used: AtomicUsize::new(0),
             changed: AtomicUsize::new(0),
             cut: AtomicUsize::new(0),
@@ -159,12 +177,12 @@ impl Budget {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+        self.reading.get().unwrap_or(&self.limits)
     }
 
     /// The bound; none where there is none.
     pub(crate) fn total(&self) -> Option<usize> {
-        Some(self.limits.total).filter(|total| *total < usize::MAX)
+        Some(self.limits().total).filter(|total| *total < usize::MAX)
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -292,6 +310,18 @@ impl Budget {
     pub(crate) fn hold_evicted(self: &Arc<Self>, bytes: usize) -> EvictedBytes {
         self.evicted.fetch_add(bytes, Relaxed);
         EvictedBytes(Arc::clone(self), bytes)
+    }
+}
+
+/// A bound in bytes with which everything works, where frames have this size.
+fn enough(total: u64, frame_bytes: usize) -> Result<usize, Error> {
+    let least = LEAST_FRAMES * frame_bytes;
+    match usize::try_from(total).unwrap_or(usize::MAX) {
+        total if total >= least => Ok(total),
+        _ => Err(Error::new(
+            ErrorCode::InvalidArgument,
+            format!("memory of {total} bytes is too little for frames of {frame_bytes}: the minimum is {least} bytes"),
+        )),
     }
 }
 

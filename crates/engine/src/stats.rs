@@ -40,7 +40,8 @@ pub struct Stats {
     pub depth_mean: f64,
     /// Live bytes over all bytes of frames, 0..=1.
     pub fill: f64,
-    /// Bytes that blobs may take in memory; 0 for a volatile database, which has no bound.
+    /// Bytes that blobs may take in memory; 0 for a volatile database, which has no bound. Where a database is only read, what its
+    /// journal added comes on top of the option.
     pub memory_budget_bytes: u64,
     /// Bytes that they take: those in memory, those of cuts on their way to the disk, and what was replaced or evicted and
     /// may still have readers.

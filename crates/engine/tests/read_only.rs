@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path};
 
-use coppice_engine::{Condition, Database, Durability, ErrorCode, Operation, Options, TreeId};
+use coppice_engine::{Condition, Database, Durability, ErrorCode, Operation, Options, Record, TreeId};
 
 fn writing(durability: Durability) -> Options {
     Options {
@@ -87,6 +87,72 @@ fn reader_sees_blobs_and_journal_and_changes_no_file() {
         reader.close().unwrap();
         assert!(files(folder.path()) == before, "a file changed");
     }
+}
+
+#[test]
+fn what_is_read_stays_within_the_bound_on_memory() {
+    const BOUND: u64 = 64 * 4096;
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(folder.path(), &writing(Durability::Process)).unwrap();
+    fill(&database, 30_000);
+    database.checkpoint().unwrap();
+    // What the journal adds stays in memory, beside the bound, and is more than that by itself.
+    let tree = database.tree("t").unwrap();
+    for number in 0..400_u32 {
+        let key = format!("more{number}");
+        database
+            .put(tree, key.as_bytes(), &[7; 1000], Condition::Always)
+            .unwrap();
+    }
+    drop(database);
+    let options = Options {
+        memory_bytes: BOUND,
+        ..reading()
+    };
+    let reader = Database::open(folder.path(), &options).unwrap();
+    let tree = reader.tree("t").unwrap();
+    let added = reader.stats().unwrap().memory_dirty_bytes;
+    assert!(added > BOUND, "{added} bytes");
+    let snapshot = reader.snapshot().unwrap();
+    for number in (0..30_000_u32).rev() {
+        let key = format!("dir{}/file{number:05}", number % 9);
+        let first = |record: Option<Record<'_>>| record.and_then(|record| record.value.first().copied());
+        assert_eq!(
+            reader.get(tree, key.as_bytes(), first).unwrap(),
+            Some(number as u8),
+            "{key}"
+        );
+        assert_eq!(
+            snapshot.get(tree, key.as_bytes(), first).unwrap(),
+            Some(number as u8),
+            "{key}"
+        );
+        if number % 1000 == 0 {
+            let used = reader.stats().unwrap().memory_used_bytes;
+            assert!(used <= BOUND + added, "{used} bytes of {BOUND} beside {added}");
+        }
+    }
+    assert_eq!(count(&reader), 30_400);
+    let stats = reader.stats().unwrap();
+    assert!(stats.memory_evictions > 0);
+    assert_eq!(stats.memory_budget_bytes, BOUND + added);
+}
+
+#[test]
+fn too_little_memory_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    Database::open(folder.path(), &writing(Durability::Process))
+        .unwrap()
+        .close()
+        .unwrap();
+    let options = Options {
+        memory_bytes: 63 * 4096,
+        ..reading()
+    };
+    assert_eq!(
+        code(Database::open(folder.path(), &options)),
+        ErrorCode::InvalidArgument
+    );
 }
 
 #[test]

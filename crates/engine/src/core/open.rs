@@ -241,9 +241,11 @@ impl Engine {
         let store = Arc::new(store);
         let id = store.database_id();
         // What the journal adds has nowhere to go but memory.
-        let replayed = replay(disk.as_ref(), &store, Budget::unbounded(), |cut, apply| {
+        let budget = Budget::unbounded();
+        let replayed = replay(disk.as_ref(), &store, Arc::clone(&budget), |cut, apply| {
             Journal::replay(disk.as_ref(), id, cut, &options.recovery, apply).map(|recovered| ((), recovered))
         })?;
+        budget.bound_reads(options.memory_bytes, store.frame_bytes() as usize)?;
         let mut engine = Self::assemble(
             replayed.table,
             replayed.sequence,
