@@ -50,7 +50,7 @@ pub trait Disk: Send + Sync + Debug {
     /// Makes durable every create, rename and remove that returned before the call. Says nothing of the contents.
     fn sync(&self) -> io::Result<()>;
 
-    /// Returns when every sync that was begun is done; for disks whose syncs return before they are.
+    /// Does the syncs that were put off; for disks that put them off.
     ///
     /// # Errors
     /// As the sync that failed; nothing can be changed any more then.

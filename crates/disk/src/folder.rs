@@ -91,10 +91,10 @@ impl FolderDisk {
         Ok(disk)
     }
 
-    /// From now on until [`Disk::settle`], a sync is begun on a thread and returns at once. Whatever would change anything
-    /// settles first, and fails as the syncs did.
-    pub fn overlap_syncs(&self) {
-        self.syncs.overlap();
+    /// From now on until [`Disk::settle`], syncs are put off: what is asked for returns at once. Whatever would change
+    /// anything settles first, and fails as the syncs did.
+    pub fn put_off_syncs(&self) {
+        self.syncs.put_off();
     }
 
     /// Before anything is changed.
@@ -192,13 +192,6 @@ impl Disk for FolderDisk {
 
     fn label(&self) -> String {
         self.path.display().to_string()
-    }
-}
-
-impl Drop for FolderDisk {
-    /// Nothing that it began goes on without it.
-    fn drop(&mut self) {
-        self.syncs.end();
     }
 }
 

@@ -15,8 +15,10 @@ mod lock;
 #[cfg(target_os = "linux")]
 mod mapped;
 mod memory;
+mod signals;
 
 pub use disk::{Disk, DiskFile, MAX_NAME_BYTES, MappedFile, is_no_space};
 pub use folder::{FolderDisk, FolderIdentity};
 pub use lock::{FolderLock, LOCK_FILE_NAME, LockError, LockHolder};
 pub use memory::MemoryDisk;
+pub use signals::mask_signals;

@@ -1,6 +1,6 @@
-//! The engine's own thread: syncs the journal at intervals, plans a checkpoint when the journal has grown enough, much in
-//! memory has changed, or the last one is old, evicts and makes memory ready ahead of need, frees what deleted subtrees left behind, and gives file
-//! space back.
+//! The engine's own thread: does the syncs that the opening has put off, syncs the journal at intervals, plans a checkpoint
+//! when the journal has grown enough, much in memory has changed, or the last one is old, evicts and makes memory ready ahead of
+//! need, frees what deleted subtrees left behind, and gives file space back.
 //!
 //! It holds the engine weakly, so that an engine that nobody closed goes when its last handle does. It waits for no
 //! checkpoint: the checkpoint thread is at work on that, and the journal's syncs go on.
@@ -139,10 +139,11 @@ fn run(engine: &Weak<Engine>, signal: &Signal) {
             }
         }
         let Some(engine) = engine.upgrade() else { return };
+        // A failure is remembered by the engine and shown to the next writer, as that of a sync below.
+        let _ = engine.settle_opening();
         burying = bury(&engine);
         let now = Instant::now();
         if syncs && now >= next_sync {
-            // A failure is remembered by the engine and shown to the next writer.
             let _ = engine.sync_in_background();
             next_sync = Instant::now() + interval;
         }

@@ -77,48 +77,56 @@ pub(crate) enum WhenFull {
     GiveUp,
 }
 
-/// The running thread. Stopped by [`Checkpointer::stop`], or when dropped.
+/// The thread, which is started when there is first something to do. Stopped by [`Checkpointer::stop`], or when dropped.
 pub(crate) struct Checkpointer {
+    target: Arc<dyn Target>,
     queue: Arc<Queue>,
     planning: Mutex<()>,
     worker: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Checkpointer {
-    /// Starts the thread. `poison` is set by a failure that leaves it open what is on disk.
-    pub(crate) fn start(
-        target: Arc<dyn Target>,
-        settings: Settings,
-        poison: Arc<OnceLock<Error>>,
-    ) -> Result<Self, Error> {
-        let queue = Arc::new(Queue::new(settings, poison));
-        let theirs = Arc::clone(&queue);
-        let worker = thread::spawn("coppice-io", move || {
-            let last_words = theirs.last_words();
-            while let Some(held) = theirs.take_group() {
+    /// `poison` is set by a failure that leaves it open what is on disk.
+    pub(crate) fn new(target: Arc<dyn Target>, settings: Settings, poison: Arc<OnceLock<Error>>) -> Self {
+        Self {
+            target,
+            queue: Arc::new(Queue::new(settings, poison)),
+            planning: Mutex::new(()),
+            worker: Mutex::new(None),
+        }
+    }
+
+    /// Starts the thread, unless that was done, or it is to stop.
+    fn attend(&self) -> Result<(), Error> {
+        let mut worker = self.worker.lock();
+        if worker.is_some() || self.queue.is_stopping() {
+            return Ok(());
+        }
+        let (target, queue) = (Arc::clone(&self.target), Arc::clone(&self.queue));
+        *worker = Some(thread::spawn("coppice-io", move || {
+            let last_words = queue.last_words();
+            while let Some(held) = queue.take_group() {
                 let results = commit_group(target.as_ref(), held.epochs());
                 held.report(results);
             }
             last_words.none_needed();
-        })?;
-        Ok(Self {
-            queue,
-            planning: Mutex::new(()),
-            worker: Mutex::new(Some(worker)),
-        })
+        })?);
+        Ok(())
     }
 
     /// Queues an epoch, which `take` makes once there is room: it is given the cuts that earlier epochs have failed to make
     /// durable, restores them, and then takes its own. `None` where the queue is full and that is not waited for.
     ///
     /// # Errors
-    /// That of `take`; `Closed` after [`Checkpointer::stop`]; `Internal` when the thread has died.
+    /// That of `take`; `Closed` after [`Checkpointer::stop`]; `Internal` when the thread has died; `Io` where the system gives
+    /// none.
     pub(crate) fn plan(
         &self,
         when_full: WhenFull,
         mut take: impl FnMut(Vec<Cut>) -> Result<Epoch, Error>,
     ) -> Result<Option<Ticket>, Error> {
         let _alone = self.planning.lock();
+        self.attend()?;
         loop {
             let Some(room) = self.queue.room(when_full)? else {
                 return Ok(None);

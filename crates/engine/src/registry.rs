@@ -161,7 +161,7 @@ pub(crate) fn acquire(path: &Path, options: &Options) -> Result<(Arc<Engine>, Pl
         (Arc::new(engine), None)
     } else {
         let lock = FolderLock::acquire(&disk).map_err(lock_error)?;
-        disk.overlap_syncs();
+        disk.put_off_syncs();
         let engine = Arc::new(Engine::open(Arc::new(disk), Some(lock), options)?);
         let background = Background::start(&engine)?;
         (engine, Some(background))

@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc};
 
+use coppice_disk::mask_signals;
 use coppice_sync::thread::{Builder, JoinHandle};
 
 use crate::error::{Error, ErrorCode};
@@ -21,12 +22,3 @@ pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<J
             Error::with_source(ErrorCode::Io, "no thread could be started", Some(Arc::new(error)))
         })
 }
-
-#[cfg(unix)]
-fn mask_signals() {
-    // A refusal leaves the thread as any other of the process.
-    let _ = nix::sys::signal::SigSet::all().thread_block();
-}
-
-#[cfg(not(unix))]
-fn mask_signals() {}

@@ -168,7 +168,7 @@ impl Journal {
             appended_bytes: 0,
             appended_records: 0,
         };
-        Self::assemble(disk, options, database_id, writer, spares)
+        Ok(Self::assemble(disk, options, database_id, writer, spares))
     }
 
     /// Applies every record behind `cut`, in order, and changes nothing.
@@ -226,7 +226,7 @@ impl Journal {
             appended_records: 0,
         };
         let spares = Spares::new(replayed.next_number);
-        let journal = Self::assemble(disk, options, database_id, writer, spares)?;
+        let journal = Self::assemble(disk, options, database_id, writer, spares);
         Ok((journal, replayed.recovered))
     }
 
@@ -237,14 +237,11 @@ impl Journal {
         database_id: u128,
         writer: Writer,
         spares: Spares,
-    ) -> Result<Self, Error> {
+    ) -> Self {
         let keeps = options.keeper;
         let shared = Arc::new(Shared::new(disk, options, database_id, writer, spares));
-        let keeper = keeps
-            .then(|| Keeper::start(Arc::clone(&shared)))
-            .transpose()
-            .map_err(|error| Error::io("starting the journal's thread", error))?;
-        Ok(Self { shared, keeper })
+        let keeper = keeps.then(|| Keeper::new(Arc::clone(&shared)));
+        Self { shared, keeper }
     }
 
     /// Appends operations with the sequence numbers `first_sequence`, `first_sequence + 1`, …, as

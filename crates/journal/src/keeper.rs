@@ -1,13 +1,14 @@
 //! The journal's own thread: makes the next segment, and pages, ready ahead of the appends.
 //!
-//! It masks all signals, which belong to the host's threads, and is joined when the journal is closed.
+//! It is started when there is first something to do, masks all signals, which belong to the host's threads, and is joined
+//! when the journal is closed.
 
 use std::{
-    io,
     sync::Arc,
     thread::{self, JoinHandle},
 };
 
+use coppice_disk::mask_signals;
 use parking_lot::{Condvar, Mutex};
 
 use crate::journal::Shared;
@@ -24,35 +25,45 @@ struct State {
     stopping: bool,
 }
 
-/// The running thread.
+/// The thread, once it was woken.
 #[derive(Debug)]
 pub(crate) struct Keeper {
+    shared: Arc<Shared>,
     signal: Arc<Signal>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Keeper {
-    pub(crate) fn start(shared: Arc<Shared>) -> io::Result<Self> {
-        let signal = Arc::new(Signal::default());
-        let theirs = Arc::clone(&signal);
-        let thread = thread::Builder::new()
-            .name("coppice-journal".to_owned())
-            .spawn(move || {
-                mask_signals();
-                while theirs.wait() {
-                    shared.tend();
-                }
-            })?;
-        Ok(Self {
-            signal,
-            thread: Mutex::new(Some(thread)),
-        })
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            signal: Arc::default(),
+            thread: Mutex::default(),
+        }
     }
 
-    /// Has the thread look for what there is to do.
+    /// Has the thread look for what there is to do. Where the system gives none, appends do it themselves.
     pub(crate) fn wake(&self) {
         self.signal.state.lock().woken = true;
         self.signal.changed.notify_one();
+        let mut thread = self.thread.lock();
+        if thread.is_none() && !self.signal.state.lock().stopping {
+            *thread = self.start();
+        }
+    }
+
+    fn start(&self) -> Option<JoinHandle<()>> {
+        let (shared, signal) = (Arc::clone(&self.shared), Arc::clone(&self.signal));
+        let run = move || {
+            mask_signals();
+            while signal.wait() {
+                shared.tend();
+            }
+        };
+        thread::Builder::new()
+            .name("coppice-journal".to_owned())
+            .spawn(run)
+            .ok()
     }
 
     /// Ends the thread; what it is doing is finished first.
@@ -77,12 +88,3 @@ impl Signal {
         !state.stopping
     }
 }
-
-#[cfg(unix)]
-fn mask_signals() {
-    // A refusal leaves the thread as any other of the process.
-    let _ = nix::sys::signal::SigSet::all().thread_block();
-}
-
-#[cfg(not(unix))]
-fn mask_signals() {}

@@ -111,6 +111,10 @@ impl Queue {
         }
     }
 
+    pub(super) fn is_stopping(&self) -> bool {
+        self.state.lock().stopping
+    }
+
     /// Leave to queue an epoch.
     pub(super) fn room(&self, when_full: WhenFull) -> Result<Option<Room>, Error> {
         let mut state = self.state.lock();

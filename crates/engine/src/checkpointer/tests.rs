@@ -166,7 +166,7 @@ impl Rig {
         let poison = Arc::default();
         let theirs: Arc<dyn Target> = Arc::clone(&target) as _;
         Self {
-            checkpointer: Checkpointer::start(theirs, settings, Arc::clone(&poison)).unwrap(),
+            checkpointer: Checkpointer::new(theirs, settings, Arc::clone(&poison)),
             target,
             poison,
             returned: Mutex::default(),

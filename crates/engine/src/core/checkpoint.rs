@@ -8,7 +8,7 @@ use std::time::Instant;
 use coppice_defect::{Defect, planted};
 use coppice_store::StoreError;
 
-use super::{Durable, Engine, Ordering};
+use super::{Durable, Engine, Ordering, open::settle};
 use crate::{
     checkpointer::{Epoch, Outcome, Ticket, WhenFull},
     error::{Error, ErrorCode},
@@ -81,7 +81,14 @@ impl Engine {
         self.sequence.load(Ordering::Acquire)
     }
 
+    /// Does the syncs that the opening has put off, before anything is vouched for.
+    pub(crate) fn settle_opening(&self) -> Result<(), Error> {
+        let Some(durable) = &self.durable else { return Ok(()) };
+        settle(durable.folder.disk.as_ref()).inspect_err(|failure| self.poison(failure))
+    }
+
     fn plan(&self, durable: &Durable, when_full: WhenFull) -> Result<Option<Ticket>, Error> {
+        self.settle_opening()?;
         durable.checkpointer.plan(when_full, |returned| {
             let started = Instant::now();
             let state = self.exclusive();

@@ -3,6 +3,9 @@
 //! A new database is made journal first and superblock last, so that a half-made one counts as absent. An existing one is
 //! its last durable slot map and, on top of that, the journal's records behind the map's cut.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{
         Arc, OnceLock,
@@ -90,8 +93,8 @@ impl Folder {
 }
 
 impl Durable {
-    /// Starts the checkpoint thread. What it sets when it fails is the engine's too.
-    fn start(folder: Folder, journal: Journal, options: &Options) -> Result<(Self, Arc<OnceLock<Error>>), Error> {
+    /// What the checkpoint thread sets when it fails is the engine's too.
+    fn new(folder: Folder, journal: Journal, options: &Options) -> (Self, Arc<OnceLock<Error>>) {
         let journal = Arc::new(journal);
         let poison = Arc::default();
         let files = Files {
@@ -104,11 +107,11 @@ impl Durable {
             window: options.coalesce_window,
         };
         let durable = Self {
-            checkpointer: Checkpointer::start(Arc::new(files), settings, Arc::clone(&poison))?,
+            checkpointer: Checkpointer::new(Arc::new(files), settings, Arc::clone(&poison)),
             folder,
             journal,
         };
-        Ok((durable, poison))
+        (durable, poison)
     }
 }
 
@@ -195,7 +198,7 @@ impl Engine {
         let source: Arc<dyn Source> = Arc::new(StoreSource(Arc::clone(&store)));
         let table = Table::new(options.frame_bytes as usize, budget, Some(source));
         Forest::new(&table).plant()?;
-        let (durable, poison) = Durable::start(Folder::new(store, disk, lock), journal, options)?;
+        let (durable, poison) = Durable::new(Folder::new(store, disk, lock), journal, options);
         Ok(Self::assemble(table, 0, 1, Some(durable), poison, options))
     }
 
@@ -212,7 +215,7 @@ impl Engine {
         let replayed = replay(disk.as_ref(), &store, budget, |cut, apply| {
             Journal::open(Arc::clone(&disk), journal_options, id, cut, apply)
         })?;
-        let (durable, poison) = Durable::start(Folder::new(store, disk, lock), replayed.journal, options)?;
+        let (durable, poison) = Durable::new(Folder::new(store, disk, lock), replayed.journal, options);
         let engine = Self::assemble(
             replayed.table,
             replayed.sequence,
@@ -258,6 +261,12 @@ impl Engine {
         engine.read_only = Some(Folder::new(store, disk, lock));
         Ok(engine)
     }
+}
+
+/// Does the syncs that the opening has put off.
+pub(super) fn settle(disk: &dyn Disk) -> Result<(), Error> {
+    disk.settle()
+        .map_err(|error| Error::from_io(format!("syncing the files in {}", disk.label()), error))
 }
 
 /// A state as it was found on disk, and the journal that it was brought up to date from.
@@ -328,17 +337,16 @@ fn replay<J>(
     };
     let started = Instant::now();
     state.forest.table.recover();
-    let settle = || {
-        disk.settle()
-            .map_err(|error| Error::from_io(format!("syncing the files in {}", disk.label()), error))
-    };
     let read = read_journal(cut, &mut |sequence, op| {
-        settle()?;
+        settle(disk)?;
         state.make_way_in_recovery(store)?;
         state.replay(sequence, &op)
     });
     let (journal, recovered) = read.map_err(replay_error)?;
-    settle()?;
+    // A close leaves an empty journal behind, and only what was synced is trimmed: then there is nothing to wait for.
+    if recovered.bytes > 0 || recovered.torn_tail.is_some() {
+        settle(disk)?;
+    }
     if planted(Defect::ForgetsVersions) {
         state.sequence = cut;
     }

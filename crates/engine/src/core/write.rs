@@ -230,6 +230,7 @@ impl Engine {
     }
 
     pub(super) fn sync_journal(&self, durable: &Durable) -> Result<(), Error> {
+        self.settle_opening()?;
         durable.journal.sync().map_err(|error| {
             let failure = journal_error(&error, ErrorCode::Io);
             self.poison(&failure);
