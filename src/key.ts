@@ -65,7 +65,11 @@ export function valueBytes(what: string, value: unknown): Uint8Array {
 
 /** Whether these are bytes that can be copied and that no other thread can change. */
 export function arePlainBytes(value: unknown): value is Uint8Array {
-  return isUint8Array(value) && !isSharedArrayBuffer(value.buffer) && (lengthOf(value) > 0 || !isDetached(value.buffer))
+  if (!isUint8Array(value)) return false
+  const { buffer } = value
+  // The first is told at a tenth of the cost.
+  if (!(buffer instanceof ArrayBuffer) && isSharedArrayBuffer(buffer)) return false
+  return lengthOf(value) > 0 || !isDetached(buffer)
 }
 
 /** The length of bytes, which no property of the object's own can hide. */

@@ -1,11 +1,22 @@
-/** Reading many records by key, thousands in a call. */
+/** Reading and writing many records by key, thousands in a call. */
 
+import { describe } from './check.js'
 import type { Encoding } from './codec.js'
 import type { Connection } from './connection.js'
-import { type Key, keptKey, keyBytes } from './key.js'
-import { type Argument, DOUBTFUL, native, TOO_SMALL } from './native/binding.js'
-import { type Figures, releaseFigures, takeFigures } from './page.js'
+import { invalid } from './errors.js'
+import { type Key, keptKey, keyBytes, valueBytes } from './key.js'
+import { type Argument, DOUBTFUL, native, TOO_SMALL, type Writes } from './native/binding.js'
+import { type Parts, releaseParts, takeParts } from './parts.js'
 import { roomFor, roomForPage, type Slab } from './slab.js'
+
+/** The most keys that are asked for at once: about as many as have values in a slab. */
+const MOST_KEYS = 512
+/** The fewest, where values are so large that most are asked for again. */
+const FEWEST_KEYS = 16
+
+const nameKey = (position: number) => `keys[${position}]`
+const nameEntryKey = (position: number) => `entries[${position}][0]`
+const nameEntryValue = (position: number) => `entries[${position}][1]`
 
 /** The values of keys, in their order, as they are gathered. */
 export class Gathering<V> {
@@ -24,7 +35,7 @@ export class Gathering<V> {
 
   /** Copies the keys, for who goes on later. */
   keep(): void {
-    if (this.#given === this.#keys) this.#given = Array.from(this.#keys, (key, at) => keptKey(`keys[${at}]`, key))
+    if (this.#given === this.#keys) this.#given = Array.from(this.#keys, (key, at) => keptKey(nameKey(at), key))
   }
 
   /** How far it is. */
@@ -35,38 +46,42 @@ export class Gathering<V> {
   /** Gathers what is left. Where it throws it may be called again, and goes on. */
   make(connection: Connection): (V | undefined)[] {
     const { values } = this
-    const figures = takeFigures()
-    const most = figures.lengths.length
-    let room = roomForPage()
-    while (values.length < this.#given.length) {
+    const given = this.#given
+    const parts = takeParts()
+    let most = MOST_KEYS
+    while (values.length < given.length) {
       const start = values.length
-      const count = Math.min(this.#given.length - start, most)
-      const { handle } = connection
-      const given = this.#given
-      const code = native.getMany(handle, this.#tree, given, start, count, figures.memory, room.memory, room.offset)
-      if (code >= 0) take(code, figures, room, this.#encoding, values)
-      else if (code <= TOO_SMALL) room = roomFor(TOO_SMALL - code)
-      else if (code === DOUBTFUL && given === this.#keys) {
-        this.#given = Array.from(given, (key, at) => keyBytes(`keys[${at}]`, key))
-      } else {
-        releaseFigures(figures)
-        throw connection.failure(code)
+      const end = Math.min(given.length, start + most)
+      for (let at = start; at < end && !parts.isFull; at++) parts.addKey(given[at], nameKey, at)
+      let room = roomForPage()
+      let code = this.#call(connection, parts, room)
+      while (code <= TOO_SMALL) {
+        room = roomFor(TOO_SMALL - code)
+        code = this.#call(connection, parts, room)
       }
+      if (code === DOUBTFUL) parts.doubt((index, key) => keyBytes(nameKey(start + index), key))
+      if (code < 0) throw connection.failure(code)
+      take(code, parts.words, room, this.#encoding, values)
+      parts.clear()
+      most = Math.min(Math.max(2 * code, FEWEST_KEYS), MOST_KEYS)
     }
-    releaseFigures(figures)
+    releaseParts(parts)
     return values
+  }
+
+  #call(connection: Connection, parts: Parts, room: Slab): number {
+    return native.getMany(connection.handle, this.#tree, parts, room.memory, room.offset)
   }
 }
 
 /** Reads `count` values that the addon wrote at the slab's offset, each at a multiple of 8. */
 function take<V>(
   count: number,
-  figures: Figures,
+  lengths: Int32Array,
   room: Slab,
   encoding: Encoding<V, never>,
   values: (V | undefined)[],
 ): void {
-  const { lengths } = figures
   let start = room.offset
   if (encoding.keepsMemory) {
     // Before anything is decoded: a codec may use the database itself.
@@ -83,4 +98,45 @@ function take<V>(
       start += (length + 7) & ~7
     }
   }
+}
+
+/** Puts entries in order. */
+export function putMany<In>(
+  connection: Connection,
+  tree: number,
+  encoding: Encoding<unknown, In>,
+  entries: Iterable<readonly [Key, In]>,
+  writes: Writes,
+): void {
+  const parts = takeParts()
+  let position = 0
+  for (const entry of entries) {
+    if (!Array.isArray(entry) || entry.length !== 2) {
+      throw invalid(`entries[${position}] must be a [key, value] pair, not ${describe(entry)}`)
+    }
+    const key: unknown = entry[0]
+    const value = encoding.write(entry[1])
+    parts.addKey(key, nameEntryKey, position)
+    parts.addValue(value, nameEntryValue, position)
+    position += 1
+    if (parts.isFull) putParts(connection, tree, parts, position, writes)
+  }
+  putParts(connection, tree, parts, position, writes)
+  releaseParts(parts)
+}
+
+/** Hands over what was gathered of the entries in front of `end`. */
+function putParts(connection: Connection, tree: number, parts: Parts, end: number, writes: Writes): void {
+  if (parts.count === 0) return
+  const code = writes.putMany(connection.handle, tree, parts)
+  if (code === DOUBTFUL) {
+    const start = end - parts.count / 2
+    parts.doubt((index, text) => {
+      const position = start + (index >> 1)
+      if (index % 2 === 0) keyBytes(nameEntryKey(position), text)
+      else valueBytes(nameEntryValue(position), text)
+    })
+  }
+  if (code < 0) throw connection.failure(code)
+  parts.clear()
 }

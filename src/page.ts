@@ -10,8 +10,8 @@ import { roomFor, roomForPage, type Slab } from './slab.js'
 /** The most entries of one page. */
 export const PAGE_ENTRIES = 1024
 
-/** Where the addon writes the figures of a page, or the lengths of many values. */
-export class Figures {
+/** Where the addon writes the figures of a page. */
+class Figures {
   readonly memory = new ArrayBuffer(16 + 16 * PAGE_ENTRIES)
   /** Entries; 1 where there is more; bytes of the slab used; bytes needed where the first entry did not fit. */
   readonly header = new Uint32Array(this.memory, 0, 4)
@@ -19,20 +19,18 @@ export class Figures {
   /** Negative (the highest bit set) for a rolled-up prefix. */
   readonly keyLengths = new Int32Array(this.memory, 16 + 8 * PAGE_ENTRIES, PAGE_ENTRIES)
   readonly valueLengths = new Uint32Array(this.memory, 16 + 12 * PAGE_ENTRIES, PAGE_ENTRIES)
-  /** The whole of it as lengths. */
-  readonly lengths = new Int32Array(this.memory)
 }
 
 /** Figures of pages that were released. Those of pages that are forgotten are left to the garbage collector. */
 const spareFigures: Figures[] = []
 const MOST_SPARE = 8
 
-export function takeFigures(): Figures {
+function takeFigures(): Figures {
   return spareFigures.pop() ?? new Figures()
 }
 
 /** Gives figures back that nobody reads any more. */
-export function releaseFigures(figures: Figures): void {
+function releaseFigures(figures: Figures): void {
   if (spareFigures.length < MOST_SPARE) spareFigures.push(figures)
 }
 

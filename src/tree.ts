@@ -1,14 +1,13 @@
 /** Trees: reading and writing records by key. */
 
-import { isSharedArrayBuffer, isUint8Array } from 'node:util/types'
 import { checkBoolean, checkInteger, checkOptions, describe } from './check.js'
-import { bytesEncoding, type Encoding } from './codec.js'
+import type { Encoding } from './codec.js'
 import type { Connection } from './connection.js'
 import { invalid } from './errors.js'
 import { Cursor, iterate, type Range, readEntry, readKey, readRecord, readValue } from './iterate.js'
 import { type Key, keyBytes, valueBytes } from './key.js'
 import { Collecting, type Listing, type ListOptions } from './list.js'
-import { Gathering } from './many.js'
+import { Gathering, putMany } from './many.js'
 import {
   ABSENT,
   type Argument,
@@ -149,10 +148,6 @@ const CONDITION_OPTIONS = ['ifVersion', 'ifAbsent'] as const
 const VERSION_BYTES = 8
 /** `longestPrefix` has the version and the key's length (doubles) in front of the value, and the key behind it. */
 const PREFIX_HEADER_BYTES = 16
-
-/** At most so much is gathered before it is handed to the addon. */
-const BULK_ENTRIES = 4096
-const BULK_BYTES = 4 * 1024 * 1024
 
 /** A tree as batches and transactions see it. */
 export interface TreeParts {
@@ -368,34 +363,7 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
       throw invalid(`entries must be an iterable of [key, value] pairs, not ${describe(entries)}`)
     }
     this.#connection.requireOpen()
-    // An iterable other than an array may reuse its buffers from one entry to the next, and so may a codec.
-    const mayReuse = !Array.isArray(entries) || (this.#encoding as object) !== bytesEncoding
-    const own = mayReuse ? copyOf : (bytes: Argument) => bytes
-    const bulk = new Bulk()
-    let position = 0
-    for (const entry of entries) {
-      if (!Array.isArray(entry) || entry.length !== 2) {
-        throw invalid(`entries[${position}] must be a [key, value] pair, not ${describe(entry)}`)
-      }
-      bulk.add(own(entry[0]), own(this.#encoding.write(entry[1])))
-      position += 1
-      if (bulk.isFull) this.#putBulk(bulk, position)
-    }
-    this.#putBulk(bulk, position)
-  }
-
-  /** Hands over what was gathered of the entries in front of `end`. */
-  #putBulk(bulk: Bulk, end: number): void {
-    const { keys, values } = bulk.take()
-    if (keys.length === 0) return
-    let code = this.#writes.putMany(this.#database, this.#tree, keys, values, keys.length)
-    if (code === DOUBTFUL) {
-      const start = end - keys.length
-      const plainKeys = keys.map((key, index) => keyBytes(`entries[${start + index}][0]`, key))
-      const plainValues = values.map((value, index) => valueBytes(`entries[${start + index}][1]`, value))
-      code = this.#writes.putMany(this.#database, this.#tree, plainKeys, plainValues, keys.length)
-    }
-    if (code < 0) throw this.#connection.failure(code)
+    putMany(this.#connection, this.#tree, this.#encoding, entries, this.#writes)
   }
 
   delete(key: Key, condition?: Condition): boolean {
@@ -475,36 +443,4 @@ export function checkCondition(condition: Condition | undefined): CheckedConditi
   if (ifVersion !== undefined && absent) throw invalid('condition must not have both ifVersion and ifAbsent')
   if (ifVersion !== undefined) return { kind: conditionKind.ifVersion, version }
   return { kind: absent ? conditionKind.ifAbsent : conditionKind.always, version: 0 }
-}
-
-/** Entries gathered for one call. */
-class Bulk {
-  #keys: Argument[] = []
-  #values: Argument[] = []
-  #bytes = 0
-
-  add(key: Argument, value: Argument): void {
-    this.#keys.push(key)
-    this.#values.push(value)
-    // Of what is no string and no bytes the addon will say so; its length does not matter.
-    this.#bytes += (key?.length ?? 0) + (value?.length ?? 0)
-  }
-
-  get isFull(): boolean {
-    return this.#keys.length >= BULK_ENTRIES || this.#bytes >= BULK_BYTES
-  }
-
-  take(): { keys: Argument[]; values: Argument[] } {
-    const taken = { keys: this.#keys, values: this.#values }
-    this.#keys = []
-    this.#values = []
-    this.#bytes = 0
-    return taken
-  }
-}
-
-/** What is no plain bytes stays what it is, for the addon to doubt: shared memory, and what was transferred away. */
-function copyOf(bytes: Argument): Argument {
-  if (!isUint8Array(bytes) || bytes.length === 0 || isSharedArrayBuffer(bytes.buffer)) return bytes
-  return Uint8Array.prototype.slice.call(bytes)
 }

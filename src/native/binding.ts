@@ -8,6 +8,7 @@
 
 import type { CoppiceErrorCode } from '../errors.js'
 import { loadBinding } from '../load-binding.js'
+import type { Parts } from '../parts.js'
 import { type Addon, withNumbers } from './numbers.js'
 
 /** Why an operation did not happen. */
@@ -139,7 +140,8 @@ export interface Writes {
   movePrefix(database: number, tree: number, from: Argument, to: Argument): number
   clonePrefix(database: number, tree: number, from: Argument, to: Argument): number
   deletePrefix(database: number, tree: number, prefix: Argument): number
-  putMany(database: number, tree: number, keys: Argument[], values: Argument[], count: number): number
+  /** Puts all parts, a key and its value in turns, or none where it doubts one. */
+  putMany(database: number, tree: number, parts: Parts): number
   /** A batch, encoded as src/operations.ts does: its version, or REFUSED and which operation did not hold. */
   commit(database: number, bytes: Uint8Array, length: number, count: number): number
 }
@@ -219,17 +221,8 @@ export interface Binding extends Writes {
   has(database: number, tree: number, key: Argument): number
   count(database: number, tree: number, prefix: Argument): number
   isEmpty(database: number, tree: number, prefix: Argument): number
-  /** How many of `count` keys from `start` on were answered; a length or -1 of each is in `lengths`. */
-  getMany(
-    database: number,
-    tree: number,
-    keys: readonly Argument[],
-    start: number,
-    count: number,
-    lengths: ArrayBuffer,
-    slab: ArrayBuffer,
-    offset: number,
-  ): number
+  /** How many of the keys were answered; a length or -1 of each is in the word that said the key's. */
+  getMany(database: number, tree: number, keys: Parts, slab: ArrayBuffer, offset: number): number
   /** A page: its keys end to end; a code where it failed. */
   scan(
     database: number,

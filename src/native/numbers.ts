@@ -15,7 +15,8 @@ const OFFSET = 2
 const SLAB_BYTES = 3
 const KEYS_AS_BYTES = 4
 const CONDITION = 5
-const ANSWER = 6
+const COUNT = 6
+const ANSWER = 7
 /** A double. */
 const VERSION_BYTE = 32
 
@@ -25,6 +26,7 @@ const FAILED = -2
 interface NumberedWrites {
   put(key: Argument, value: Argument): number
   delete(key: Argument): number
+  putMany(text: string, bytes: Uint8Array, words: ArrayBuffer): number
 }
 
 interface NumberedReads {
@@ -33,6 +35,7 @@ interface NumberedReads {
   longestPrefix(key: Argument, slab: ArrayBuffer): number
   count(prefix: Argument): number
   isEmpty(prefix: Argument): number
+  getMany(text: string, bytes: Uint8Array, words: ArrayBuffer, slab: ArrayBuffer): number
 }
 
 /** These answer with a number, and with nothing as their result. */
@@ -83,6 +86,11 @@ export function withNumbers({ numbers: memory, useSlab, ...addon }: Addon): Bind
         version[0] = ofVersion
         return raw.delete(key)
       },
+      putMany(database, tree, { text, bytes, memory: words, count }) {
+        on(database, tree)
+        numbers[COUNT] = count
+        return raw.putMany(text, bytes, words)
+      },
     }
   }
 
@@ -129,6 +137,12 @@ export function withNumbers({ numbers: memory, useSlab, ...addon }: Addon): Bind
     isEmpty(database, tree, prefix) {
       on(database, tree)
       return addon.isEmpty(prefix)
+    },
+    getMany(database, tree, { text, bytes, memory: words, count }, slab, offset) {
+      on(database, tree)
+      numbers[OFFSET] = offset
+      numbers[COUNT] = count
+      return addon.getMany(text, bytes, words, slab)
     },
   }
 }

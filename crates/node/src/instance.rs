@@ -16,6 +16,7 @@ use crate::{
     handles::HandleTable,
     open_database::OpenDatabase,
     opened::{OpenSnapshot, Opened, Resident},
+    parts::PartsBuffers,
     raw::{Numbers, Slab},
 };
 
@@ -33,6 +34,7 @@ pub(crate) struct Scratch {
     pub(crate) upper: KeyBuffer,
     pub(crate) resume: KeyBuffer,
     pub(crate) value: Vec<u8>,
+    pub(crate) parts: PartsBuffers,
     /// The keys of a page, end to end.
     pub(crate) page: Vec<u8>,
     /// What a page says of each of them.
@@ -71,6 +73,7 @@ impl Instance {
                 upper: key_buffer(),
                 resume: key_buffer(),
                 value: Vec::new(),
+                parts: PartsBuffers::default(),
                 page: Vec::new(),
                 figures: Vec::new(),
             }),
@@ -210,7 +213,7 @@ fn too_many(more: &str) -> Failure {
     ))
 }
 
-/// Only reading an element of a caller's array can run JavaScript, and nothing is borrowed meanwhile.
+/// Nothing that a call asks of Node runs JavaScript, so this does not happen.
 fn reentered() -> Failure {
     Failure::internal("the addon was entered again during a call")
 }

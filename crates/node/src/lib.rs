@@ -30,6 +30,7 @@ mod open_database;
 mod opened;
 pub mod opening;
 mod page;
+mod parts;
 mod point;
 mod raw;
 pub mod salvage;

@@ -15,7 +15,6 @@ mod slab;
 use std::{
     ffi::{CStr, c_void},
     marker::PhantomData,
-    ops::Range,
     ptr,
     rc::Rc,
     slice,
@@ -84,12 +83,6 @@ pub(crate) enum Reply<'call> {
 
 /// A JavaScript string made in this call.
 pub(crate) struct Text<'call> {
-    value: sys::napi_value,
-    scope: PhantomData<&'call ()>,
-}
-
-/// An element of a caller's array, read in this call.
-pub(crate) struct Element<'call> {
     value: sys::napi_value,
     scope: PhantomData<&'call ()>,
 }
@@ -232,49 +225,27 @@ impl<'call> Call<'call> {
         self.view(self.argument(index)?)
     }
 
-    /// Elements of the array that is the argument. Reading them can run JavaScript (a getter, a proxy), which may call the
-    /// addon: so nothing of the instance may be borrowed, and no view may be alive.
-    pub(crate) fn elements(&self, index: usize, positions: Range<u32>) -> Result<Vec<Element<'call>>, Failure> {
-        let array = self.argument(index)?;
-        let mut elements = Vec::with_capacity(positions.len());
-        for position in positions {
-            let mut value = ptr::null_mut();
-            // SAFETY: a live environment and value, and a place for the result; Node refuses what is no object.
-            let status = unsafe { sys::napi_get_element(self.env, array, position, &raw mut value) };
-            if status != Status::napi_ok {
-                return Err(self.mistyped(index));
-            }
-            elements.push(Element {
-                value,
-                scope: PhantomData,
-            });
+    /// An argument that is a string of so many UTF-16 units, read into `buffer`, which only grows.
+    pub(crate) fn utf16<'u>(&self, index: usize, units: usize, buffer: &'u mut Vec<u16>) -> Result<&'u [u16], Failure> {
+        if buffer.len() <= units {
+            buffer.resize(units + 1, 0);
         }
-        Ok(elements)
-    }
-
-    /// Appends the key that an element is; its length.
-    pub(crate) fn add_key(
-        &self,
-        element: &Element<'call>,
-        buffer: &mut KeyBuffer,
-        into: &mut Vec<u8>,
-    ) -> Result<usize, Stop> {
-        let roomed = self.read_key(element.value, buffer)?;
-        let key = roomed.get(KEY_ROOM_BYTES..).unwrap_or_default();
-        into.extend_from_slice(key);
-        Ok(key.len())
-    }
-
-    /// Appends the value that an element is; its length.
-    pub(crate) fn add_value(
-        &self,
-        element: &Element<'call>,
-        buffer: &mut Vec<u8>,
-        into: &mut Vec<u8>,
-    ) -> Result<usize, Stop> {
-        let value = self.read_value(element.value, buffer)?;
-        into.extend_from_slice(value);
-        Ok(value.len())
+        let mut length = 0;
+        // SAFETY: a live environment and value, a buffer of the size given, and a place for the result. Node writes at
+        // most that many units, the closing NUL included, and refuses what is no string.
+        let status = unsafe {
+            sys::napi_get_value_string_utf16(
+                self.env,
+                self.argument(index)?,
+                buffer.as_mut_ptr(),
+                units + 1,
+                &raw mut length,
+            )
+        };
+        let text = buffer
+            .get(..units)
+            .filter(|_| status == Status::napi_ok && length == units);
+        text.ok_or_else(|| self.mistyped(index))
     }
 
     /// An argument that is an `ArrayBuffer` to write into.
@@ -542,7 +513,7 @@ impl<'call> Call<'call> {
     }
 }
 
-/// JavaScript's memory to write into. Only a pointer, so that it may overlap anything else of JavaScript's.
+/// JavaScript's memory to read words from and to write into. Only a pointer, so that it may overlap anything else of JavaScript's.
 pub(crate) struct Target<'call> {
     data: *mut u8,
     length: usize,
@@ -554,6 +525,15 @@ impl Target<'_> {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.length
+    }
+
+    /// The 32-bit word at `offset`, in the byte order of the machine.
+    #[inline]
+    pub(crate) fn word(&self, offset: usize) -> Option<u32> {
+        let last = self.length.checked_sub(size_of::<u32>())?;
+        // SAFETY: `data` points at `length` readable bytes for as long as the call runs no JavaScript (rule 1), and the
+        // word lies within them.
+        (offset <= last).then(|| unsafe { self.data.add(offset).cast::<u32>().read_unaligned() })
     }
 
     /// Copies `bytes`, which are never JavaScript's, to `offset`; false, and nothing written, where they do not fit.

@@ -21,15 +21,17 @@ pub(crate) enum Number {
     KeysAsBytes,
     /// When a write takes effect; 2: at the version.
     Condition,
+    /// Of parts.
+    Count,
 }
 
 /// The word of the answer, for functions that answer here.
-const ANSWER: usize = 6;
+const ANSWER: usize = 7;
 /// The word from which on the version is, a double.
 const VERSION: usize = 8;
 const WORDS: usize = 10;
 
-const _: () = assert!((Number::Condition as usize) < ANSWER && VERSION.is_multiple_of(2));
+const _: () = assert!((Number::Count as usize) < ANSWER && VERSION.is_multiple_of(2));
 
 /// The numbers of one environment.
 pub(crate) struct Numbers {
