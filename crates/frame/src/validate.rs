@@ -80,14 +80,17 @@ impl Units {
             "a reference out of bounds",
             offset,
         )?;
-        for unit in first..first + count {
+        let (mut unit, end) = (first, first + count);
+        while unit < end {
             let word = self.seen.get_mut(unit / 64).ok_or(Invalid {
                 what: "a reference out of bounds",
                 offset,
             })?;
-            let bit = 1 << (unit % 64);
-            ensure(*word & bit == 0, "bytes that two things claim", offset)?;
-            *word |= bit;
+            let bits = (end - unit).min(64 - unit % 64);
+            let mask = (u64::MAX >> (64 - bits)) << (unit % 64);
+            ensure(*word & mask == 0, "bytes that two things claim", offset)?;
+            *word |= mask;
+            unit += bits;
         }
         self.claimed += count;
         Ok(())
