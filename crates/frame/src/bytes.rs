@@ -114,16 +114,21 @@ impl<'a> Frame<'a> {
 
     /// Text: bytes `at..at + len`, or the empty slice where the frame does not reach that far.
     #[inline(always)]
-    #[allow(unsafe_code)]
     pub(crate) fn text(self, at: usize, len: usize) -> &'a [u8] {
-        let fits = at.checked_add(len).is_some_and(|end| end <= self.len());
-        if !fits {
-            return &[];
+        self.some_text(at, len).unwrap_or_default()
+    }
+
+    /// The same; none where the frame does not reach that far.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    pub(crate) fn some_text(self, at: usize, len: usize) -> Option<&'a [u8]> {
+        if len > self.len().checked_sub(at)? {
+            return None;
         }
         // SAFETY: the bytes lie inside the words, which live for 'a. They are text: the writer stored them before the
         // reference by which the caller came here, which was loaded with acquire, and no writer stores to their words
         // again (docs/unsafe.md).
-        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<u8>().add(at), len) }
+        Some(unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<u8>().add(at), len) })
     }
 }
 

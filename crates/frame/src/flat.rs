@@ -29,6 +29,7 @@ mod cursor;
 mod longest;
 mod lookup;
 mod order;
+mod rest;
 mod skips;
 #[cfg(test)]
 mod tests;
@@ -41,9 +42,10 @@ use crate::{
 };
 
 pub use build::{Item, begin_flat, build_flat, copy_flat, part_densely, part_evenly, part_widely};
-pub use cursor::{FlatCursor, FlatRest};
+pub use cursor::FlatCursor;
 pub use lookup::FlatLookup;
 pub use order::{FlatOrder, TailOrder};
+pub use rest::FlatRest;
 pub use skips::Skips;
 pub use write::{FlatMut, Reserved, Spot};
 
@@ -266,19 +268,12 @@ impl<'a> FlatRef<'a> {
         ))
     }
 
-    /// Four places of the sorted array, among them that of `index`, which is its remainder by four.
+    /// Four places of the sorted array from one on, the first in the lowest lane. What lies behind the array means nothing.
     #[inline(always)]
-    pub(crate) fn four_sorted_at(self, order: Order, index: usize) -> u64 {
-        u64_at(self.frame, (usize::from(order.sorted_unit) + index / 4) * UNIT_BYTES)
-    }
-
-    /// Asks for the first line of each of four records.
-    #[inline(always)]
-    pub(crate) fn prefetch_four(self, four: u64) {
-        for lane in 0..4 {
-            let unit = usize::from((four >> (16 * lane)) as u16);
-            self.frame.prefetch_line(unit * UNIT_BYTES);
-        }
+    pub(crate) fn sorted_from(self, order: Order, index: usize) -> u64 {
+        let at = (usize::from(order.sorted_unit) + index / 4) * UNIT_BYTES;
+        let [low, high] = [at, at + UNIT_BYTES].map(|at| u128::from(u64_at(self.frame, at)));
+        ((low | high << 64) >> (16 * (index % 4))) as u64
     }
 
     pub(crate) fn tail_at(self, order: Order, index: usize) -> usize {

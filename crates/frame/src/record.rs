@@ -22,7 +22,10 @@ pub(crate) const EXTENT_BYTES: usize = 8;
 /// In a flat record's link: deleted, replaced by nothing.
 pub(crate) const DEAD: u16 = 7;
 
-const _: () = assert!(HEADER_BYTES == 2 + 2 + 2 + 6);
+/// What of the version lies behind a record's first word.
+const VERSION_REST_BYTES: usize = HEADER_BYTES - UNIT_BYTES;
+
+const _: () = assert!(VERSION_REST_BYTES == 4 && HEADER_BYTES == 2 + 2 + 2 + 6);
 
 /// A value as a frame holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +77,11 @@ impl<'a> RecordRef<'a> {
     pub(crate) fn new(frame: Frame<'a>, at: usize) -> Self {
         let head = u64_at(frame, at);
         Self { frame, at, head }
+    }
+
+    /// The record's first unit.
+    pub(crate) fn unit(self) -> usize {
+        self.at / UNIT_BYTES
     }
 
     /// Length of the key relative to the frame.
@@ -145,19 +153,21 @@ impl<'a> RecordRef<'a> {
         put_u64(frame, at, self.head & !(0xFFFF << 32));
     }
 
-    /// The whole relative key of a flat frame's record, its version and value.
+    /// The whole relative key of a flat frame's record, its version and value; none where the frame does not reach that far.
     #[inline(always)]
-    pub(crate) fn flat_entry(self) -> (&'a [u8], Stored<'a>) {
+    pub(crate) fn flat_entry(self) -> Option<(&'a [u8], Stored<'a>)> {
         let key_len = self.key_len();
-        let text = self.frame.text(self.at + HEADER_BYTES, key_len + self.value_len());
-        let (key, value) = text.split_at_checked(key_len).unwrap_or_default();
+        // All behind the first word is never changed, so that one check does for it, and what nobody asks for is not read.
+        let len = VERSION_REST_BYTES + key_len + self.value_len();
+        let (version, text) = self.frame.some_text(self.at + UNIT_BYTES, len)?.split_first_chunk()?;
+        let (key, value) = text.split_at_checked(key_len)?;
         let value = if self.is_extent() {
             extent_in(value)
         } else {
             Value::Inline(value)
         };
-        let version = self.version();
-        (key, Stored { version, value })
+        let version = self.head >> 48 | u64::from(u32::from_le_bytes(*version)) << 16;
+        Some((key, Stored { version, value }))
     }
 
     fn stored_at(self, key_bytes: usize) -> Stored<'a> {

@@ -32,16 +32,19 @@ pub(crate) enum Event<'a> {
 
 impl Forest<'_> {
     /// The value of a record that a walk over a tree came to, which is not in its frame; none where the record is gone by now.
-    /// Breaks where it cannot be read, and leaves why, and the record's full key.
+    /// Breaks where it cannot be read, and leaves why, and the record's full key. Takes everything in pieces, so that a walk's
+    /// loop keeps them in registers.
     #[cold]
     fn resolve_listed<'a>(
         &'a self,
         tree: &[u8],
-        key: SplitKey<'_>,
-        stored: Stored<'a>,
+        (head, tail): (&[u8], &[u8]),
+        (version, blob, len): (u64, u32, u32),
         failed: &mut Option<(Error, Vec<u8>)>,
     ) -> ControlFlow<(), Option<Resolved<'a>>> {
-        let full = [tree, key.head, key.tail].concat();
+        let full = [tree, head, tail].concat();
+        let value = Value::Extent { blob, len };
+        let stored = Stored { version, value };
         match self.resolve_extent_at(&full, stored) {
             Ok(found) => ControlFlow::Continue(found),
             Err(error) => {
@@ -422,15 +425,14 @@ impl<'a> Cursor<'a> {
                         Some(Event::Group(_)) => continue,
                         None => return Ok(true),
                     };
-                    if let Some(left) = self.visits.rest(self.span.reverse) {
-                        rest = left;
-                    }
+                    self.visits.take_rest(self.span.reverse, &mut rest);
                     head = self.key.get(skipped..).unwrap_or_default();
                     cut = skipped.saturating_sub(self.key.len());
                     (self.tail, stored)
                 }
             };
-            let tail = tail.get(cut..).unwrap_or_default();
+            // A key that lacks what is skipped is not of the span.
+            let Some(tail) = tail.get(cut..) else { continue };
             if visit(SplitKey { head, tail }, stored).is_break() {
                 return Ok(false);
             }
@@ -457,11 +459,13 @@ impl<'a> Cursor<'a> {
                     version: stored.version,
                     value,
                 },
-                Value::Extent { .. } => match forest.resolve_listed(tree, key, stored, &mut failed) {
-                    ControlFlow::Continue(Some(found)) => found,
-                    ControlFlow::Continue(None) => return ControlFlow::Continue(()),
-                    ControlFlow::Break(()) => return ControlFlow::Break(()),
-                },
+                Value::Extent { blob, len } => {
+                    match forest.resolve_listed(tree, (key.head, key.tail), (stored.version, blob, len), &mut failed) {
+                        ControlFlow::Continue(Some(found)) => found,
+                        ControlFlow::Continue(None) => return ControlFlow::Continue(()),
+                        ControlFlow::Break(()) => return ControlFlow::Break(()),
+                    }
+                }
             };
             left -= 1;
             visit(key, found)

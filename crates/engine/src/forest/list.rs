@@ -33,9 +33,8 @@ pub(crate) fn list(
     }
     let full = |key: &[u8]| [tree, key].concat();
     let behind = |key: &[u8]| [tree, key, &[0]].concat();
-    let prefix = full(request.prefix);
-    let to = successor(&prefix);
-    let mut from = prefix.clone();
+    let mut from = full(request.prefix);
+    let (prefix_len, to) = (from.len(), successor(&from));
     if let Some(after) = request.after {
         from = from.max(behind(after));
     }
@@ -55,7 +54,7 @@ pub(crate) fn list(
         reverse: false,
     };
     let rollup = Rollup {
-        prefix_len: prefix.len(),
+        prefix_len,
         delimiter: request.delimiter,
     };
     if request.delimiter.is_empty() {

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use super::{
-    FlatRef, Order, Skips,
-    order::{FlatOrder, Late, TailOrder},
+    FlatRef, FlatRest, Order, Skips,
+    order::{FlatOrder, Late, Sorted, TailOrder, head_of},
+    rest::FAR,
     skips::SharedLengths,
 };
-use crate::{Frame, Stored, bytes::common_prefix};
+use crate::{Stored, bytes::common_prefix};
 
 /// Walks the records of a flat frame whose keys lie within bounds, forwards, backwards, or both until the ends meet. Holds
 /// positions, not bytes: the frame is given at each step, and must be the same and unchanged.
@@ -31,9 +32,6 @@ pub struct FlatCursor {
     /// What neighbours share, if that is known.
     lengths: Option<Arc<SharedLengths>>,
 }
-
-/// A record is asked for so many steps before the walk comes to it: they take about as long as memory does.
-const AHEAD: usize = 12;
 
 impl FlatCursor {
     /// A cursor over the records whose keys are at or after `from`.
@@ -58,7 +56,7 @@ impl FlatCursor {
         let low = if len == 0 || key(0) >= from {
             0
         } else {
-            frame.lower_bound(order, from)
+            Sorted::new(frame, order).smaller_than(from)
         };
         let mut cursor = Self {
             order,
@@ -76,7 +74,7 @@ impl FlatCursor {
             && len > 0
             && key(len - 1) >= to
         {
-            cursor.high = frame.lower_bound(order, to).max(low);
+            cursor.high = Sorted::new(frame, order).smaller_than(to).max(low);
         }
         if let Some(tail) = &tail {
             cursor.first = tail.before(frame, low, Some(from));
@@ -102,7 +100,7 @@ impl FlatCursor {
 
     /// Asks for the records that a walk forwards comes to first.
     fn ask_ahead(&self, frame: FlatRef<'_>) {
-        for index in self.low..(self.low + AHEAD).min(self.high) {
+        for index in self.low..(self.low + FAR).min(self.high) {
             frame.prefetch(frame.sorted_at(self.order, index));
         }
     }
@@ -207,11 +205,10 @@ impl FlatCursor {
     /// The units of all records that are left, forwards, deleted ones passed over.
     pub(crate) fn into_units(mut self, frame: FlatRef<'_>) -> Vec<u16> {
         let mut units = Vec::with_capacity(self.high - self.low + self.last - self.first);
-        let mut rest = self.rest(frame, false);
-        while let Some(unit) = rest.next_unit() {
-            if let Some(newest) = frame.newest(unit) {
-                units.push(newest as u16);
-            }
+        let mut rest = FlatRest::none();
+        self.rest(frame, false, &mut rest);
+        while let Some(record) = rest.next_record() {
+            units.push(record.unit() as u16);
         }
         units
     }
@@ -260,139 +257,19 @@ impl FlatCursor {
         }
     }
 
-    /// All that is left, one after the other, as [`FlatCursor::next`] or, from the end, [`FlatCursor::next_back`] gives it.
+    /// Makes of `rest` all that is left, one after the other, as [`FlatCursor::next`] or, from the end,
+    /// [`FlatCursor::next_back`] gives it.
     #[inline]
-    pub fn rest<'a>(&mut self, frame: FlatRef<'a>, reverse: bool) -> FlatRest<'a> {
+    pub fn rest<'a>(&mut self, frame: FlatRef<'a>, reverse: bool, rest: &mut FlatRest<'a>) {
         let (at, end) = if reverse {
             (self.high, self.low)
         } else {
             (self.low, self.high)
         };
-        let mut rest = FlatRest {
-            frame,
-            order: self.order,
-            reverse,
-            at,
-            until: at,
-            end,
-            four: frame.four_sorted_at(self.order, at.saturating_sub(reverse.into())),
-            tail: self.tail.clone(),
-            first: self.first,
-            last: self.last,
-        };
-        rest.find_until();
+        let late = (self.first, self.last);
+        rest.begin((frame, self.order), reverse, (at, end), self.tail.clone(), late);
         (self.low, self.first) = (self.high, self.last);
-        rest
     }
-}
-
-/// What is left of a walk over a flat frame.
-#[derive(Debug)]
-pub struct FlatRest<'a> {
-    frame: FlatRef<'a>,
-    order: Order,
-    reverse: bool,
-    /// Between which places of the sorted array the walk is, up to where it goes on before the next record of the tail, and
-    /// where it ends.
-    at: usize,
-    until: usize,
-    end: usize,
-    /// The four places of the sorted array that the next one is among.
-    four: u64,
-    tail: Option<Arc<TailOrder>>,
-    /// The tail's records that are left: `first..last`.
-    first: usize,
-    last: usize,
-}
-
-impl<'a> FlatRest<'a> {
-    /// Nothing.
-    pub fn none() -> Self {
-        Self {
-            frame: FlatRef { frame: Frame::EMPTY },
-            order: Order::default(),
-            reverse: false,
-            at: 0,
-            until: 0,
-            end: 0,
-            four: 0,
-            tail: None,
-            first: 0,
-            last: 0,
-        }
-    }
-
-    fn find_until(&mut self) {
-        let next = if self.reverse {
-            self.last.wrapping_sub(1)
-        } else {
-            self.first
-        };
-        let late = self.tail.as_ref().filter(|_| self.first < self.last);
-        let late = late.and_then(|tail| tail.late().get(next));
-        self.until = late.map_or(self.end, |late| {
-            usize::from(late.at).clamp(self.at.min(self.end), self.at.max(self.end))
-        });
-    }
-
-    /// The tail's next record, which comes before what is left of the sorted array.
-    #[cold]
-    fn next_late(&mut self) -> Option<usize> {
-        if self.first == self.last {
-            return None;
-        }
-        let taken = if self.reverse { self.last - 1 } else { self.first };
-        if self.reverse {
-            self.last = taken;
-        } else {
-            self.first = taken + 1;
-        }
-        let unit = self.tail.as_ref()?.late().get(taken)?.unit;
-        self.find_until();
-        Some(usize::from(unit))
-    }
-
-    /// The next record, as the order arrays have it, and perhaps deleted.
-    #[inline(always)]
-    fn next_unit(&mut self) -> Option<usize> {
-        if self.at == self.until {
-            return self.next_late();
-        }
-        let (place, turn, ahead) = if self.reverse {
-            self.at -= 1;
-            (self.at, 3, self.at.saturating_sub(AHEAD))
-        } else {
-            self.at += 1;
-            (self.at - 1, 0, self.at - 1 + AHEAD)
-        };
-        if place % 4 == turn {
-            self.four = self.frame.four_sorted_at(self.order, place);
-            self.frame.prefetch_four(self.frame.four_sorted_at(self.order, ahead));
-        }
-        Some(usize::from((self.four >> (16 * (place % 4))) as u16))
-    }
-}
-
-impl<'a> Iterator for FlatRest<'a> {
-    type Item = (&'a [u8], Stored<'a>);
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(record) = self.frame.newest_record(self.next_unit()?) {
-                return Some(record.flat_entry());
-            }
-        }
-    }
-}
-
-/// The first eight bytes as a number that orders as they do, zeros behind what is shorter.
-fn head_of(bytes: &[u8]) -> u64 {
-    let mut head = [0; 8];
-    for (byte, from) in head.iter_mut().zip(bytes) {
-        *byte = *from;
-    }
-    u64::from_be_bytes(head)
 }
 
 /// The first place of `low..high` that `passes` says no of, given that it says yes of all before. Doubles its stride while

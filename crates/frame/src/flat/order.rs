@@ -62,7 +62,8 @@ impl TailOrder {
         let sorted = Sorted::new(frame, order);
         for index in known_len..tail_len {
             let unit = frame.tail_at(order, index) as u16;
-            let at = sorted.lower_bound(unit) as u16;
+            let wanted = frame.record(usize::from(unit));
+            let at = sorted.lower_bound::<false>(wanted.flat_key(), wanted.head_at(sorted.shared)) as u16;
             let before = late.get(..index).unwrap_or_default();
             let place = before.partition_point(|other| other.at < at || other.at == at && key(other.unit) < key(unit));
             if let Some(behind) = late.get_mut(place..=index) {
@@ -81,7 +82,7 @@ impl TailOrder {
 }
 
 /// The sorted array, searched by the eight bytes behind those that all of its keys share.
-struct Sorted<'a> {
+pub(super) struct Sorted<'a> {
     frame: FlatRef<'a>,
     order: Order,
     first: &'a [u8],
@@ -89,7 +90,7 @@ struct Sorted<'a> {
 }
 
 impl<'a> Sorted<'a> {
-    fn new(frame: FlatRef<'a>, order: Order) -> Self {
+    pub(super) fn new(frame: FlatRef<'a>, order: Order) -> Self {
         let ends = [0, usize::from(order.sorted_len).saturating_sub(1)];
         let [first, last] = ends.map(|index| match order.sorted_len {
             0 => &[],
@@ -103,11 +104,16 @@ impl<'a> Sorted<'a> {
         }
     }
 
-    /// How many keys are smaller than that of the record at a unit.
-    fn lower_bound(&self, unit: u16) -> usize {
-        let Self { frame, order, .. } = *self;
-        let wanted = frame.record(usize::from(unit));
-        let (key, shared) = (wanted.flat_key(), self.shared);
+    /// How many keys are smaller than this one.
+    pub(super) fn smaller_than(&self, key: &[u8]) -> usize {
+        self.lower_bound::<true>(key, head_of(key.get(self.shared..).unwrap_or(&[])))
+    }
+
+    /// The same; `head` is what is searched by. One search of many finds the records in the cache; a lone one does not.
+    fn lower_bound<const LONE: bool>(&self, key: &[u8], head: u64) -> usize {
+        let Self {
+            frame, order, shared, ..
+        } = *self;
         let (mut low, mut high) = (0, usize::from(order.sorted_len));
         match key
             .get(..shared)
@@ -118,9 +124,13 @@ impl<'a> Sorted<'a> {
             Ordering::Greater => return high,
             Ordering::Equal => {}
         }
-        let head = wanted.head_at(shared);
         while low < high {
             let middle = low + (high - low) / 2;
+            if LONE {
+                // Whichever way it goes, the next step's record is on its way.
+                frame.prefetch(frame.sorted_at(order, low + (middle - low) / 2));
+                frame.prefetch(frame.sorted_at(order, middle + 1 + high.saturating_sub(middle + 1) / 2));
+            }
             let record = frame.record(frame.sorted_at(order, middle));
             let found = record.head_at(shared);
             if found < head || found == head && record.flat_key() < key {
@@ -130,6 +140,20 @@ impl<'a> Sorted<'a> {
             }
         }
         low
+    }
+}
+
+/// The first eight bytes as a number that orders as they do, zeros behind what is shorter.
+pub(super) fn head_of(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk() {
+        Some(head) => u64::from_be_bytes(*head),
+        None => {
+            let mut head = [0; 8];
+            for (byte, from) in head.iter_mut().zip(bytes) {
+                *byte = *from;
+            }
+            u64::from_be_bytes(head)
+        }
     }
 }
 

@@ -31,9 +31,8 @@ pub(super) struct Visits<'a> {
     now: Option<Visit<'a>>,
     /// Left by a walk forwards, for as long as other entries may lead there below the same base.
     left: Option<Visit<'a>>,
-    /// The path from the frame's base to the node that leads to the frame: the keys that are visited begin with it.
-    lead: Vec<u8>,
-    /// What they are at or after, and before, because of the entries that lead there.
+    /// What the keys that are visited are at or after, and before, because of the entries that lead there. The first is a byte
+    /// behind the path from the frame's base to the node that leads to the frame.
     from: Vec<u8>,
     to: Vec<u8>,
 }
@@ -51,20 +50,26 @@ impl<'a> Visits<'a> {
         }
     }
 
-    /// All that is left of the frame at hand.
+    /// Takes all that is left of the frame at hand.
     #[inline(always)]
-    pub(super) fn rest(&mut self, reverse: bool) -> Option<FlatRest<'a>> {
-        let visit = self.now.as_mut()?;
-        Some(visit.cursor.rest(visit.flat, reverse))
+    pub(super) fn take_rest(&mut self, reverse: bool, rest: &mut FlatRest<'a>) {
+        if let Some(visit) = &mut self.now {
+            visit.cursor.rest(visit.flat, reverse, rest);
+        }
     }
 
     /// Leaves the frame at hand. `key`, which was its base, is the path to the node above again.
     pub(super) fn leave(&mut self, reverse: bool, key: &mut Vec<u8>) {
         if let Some(visit) = self.now.take() {
             key.truncate(visit.base_len);
-            key.extend_from_slice(&self.lead);
+            key.extend_from_slice(self.lead());
             self.left = Some(visit).filter(|_| !reverse);
         }
+    }
+
+    /// The path from the frame's base to the node above: the keys that are visited begin with it.
+    fn lead(&self) -> &[u8] {
+        self.from.split_last().map_or(&[], |(_, lead)| lead)
     }
 
     /// Forgets the frame that was left: keys may have been passed over, or may come there by now.
@@ -95,14 +100,11 @@ impl<'a> Visits<'a> {
     ) -> Result<(), Error> {
         let (path_len, blob) = (key.len(), entries.crossing.child);
         let lead = key.get(base_len..).unwrap_or(&[]);
-        for (room, bytes) in [
-            (&mut self.lead, &[][..]),
-            (&mut self.from, &[entries.first]),
-            (&mut self.to, &[entries.last]),
-        ] {
+        for (room, byte) in [(&mut self.from, entries.first), (&mut self.to, entries.last)] {
             room.clear();
+            room.reserve(lead.len() + 1);
             room.extend_from_slice(lead);
-            room.extend_from_slice(bytes);
+            room.push(byte);
         }
         let to_behind = succeed(&mut self.to).then_some(self.to.as_slice());
         let at_first = entries.on_from && span.from.get(path_len) == Some(&entries.first);
@@ -139,7 +141,7 @@ impl<'a> Visits<'a> {
     /// at hand alone. Otherwise that is left for good: false.
     pub(super) fn skip(&mut self, forest: &Forest<'_>, key: &[u8], len: usize) -> bool {
         if let Some(visit) = &mut self.now {
-            let path_len = visit.base_len + self.lead.len();
+            let path_len = visit.base_len + self.from.len() - 1;
             if let Some(prefix) = key.get(visit.base_len..len).filter(|_| len > path_len) {
                 if visit.cursor.wants_note() {
                     let note = |skips: &mut _| visit.cursor.note(visit.flat, skips);

@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::built;
 use crate::{
-    FlatCursor, FlatLookup, FlatMut, FlatOrder, FlatRef, Item, NoRoom, Skips, Stored, TailOrder, build_flat,
+    FlatCursor, FlatLookup, FlatMut, FlatOrder, FlatRef, FlatRest, Item, NoRoom, Skips, Stored, TailOrder, build_flat,
     bytes::common_prefix,
     max_key_bytes, part_evenly,
     testing::{Owned, Random, any_key, any_stored, assert_valid, flat_contents},
@@ -209,7 +209,9 @@ impl Model {
                     true => cursor.next_back(flat),
                 };
                 let mut visited: Vec<_> = std::iter::from_fn(step).take(steps).collect();
-                visited.extend(cursor.rest(flat, reverse));
+                let mut rest = FlatRest::none();
+                cursor.rest(flat, reverse, &mut rest);
+                visited.extend(rest);
                 assert_eq!(cursor.next(flat), None, "the rest was taken");
                 if reverse {
                     visited.reverse();
