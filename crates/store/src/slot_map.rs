@@ -200,6 +200,31 @@ impl SlotMap {
         before
     }
 
+    /// Sets the entries of many blobs, which cost less where neighbours come one after another. Ids are below [`MAX_BLOBS`].
+    pub(crate) fn insert_all(&mut self, entries: impl Iterator<Item = (BlobId, MapEntry)>) {
+        let mut entries = entries.peekable();
+        while let Some(&(blob, _)) = entries.peek() {
+            let number = place(blob).0;
+            if self.chunks.len() <= number {
+                self.chunks.resize(number + 1, None);
+            }
+            let Some(chunk) = self.chunks.get_mut(number) else {
+                return;
+            };
+            let chunk = Arc::make_mut(chunk.get_or_insert_with(|| Arc::new([None; CHUNK_BLOBS])));
+            while let Some((blob, entry)) = entries.next_if(|(blob, _)| place(*blob).0 == number) {
+                debug_assert!(blob < MAX_BLOBS);
+                let before = chunk.get_mut(place(blob).1).and_then(|slot| slot.replace(entry));
+                if let Some(before) = before {
+                    self.blobs -= 1;
+                    self.blob_bytes -= u64::from(before.info().bytes);
+                }
+                self.blobs += 1;
+                self.blob_bytes += u64::from(entry.info().bytes);
+            }
+        }
+    }
+
     /// Removes a blob's entry and returns it.
     pub(crate) fn remove(&mut self, blob: BlobId) -> Option<MapEntry> {
         let (chunk, index) = place(blob);

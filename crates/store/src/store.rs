@@ -127,7 +127,7 @@ impl Store {
     pub fn entries(&self) -> Vec<(BlobId, BlobInfo)> {
         let state = self.state.read();
         let mut entries = Vec::with_capacity(state.map.blobs() as usize);
-        entries.extend(state.map.iter().map(|(blob, entry)| (blob, entry.info())));
+        (state.map.iter()).for_each(|(blob, entry)| entries.push((blob, entry.info())));
         entries
     }
 

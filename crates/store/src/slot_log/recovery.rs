@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
             name,
             len,
             header,
-            piece: vec![0; PIECE_BYTES],
+            piece: vec![0; len.min(PIECE_BYTES as u64) as usize],
         }
     }
 
@@ -267,12 +267,16 @@ impl<'a> Reader<'a> {
         let writes_bytes = u64::from(prefix.writes) * ENTRY_BYTES as u64;
         let map = &mut replay.map;
         self.for_each_piece(writes_start, writes_bytes, |piece| {
-            for bytes in piece.as_chunks::<ENTRY_BYTES>().0 {
-                let (blob, entry) =
-                    MapEntry::decode(*bytes).ok_or_else(|| nonsense("a record has an entry that is none"))?;
-                map.insert(blob, entry);
+            let mut are_entries = true;
+            map.insert_all(piece.as_chunks::<ENTRY_BYTES>().0.iter().map_while(|bytes| {
+                let entry = MapEntry::decode(*bytes);
+                are_entries &= entry.is_some();
+                entry
+            }));
+            match are_entries {
+                true => Ok(()),
+                false => Err(nonsense("a record has an entry that is none")),
             }
-            Ok(())
         })?;
         let deletes_bytes = u64::from(prefix.deletes) * DELETE_BYTES as u64;
         let deletes_bytes = if planted(Defect::ForgetsDeletes) {

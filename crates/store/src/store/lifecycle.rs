@@ -200,7 +200,8 @@ fn check_header(bytes: &[u8; HEADER_BYTES], expected: Header) -> Result<(), Stor
 
 /// Everything that the map does not name is free.
 fn allocator_of(map: &SlotMap, end: u32) -> Result<Allocator, StoreError> {
-    let mut used: Vec<Extent> = map.iter().map(|(_, entry)| entry.extent()).collect();
+    let mut used: Vec<Extent> = Vec::with_capacity(map.blobs() as usize);
+    map.iter().for_each(|(_, entry)| used.push(entry.extent()));
     Allocator::rebuild(FIRST_PAGE, end, &mut used).map_err(|fault| {
         let (extent, what) = match fault {
             ExtentFault::OutOfRange(extent) => (extent, "the file ends before it does"),
