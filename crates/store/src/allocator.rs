@@ -37,8 +37,8 @@ pub(crate) struct Allocator {
     free_pages: u32,
     /// Free pages from here on may take room on the disk; those before it were told not to.
     unpunched: u32,
-    /// Pages that became free since there was nothing behind that.
-    newly_free: u32,
+    /// The fewest pages that were free since there was nothing behind that.
+    least_free: u32,
 }
 
 impl Allocator {
@@ -54,7 +54,7 @@ impl Allocator {
             free_pages: 0,
             // What was free when the file was closed was told so then.
             unpunched: u32::MAX,
-            newly_free: 0,
+            least_free: 0,
         };
         let mut position = first;
         for &extent in used.iter() {
@@ -68,6 +68,7 @@ impl Allocator {
             position = extent.end();
         }
         allocator.insert_run(position, allocator.end - position);
+        allocator.least_free = allocator.free_pages;
         Ok(allocator)
     }
 
@@ -75,15 +76,14 @@ impl Allocator {
     pub(crate) fn reserve(&mut self, pages: u32) -> Option<Extent> {
         if let Some(&(length, start)) = self.by_length.range((pages, 0)..).next() {
             let extent = Extent::new(start, pages)?;
-            self.remove_run(start, length);
-            self.insert_run(extent.end(), length - pages);
+            self.take_from_run(start, length, extent);
             return Some(extent);
         }
         let tail = self.tail_run();
         let start = tail.map_or(self.end, |(start, _)| start);
         let extent = Extent::new(start, pages)?;
         if let Some((start, length)) = tail {
-            self.remove_run(start, length);
+            self.take_from_run(start, length, extent);
         }
         self.end = extent.end();
         Some(extent)
@@ -100,8 +100,7 @@ impl Allocator {
         let start = self.by_start.range(..limit).find_map(fits)?;
         let extent = Extent::new(start, pages)?;
         let length = *self.by_start.get(&start)?;
-        self.remove_run(start, length);
-        self.insert_run(extent.end(), length - pages);
+        self.take_from_run(start, length, extent);
         Some(extent)
     }
 
@@ -120,7 +119,6 @@ impl Allocator {
             .next_back()
             .map(|(&start, &length)| (start, length));
         self.unpunched = self.unpunched.min(extent.start());
-        self.newly_free = self.newly_free.saturating_add(extent.pages());
         let mut start = extent.start();
         let mut end = extent.end();
         if let Some((run_start, run_length)) = before {
@@ -157,13 +155,13 @@ impl Allocator {
             left -= if wanted > 0 { wanted + RUN_PAGES } else { 0 };
         }
         self.unpunched = u32::MAX;
-        self.newly_free = 0;
+        self.least_free = self.free_pages;
         taken
     }
 
-    /// Pages that became free and may take room on the disk.
+    /// Pages that became free, and were not taken again, since there were none that may take room on the disk.
     pub(crate) fn newly_free_pages(&self) -> u32 {
-        self.newly_free
+        self.free_pages - self.least_free
     }
 
     /// Drops free pages from the end of the file, but none below page `floor`. Returns the file's new end.
@@ -173,6 +171,7 @@ impl Allocator {
             self.remove_run(start, length);
             self.insert_run(start, end.saturating_sub(start));
             self.end = end;
+            self.least_free = self.least_free.min(self.free_pages);
         }
         self.end
     }
@@ -195,6 +194,13 @@ impl Allocator {
     fn tail_run(&self) -> Option<(u32, u32)> {
         let (&start, &length) = self.by_start.last_key_value()?;
         (start + length == self.end).then_some((start, length))
+    }
+
+    /// Takes an extent from the beginning of a free run; it may reach beyond the run at the end of the file.
+    fn take_from_run(&mut self, start: u32, length: u32, extent: Extent) {
+        self.remove_run(start, length);
+        self.insert_run(extent.end(), length.saturating_sub(extent.pages()));
+        self.least_free = self.least_free.min(self.free_pages);
     }
 
     fn insert_run(&mut self, start: u32, length: u32) {

@@ -49,6 +49,23 @@ fn a_free_tail_is_grown_rather_than_left_behind() {
     assert_eq!((allocator.end(), allocator.free_pages()), (11, 0));
 }
 
+/// What was taken again counted as newly free, so that many small commits had all slack given back.
+#[test]
+fn pages_that_are_taken_again_are_not_newly_free() {
+    let mut allocator = empty();
+    let mut place = allocator.reserve(8).unwrap();
+    for _ in 0..10 {
+        let next = allocator.reserve(8).unwrap();
+        allocator.release(place);
+        place = next;
+        assert_eq!(allocator.newly_free_pages(), 8);
+    }
+    allocator.release(place);
+    assert_eq!(allocator.newly_free_pages(), 16);
+    assert_eq!(allocator.take_unpunched(1000).len(), 1);
+    assert_eq!(allocator.newly_free_pages(), 0);
+}
+
 #[test]
 fn trim_drops_only_the_free_tail_and_not_below_the_floor() {
     let mut allocator = empty();
