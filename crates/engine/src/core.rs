@@ -34,7 +34,6 @@ pub(crate) use open::NewDatabase;
 pub(crate) use read::Reads;
 pub(crate) use snapshot::View;
 use snapshot::{Shown, Snapshots};
-pub(crate) use verify::{journal_problem, problem_of};
 pub(crate) use write::{journal_error, replay_error};
 
 use std::{

@@ -26,7 +26,7 @@ use coppice_store::Remains;
 use self::{frames::Frames, target::Target, unfinished::Unfinished};
 use crate::{
     backup::Destination,
-    core::{Engine, journal_problem, problem_of, replay_error, store_error},
+    core::{Engine, replay_error, store_error},
     error::{Error, ErrorCode},
     options::{Durability, Options},
     registry::{folder_error, lock_error},
@@ -177,7 +177,7 @@ fn find(disk: &dyn Disk, findings: &mut Findings) -> Result<Remains, Error> {
         return Err(Error::new(ErrorCode::IncompatibleFormat, message));
     }
     for problem in &problems {
-        findings.problem(problem_of(problem));
+        findings.problem(Problem::of_store(problem));
     }
     Ok(remains)
 }
@@ -233,7 +233,7 @@ fn fill(
     });
     let replayed = replayed.map_err(replay_error)?;
     for error in &replayed.problems {
-        target.findings.problem(journal_problem(error));
+        target.findings.problem(Problem::of_journal(error));
     }
     if !is_exact {
         target.findings.problem(Problem {

@@ -2,6 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use coppice_journal::Error as JournalError;
+use coppice_store::StoreError;
+
 /// One thing that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -11,6 +14,29 @@ pub struct Problem {
     pub offset: u64,
     /// What is wrong.
     pub what: String,
+}
+
+impl Problem {
+    pub(crate) fn of_journal(error: &JournalError) -> Self {
+        let what = error.to_string();
+        let (file, offset) = match error {
+            JournalError::Corrupt { file, offset, .. } | JournalError::Incompatible { file, offset, .. } => {
+                (file.clone(), *offset)
+            }
+            _ => (String::new(), 0),
+        };
+        Self { file, offset, what }
+    }
+
+    pub(crate) fn of_store(error: &StoreError) -> Self {
+        let what = error.to_string();
+        let (file, offset) = match error {
+            StoreError::Corrupt { file, offset, .. } => (file.clone(), *offset),
+            StoreError::Incompatible { file, .. } => (file.clone(), 0),
+            _ => (String::new(), 0),
+        };
+        Self { file, offset, what }
+    }
 }
 
 /// What a verification found.

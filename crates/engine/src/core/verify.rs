@@ -11,16 +11,19 @@
 
 #[cfg(test)]
 mod tests;
+mod trees;
 mod visit;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use coppice_frame::{FlatRef, Kind, Met, Stored, TrieRef, Value};
-use coppice_journal::Error as JournalError;
 use coppice_store::{BlobId, Image, MAX_FURTHER_REFERENCES, Store, StoreError};
 
-use self::visit::{Below, Leads, Visit, Way};
-use super::{CATALOG, Engine, TREE_BYTES, read::tree_number};
+use self::{
+    trees::Trees,
+    visit::{Below, Leads, Visit, Way},
+};
+use super::{CATALOG, Engine, TREE_BYTES};
 use crate::{
     budget::HeldBytes,
     buffer::Buffer,
@@ -55,10 +58,7 @@ struct Check<'e, 'p> {
     /// Blobs that were read from disk.
     read: Vec<bool>,
     pending: Vec<Below>,
-    next_tree: u32,
-    /// Trees that the catalog names, and those that have keys, each with a frame where one is.
-    named: BTreeSet<u32>,
-    with_keys: BTreeMap<u32, BlobId>,
+    trees: Trees,
     /// Whether part of the forest cannot be seen.
     hidden: bool,
     report: VerifyReport,
@@ -73,12 +73,12 @@ impl Engine {
         self.check_open()?;
         let mut problems = Vec::new();
         if let Some(store) = self.store() {
-            problems.extend(store.check_files().iter().map(problem_of));
+            problems.extend(store.check_files().iter().map(Problem::of_store));
         }
         if let Some(durable) = &self.durable {
             durable
                 .journal
-                .check(&mut |error| problems.push(journal_problem(&error)));
+                .check(&mut |error| problems.push(Problem::of_journal(&error)));
         }
         let (image, now, count, version, next_tree) = {
             let state = self.exclusive_to_hold();
@@ -99,9 +99,7 @@ impl Engine {
             waiting: BTreeMap::new(),
             read: vec![false; len],
             pending: Vec::new(),
-            next_tree,
-            named: BTreeSet::new(),
-            with_keys: BTreeMap::new(),
+            trees: Trees::new(next_tree),
             hidden: false,
             report: VerifyReport {
                 version,
@@ -133,38 +131,6 @@ fn in_memory(blob: BlobId, at: usize, what: &str) -> Problem {
         file: MEMORY.to_owned(),
         offset: at as u64,
         what: format!("blob {blob}: {what}"),
-    }
-}
-
-pub(crate) fn journal_problem(error: &JournalError) -> Problem {
-    let what = error.to_string();
-    let (file, offset) = match error {
-        JournalError::Corrupt { file, offset, .. } | JournalError::Incompatible { file, offset, .. } => {
-            (file.clone(), *offset)
-        }
-        _ => (String::new(), 0),
-    };
-    Problem { file, offset, what }
-}
-
-pub(crate) fn problem_of(error: &StoreError) -> Problem {
-    let what = error.to_string();
-    match error {
-        StoreError::Corrupt { file, offset, .. } => Problem {
-            file: file.clone(),
-            offset: *offset,
-            what,
-        },
-        StoreError::Incompatible { file, .. } => Problem {
-            file: file.clone(),
-            offset: 0,
-            what,
-        },
-        _ => Problem {
-            file: String::new(),
-            offset: 0,
-            what,
-        },
     }
 }
 
@@ -220,7 +186,7 @@ impl Check<'_, '_> {
         let buffer = match found {
             Ok(buffer) => buffer,
             Err(error @ StoreError::Corrupt { .. }) => {
-                self.report.problems.push(problem_of(&error));
+                self.report.problems.push(Problem::of_store(&error));
                 return None;
             }
             Err(error) => {
@@ -488,22 +454,12 @@ impl Check<'_, '_> {
         }
         if tree != CATALOG {
             self.report.keys = self.report.keys.saturating_add(paths);
-            self.with_keys.entry(tree).or_insert(blob);
+            self.trees.note_keys(tree, blob);
             return;
         }
         self.report.trees += 1;
-        let number = match stored.value {
-            Value::Inline(bytes) => tree_number(bytes),
-            Value::Extent { .. } => None,
-        };
-        match number {
-            Some(tree) if tree != CATALOG && tree < self.next_tree => {
-                if !self.named.insert(tree) {
-                    let what = format!("the catalog has tree {tree} under two names");
-                    self.problem(blob, 0, &what);
-                }
-            }
-            _ => self.problem(blob, 0, "the catalog has a tree without a number"),
+        if let Err(what) = self.trees.note_name(stored.value) {
+            self.problem(blob, 0, &what);
         }
     }
 
@@ -531,16 +487,13 @@ impl Check<'_, '_> {
         Ok(())
     }
 
-    /// Compares the trees that have keys with those that have names.
+    /// Looks for trees that have keys and no name.
     fn trees(&mut self) {
         if self.hidden {
             return;
         }
-        for (tree, blob) in std::mem::take(&mut self.with_keys) {
-            if !self.named.contains(&tree) {
-                let what = format!("keys of tree {tree}, which has no name");
-                self.problem(blob, 0, &what);
-            }
+        for (tree, blob) in std::mem::take(&mut self.trees).nameless() {
+            self.problem(blob, 0, &format!("keys of tree {tree}, which has no name"));
         }
     }
 }

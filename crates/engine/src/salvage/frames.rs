@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     buffer::Buffer,
-    core::{CATALOG, TREE_BYTES, problem_of},
+    core::{CATALOG, TREE_BYTES},
     error::{Error, ErrorCode},
     forest::{FIRST_GRAVE, MAX_FRAMES_ON_PATH, ROOT},
     options::MAX_KEY_BYTES,
@@ -359,7 +359,9 @@ impl<'s, 'p> Frames<'s, 'p> {
         }
         let mut buffer = Buffer::zeroed(info.bytes as usize);
         let room = buffer.bytes_mut().get_mut(..info.bytes as usize).unwrap_or_default();
-        self.remains.read(blob, room).map_err(|error| problem_of(&error))?;
+        self.remains
+            .read(blob, room)
+            .map_err(|error| Problem::of_store(&error))?;
         check_frame(kind, buffer.frame()).map_err(|fault| self.problem(blob, &fault.to_string()))?;
         Ok(buffer)
     }
