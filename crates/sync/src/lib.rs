@@ -44,6 +44,10 @@ pub enum Step {
     CopyHeld,
     /// To keep writers out while somebody begins to watch.
     WatchAlone,
+    /// To keep frames where they are for a change to one of them.
+    KeepStill,
+    /// To decide on a condition by what is latched.
+    DecideLatched,
     /// To look whether a tree was dropped.
     LookForDrop,
     /// To make a checkpoint durable before the journal is trimmed.

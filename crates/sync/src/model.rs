@@ -52,11 +52,12 @@ pub fn switch_at_words(switches: bool) {
     SWITCHES.set(switches);
 }
 
-/// Lets other threads run, at a word that shuttle does not know for an atomic.
+/// Lets other threads run, at a word that shuttle does not know for an atomic. Not by a yield: that says that this thread cannot go
+/// on, so others would run first at every word, and few schedules would have one thread wait while another does much.
 #[cfg(shuttle)]
 pub fn switch() {
     if SWITCHES.get() && !std::thread::panicking() {
-        thread::yield_now();
+        AtomicBool::new(false).load(Ordering::SeqCst);
     }
 }
 

@@ -6,7 +6,7 @@
 //! store's own locks are left to the models of that crate; here each of its calls is one step.
 //!
 //! `COPPICE_SCHEDULES` is how many schedules are drawn of each model, `COPPICE_SEED` what they begin with. Twins leave one
-//! step out, and must fail; that a move is counted is for loom's to show (table/models.rs).
+//! step out, and must fail.
 
 use std::{collections::BTreeMap, env, io, sync::Arc, time::Duration};
 
@@ -25,6 +25,8 @@ use super::{Engine, Reads};
 use crate::{Condition, ErrorCode, Operation, Options, Range, TreeId, forest::Forest};
 
 const SCHEDULES: u64 = 200;
+/// Schedules of both kinds that are drawn before it is again the first kind's turn.
+const TURN: usize = 100;
 /// A twin fails long before.
 const SCHEDULES_OF_TWIN: usize = 20_000;
 const FRAME_BYTES: u32 = 4096;
@@ -44,12 +46,14 @@ fn explore_so_many(schedules: usize, model: impl Fn() + Send + Sync + Clone + 's
     let seed = setting("COPPICE_SEED", 0);
     let mut config = Config::new();
     config.stack_size = 1 << 20;
-    Runner::new(
-        RandomScheduler::new_from_seed(seed, schedules.div_ceil(2)),
-        config.clone(),
-    )
-    .run(model.clone());
-    Runner::new(PctScheduler::new_from_seed(seed, DEPTH, schedules / 2), config).run(model);
+    // By turns, so that a twin fails by the first of either.
+    for first in (0..schedules).step_by(TURN) {
+        let (seed, turn) = (seed + first as u64, TURN.min(schedules - first));
+        let seldom = PctScheduler::new_from_seed(seed, DEPTH, turn / 2);
+        Runner::new(seldom, config.clone()).run(model.clone());
+        let anywhere = RandomScheduler::new_from_seed(seed, turn.div_ceil(2));
+        Runner::new(anywhere, config.clone()).run(model.clone());
+    }
 }
 
 fn without(step: Step, model: impl Fn() + Send + Sync + Clone + 'static) {
@@ -199,6 +203,68 @@ fn models_of_inserts_that_split_one_frame() {
     explore(inserts_that_split_one_frame);
 }
 
+/// A full frame is split in the middle under a reader of what goes to the new one.
+fn gets_beside_a_split() {
+    let world = World::new("a", 20);
+    let between = |number| name("a/03", number);
+    let writer = in_thread(&world, move |world| {
+        for number in 0..6 {
+            world.put(&between(number), 1);
+        }
+    });
+    for number in [19, 15, 12, 9, 5] {
+        assert!(world.get(&name("a", number)).is_some(), "{number} is missing");
+    }
+    writer.join().unwrap();
+    let mut all: BTreeMap<_, _> = (0..20).map(|number| (name("a", number), 0)).collect();
+    all.extend((0..6).map(|number| (between(number), 1)));
+    world.ends_with(&all);
+}
+
+#[test]
+fn models_of_gets_beside_a_split() {
+    explore(gets_beside_a_split);
+}
+
+#[test]
+#[should_panic(expected = "is missing")]
+fn models_see_a_get_without_a_second_look() {
+    without(Step::LookAgain, gets_beside_a_split);
+}
+
+/// Two writers would insert the same keys, for which the frame has no room.
+fn inserts_of_the_same_keys() {
+    let world = World::new("a", 20);
+    let writers = [1, 2].map(|writer| {
+        in_thread(&world, move |world| {
+            let insert = |number| {
+                let key = name("a", number);
+                let put = world.engine.put(world.tree, &key, &value(writer), Condition::IfAbsent);
+                put.unwrap().is_some()
+            };
+            [20, 21, 22].map(insert)
+        })
+    });
+    let [mine, others] = writers.map(|writer| writer.join().unwrap());
+    let mut all: BTreeMap<_, _> = (0..20).map(|number| (name("a", number), 0)).collect();
+    for (number, (mine, others)) in (20..).zip(mine.into_iter().zip(others)) {
+        assert!(mine != others, "{number} was inserted by both or by nobody");
+        all.insert(name("a", number), if mine { 1 } else { 2 });
+    }
+    world.ends_with(&all);
+}
+
+#[test]
+fn models_of_inserts_of_the_same_keys() {
+    explore(inserts_of_the_same_keys);
+}
+
+#[test]
+#[should_panic(expected = "inserted by both")]
+fn models_see_a_condition_decided_too_early() {
+    without(Step::DecideLatched, inserts_of_the_same_keys);
+}
+
 /// A frame is rebuilt and evicted under its reader, who reads it in again.
 fn read_beside_compaction_and_eviction() {
     const KEYS: u64 = 14;
@@ -288,6 +354,32 @@ fn models_of_a_move_beside_puts() {
     explore(move_beside_puts);
 }
 
+/// A put comes before a move of what it is put under, or behind it.
+fn put_beside_a_move() {
+    let world = World::new("a/x", 24);
+    let moving = in_thread(&world, |world| {
+        assert_eq!(world.engine.move_prefix(world.tree, b"a/", b"b/").unwrap(), 24);
+    });
+    world.put(&name("a/x", 5), 1);
+    moving.join().unwrap();
+    let all = world.scan();
+    let found = ["a/x", "b/x"].map(|folder| all.get(&name(folder, 5)));
+    let possible = [[None, Some(&1)], [Some(&1), Some(&0)]];
+    assert!(possible.contains(&found), "{found:?} cannot be recovered");
+    world.ends_with(&all);
+}
+
+#[test]
+fn models_of_a_put_beside_a_move() {
+    explore(put_beside_a_move);
+}
+
+#[test]
+#[should_panic]
+fn models_see_a_frame_moved_under_a_put() {
+    without(Step::KeepStill, put_beside_a_move);
+}
+
 /// A subtree moves once. Who then finds nothing at its old place finds it at the new one, and the other way round.
 fn gets_around_a_move() {
     let world = World::new("a/x", 24);
@@ -307,6 +399,12 @@ fn gets_around_a_move() {
 #[test]
 fn models_of_gets_around_a_move() {
     explore(gets_around_a_move);
+}
+
+#[test]
+#[should_panic(expected = "is missing")]
+fn models_see_a_move_that_is_not_counted() {
+    without(Step::BeginMove, gets_around_a_move);
 }
 
 /// Batches set two keys together; who sees one of them sees the other.
@@ -349,6 +447,12 @@ fn batch_beside_reads() {
 #[test]
 fn models_of_a_batch_beside_reads() {
     explore(batch_beside_reads);
+}
+
+#[test]
+#[should_panic(expected = "half a batch")]
+fn models_see_half_a_batch() {
+    without(Step::BeginMove, batch_beside_reads);
 }
 
 /// A tree is dropped under those who use it.

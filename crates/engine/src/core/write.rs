@@ -10,6 +10,7 @@ use std::{
 
 use coppice_defect::{Defect, planted};
 use coppice_journal::{Error as JournalError, Journal, Op, OpenError, Room};
+use coppice_sync::{Step, is_left_out};
 
 use super::{Durable, Engine, Ordering, State, TREE_BYTES, read::FullKey, read::Reads, read::check_tree};
 use crate::{
@@ -292,6 +293,13 @@ impl Engine {
         value: &[u8],
         condition: Condition,
     ) -> Result<Option<u64>, Error> {
+        let condition = match is_left_out(Step::DecideLatched) {
+            true if !condition.holds(self.get(tree, key, |found| found.map(|found| found.version))?) => {
+                return Ok(None);
+            }
+            true => Condition::Always,
+            false => condition,
+        };
         self.make_way(0)?;
         if let Some(put) = self.uncrowded(|| self.put_in_place(tree, key, value, condition))? {
             if put.is_some() {

@@ -4,7 +4,12 @@
 //! Under loom, where a thread may see old values for as long as nothing orders it, that is when nobody is pinned: what one finds
 //! who was pinned in between may be as old as what the others found.
 
-use std::{cell::RefCell, collections::BTreeSet, fmt, mem};
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    fmt,
+    mem::{self, ManuallyDrop},
+};
 
 /// Somebody who is pinned.
 pub struct Guard {
@@ -21,7 +26,8 @@ struct Deferred {
 struct Epochs {
     next: u64,
     pinned: BTreeSet<u64>,
-    deferred: Vec<Deferred>,
+    /// Never dropped: what a model that failed has left here cannot be given back, since the model is gone.
+    deferred: ManuallyDrop<Vec<Deferred>>,
 }
 
 thread_local! {
@@ -55,13 +61,13 @@ fn leave(number: u64) {
     ordered(loom::sync::atomic::Ordering::AcqRel);
     let due = EPOCHS.with_borrow_mut(|epochs| {
         epochs.pinned.remove(&number);
-        for deferred in &mut epochs.deferred {
+        for deferred in epochs.deferred.iter_mut() {
             deferred.pinned.remove(&number);
         }
         let nobody = epochs.pinned.is_empty();
         let is_due = |deferred: &Deferred| if cfg!(loom) { nobody } else { deferred.pinned.is_empty() };
-        let (due, rest): (Vec<_>, Vec<_>) = mem::take(&mut epochs.deferred).into_iter().partition(is_due);
-        epochs.deferred = rest;
+        let (due, rest): (Vec<_>, Vec<_>) = mem::take(&mut *epochs.deferred).into_iter().partition(is_due);
+        *epochs.deferred = rest;
         due
     });
     for deferred in due {
