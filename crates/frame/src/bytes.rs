@@ -290,12 +290,14 @@ pub(crate) fn put_u64(frame: FrameMut<'_>, at: usize, value: u64) {
 
 /// Stores numbers one behind the other, from a unit on that nothing refers to yet.
 pub(crate) fn write_u16s(frame: FrameMut<'_>, unit: usize, numbers: &[u16]) {
-    for (index, four) in numbers.chunks(UNIT_BYTES / 2).enumerate() {
-        let word = four
-            .iter()
-            .rev()
-            .fold(0, |word, number| word << 16 | u64::from(*number));
-        put_u64(frame, (unit + index) * UNIT_BYTES, word);
+    let word = |[a, b, c, d]: [u16; 4]| u64::from(a) | u64::from(b) << 16 | u64::from(c) << 32 | u64::from(d) << 48;
+    let (fours, rest) = numbers.as_chunks::<4>();
+    for (index, four) in fours.iter().enumerate() {
+        put_u64(frame, (unit + index) * UNIT_BYTES, word(*four));
+    }
+    if !rest.is_empty() {
+        let at = |index: usize| rest.get(index).copied().unwrap_or(0);
+        put_u64(frame, (unit + fours.len()) * UNIT_BYTES, word([at(0), at(1), at(2), 0]));
     }
 }
 

@@ -28,6 +28,7 @@ mod build;
 mod cursor;
 mod longest;
 mod lookup;
+mod merge;
 mod order;
 mod rest;
 mod skips;
@@ -41,7 +42,7 @@ use crate::{
     record::{DEAD, RecordRef},
 };
 
-pub use build::{Item, begin_flat, build_flat, copy_flat, part_densely, part_evenly, part_widely};
+pub use build::{Item, begin_flat, build_flat, copy_flat, items_behind, part_densely, part_evenly, part_widely};
 pub use cursor::FlatCursor;
 pub use lookup::FlatLookup;
 pub use order::{FlatOrder, TailOrder};
@@ -129,6 +130,31 @@ impl Order {
             | u64::from(self.tail_unit) << 32
             | u64::from(self.tail_len) << 48
     }
+}
+
+/// The first place of `low..high` that `passes` says no of, given that it says yes of all before. Doubles its stride while
+/// it passes, then bisects the last one.
+#[inline]
+pub(crate) fn gallop(mut low: usize, high: usize, passes: impl Fn(usize) -> bool) -> usize {
+    let mut stride = 1;
+    let mut end = high;
+    while low + stride <= high {
+        if !passes(low + stride - 1) {
+            end = low + stride - 1;
+            break;
+        }
+        low += stride;
+        stride *= 2;
+    }
+    while low < end {
+        let middle = low + (end - low) / 2;
+        if passes(middle) {
+            low = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    low
 }
 
 /// A flat frame, to be read.

@@ -31,7 +31,7 @@ mod validate;
 pub use bytes::{Frame, FrameMut, common_prefix};
 pub use flat::{
     FlatCursor, FlatLookup, FlatMut, FlatOrder, FlatRef, FlatRest, Item, Reserved, Skips, Spot, TailOrder, begin_flat,
-    build_flat, copy_flat, part_densely, part_evenly, part_widely,
+    build_flat, copy_flat, items_behind, part_densely, part_evenly, part_widely,
 };
 pub use record::{Stored, Value};
 pub use trie::{

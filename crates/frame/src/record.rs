@@ -79,11 +79,6 @@ impl<'a> RecordRef<'a> {
         Self { frame, at, head }
     }
 
-    /// The record's first unit.
-    pub(crate) fn unit(self) -> usize {
-        self.at / UNIT_BYTES
-    }
-
     /// Length of the key relative to the frame.
     #[inline(always)]
     pub(crate) fn key_len(self) -> usize {
@@ -116,6 +111,16 @@ impl<'a> RecordRef<'a> {
     /// The whole relative key of a flat frame's record.
     pub(crate) fn flat_key(self) -> &'a [u8] {
         self.frame.text(self.at + HEADER_BYTES, self.key_len())
+    }
+
+    /// Key and value of a flat frame's record, one behind the other, and the key's length.
+    #[inline(always)]
+    pub(crate) fn text(self) -> (&'a [u8], usize) {
+        let key_len = self.key_len();
+        (
+            self.frame.text(self.at + HEADER_BYTES, key_len + self.value_len()),
+            key_len,
+        )
     }
 
     /// Eight bytes of a flat frame's key from `at` on, as a number that orders as they do; zeros behind the key's end.

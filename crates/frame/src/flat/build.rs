@@ -1,8 +1,8 @@
 //! Flat frames built from records in key order, and the choice of where to split one.
 
 use super::{
-    COUNT_AT, EXTENTS_AT, FlatCursor, FlatMut, FlatRef, HASH_AT, HASH_BITS_AT, HASH_USED_AT, HEAD_AT, LONGEST_AT,
-    MAX_HASH_SLOTS, MIN_HASH_SLOTS, TAIL_AT, hash_entry, hash_of, most_hashed, tail_capacity,
+    COUNT_AT, EXTENTS_AT, FlatMut, FlatRef, HASH_AT, HASH_BITS_AT, HASH_USED_AT, HEAD_AT, LONGEST_AT, MAX_HASH_SLOTS,
+    MIN_HASH_SLOTS, TAIL_AT, hash_entry, hash_of, most_hashed, tail_capacity,
 };
 use crate::{
     Kind, LAYOUT_VERSION, NoRoom, Stored, UNIT_BYTES,
@@ -88,7 +88,7 @@ pub fn build_flat<'f>(frame: impl Into<FrameMut<'f>>, items: &[Item<'_>], strip:
 /// `spare_bytes` would be free then, and leaves the buffer as it was.
 pub fn copy_flat<'f>(source: FlatRef<'_>, target: impl Into<FrameMut<'f>>, spare_bytes: usize) -> Result<(), NoRoom> {
     let frame = target.into();
-    let records = FlatCursor::seek(source, &[]).into_units(source);
+    let records = source.units();
     let record = |unit: &u16| source.record(usize::from(*unit));
     let units = records.iter().map(|unit| record(unit).flat_units()).sum();
     let bits = fit(frame.len(), records.len(), units, spare_bytes)?;
@@ -147,9 +147,14 @@ impl<'f> Builder<'f> {
         self.longest = self.longest.max(key.len());
         self.has_extents |= is_extent;
         let hash = hash_of(key);
-        let (before, behind) = self.hashed.split_at_mut((hash >> (64 - self.bits)) as usize);
-        if let Some(slot) = behind.iter_mut().chain(before).find(|slot| **slot == 0) {
-            *slot = hash_entry(self.unit, hash);
+        let (mut at, mask) = ((hash >> (64 - self.bits)) as usize, self.hashed.len() - 1);
+        // There are more slots than records.
+        while let Some(slot) = self.hashed.get_mut(at & mask) {
+            if *slot == 0 {
+                *slot = hash_entry(self.unit, hash);
+                break;
+            }
+            at += 1;
         }
         self.order.push(narrow(self.unit));
         self.unit
@@ -169,16 +174,48 @@ impl<'f> Builder<'f> {
 impl<'a> FlatRef<'a> {
     /// Every record, in key order.
     pub fn items(self) -> Vec<Item<'a>> {
-        let units = FlatCursor::seek(self, &[]).into_units(self);
         let item = |unit: u16| {
             let record = self.record(usize::from(unit));
-            Item {
-                key: record.flat_key(),
-                stored: record.flat_stored(),
-            }
+            let (key, stored) = (record.flat_key(), record.flat_stored());
+            Item { key, stored }
         };
-        units.into_iter().map(item).collect()
+        self.units().into_iter().map(item).collect()
     }
+}
+
+/// Every record of some frames, in key order, their keys behind the path that leads to each frame. All of a frame's keys come
+/// before those of the next one. The keys are put together in `keys`, which is empty.
+pub fn items_behind<'a>(frames: &[(&[u8], FlatRef<'a>)], keys: &'a mut Vec<u8>) -> Vec<Item<'a>> {
+    let frames: Vec<_> = frames
+        .iter()
+        .map(|(path, frame)| (*path, *frame, frame.units()))
+        .collect();
+    let (mut records, mut bytes) = (0, 0);
+    for (path, frame, units) in &frames {
+        let lens = units.iter().map(|unit| frame.record(usize::from(*unit)).key_len());
+        bytes += path.len() * units.len() + lens.sum::<usize>();
+        records += units.len();
+    }
+    keys.reserve_exact(bytes);
+    for (path, frame, units) in &frames {
+        for unit in units {
+            keys.extend_from_slice(path);
+            keys.extend_from_slice(frame.record(usize::from(*unit)).flat_key());
+        }
+    }
+    let mut rest: &'a [u8] = keys;
+    // One more, for who adds a record.
+    let mut items = Vec::with_capacity(records + 1);
+    for (path, frame, units) in frames {
+        for unit in units {
+            let record = frame.record(usize::from(unit));
+            let stored = record.flat_stored();
+            let (key, behind) = rest.split_at_checked(path.len() + record.key_len()).unwrap_or_default();
+            rest = behind;
+            items.push(Item { key, stored });
+        }
+    }
+    items
 }
 
 /// Where records, which ascend by key, part into so many runs of about the same size: the ends of the runs. Each end is moved
@@ -195,6 +232,9 @@ pub fn part_evenly(items: &[Item<'_>], parts: usize, slack_bytes: usize) -> Vec<
         while let (Some(left), Some(right)) = (items.get(at), items.get(at + 1)) {
             before += left.flat_bytes();
             at += 1;
+            if before + slack_bytes < target {
+                continue;
+            }
             let off = before.abs_diff(target);
             if off <= slack_bytes || before >= target && best.is_none() {
                 best = best

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    FlatRef, FlatRest, Order, Skips,
+    FlatRef, FlatRest, Order, Skips, gallop,
     order::{FlatOrder, Late, Sorted, TailOrder, head_of},
     rest::FAR,
     skips::SharedLengths,
@@ -202,17 +202,6 @@ impl FlatCursor {
         }
     }
 
-    /// The units of all records that are left, forwards, deleted ones passed over.
-    pub(crate) fn into_units(mut self, frame: FlatRef<'_>) -> Vec<u16> {
-        let mut units = Vec::with_capacity(self.high - self.low + self.last - self.first);
-        let mut rest = FlatRest::none();
-        self.rest(frame, false, &mut rest);
-        while let Some(record) = rest.next_record() {
-            units.push(record.unit() as u16);
-        }
-        units
-    }
-
     /// The first record that is left: its key relative to the frame, its version and value.
     #[inline]
     pub fn next<'a>(&mut self, frame: FlatRef<'a>) -> Option<(&'a [u8], Stored<'a>)> {
@@ -270,29 +259,4 @@ impl FlatCursor {
         rest.begin((frame, self.order), reverse, (at, end), self.tail.clone(), late);
         (self.low, self.first) = (self.high, self.last);
     }
-}
-
-/// The first place of `low..high` that `passes` says no of, given that it says yes of all before. Doubles its stride while
-/// it passes, then bisects the last one.
-#[inline]
-fn gallop(mut low: usize, high: usize, passes: impl Fn(usize) -> bool) -> usize {
-    let mut stride = 1;
-    let mut end = high;
-    while low + stride <= high {
-        if !passes(low + stride - 1) {
-            end = low + stride - 1;
-            break;
-        }
-        low += stride;
-        stride *= 2;
-    }
-    while low < end {
-        let middle = low + (end - low) / 2;
-        if passes(middle) {
-            low = middle + 1;
-        } else {
-            end = middle;
-        }
-    }
-    low
 }

@@ -155,6 +155,55 @@ fn fill(frame: &mut Vec<u8>) -> u32 {
 }
 
 #[test]
+fn records_come_in_order_however_late_their_keys_part_and_however_early_they_end() {
+    let mut expected: Vec<Vec<u8>> = Vec::new();
+    for folder in ["", "a", "a/", "b/twelve bytes", "b/twenty bytes and on"] {
+        for name in [
+            "0",
+            "00",
+            "\0",
+            "\u{7f}",
+            "a name of twenty byte",
+            "a name of twenty bytes",
+        ] {
+            expected.extend((0..8).map(|last| [folder.as_bytes(), name.as_bytes(), &[last; 2]].concat()));
+        }
+    }
+    let (mut frame, count) = (built(1 << 16, &[]), expected.len());
+    for step in 0..count {
+        FlatMut::new(&mut frame)
+            .put(&expected[step * 71 % count], &inline(&[]))
+            .unwrap();
+        // Some are replaced, and some go, before the tail is merged.
+        if step % 9 == 0 {
+            FlatMut::new(&mut frame)
+                .put(&expected[step * 71 % count], &inline(b"v"))
+                .unwrap();
+        }
+        if step % 11 == 0 {
+            FlatMut::new(&mut frame).remove(&expected[step * 71 % count]);
+        }
+    }
+    let gone: Vec<Vec<u8>> = (0..count)
+        .step_by(11)
+        .map(|step| expected[step * 71 % count].clone())
+        .collect();
+    expected.retain(|key| !gone.contains(key));
+    expected.sort();
+    let flat = FlatRef::new(&frame);
+    let items = flat.items();
+    assert_eq!(items.iter().map(|item| item.key.to_vec()).collect::<Vec<_>>(), expected);
+    let mut keys = Vec::new();
+    let behind = items_behind(&[(b"x/", flat), (b"y", flat)], &mut keys);
+    let paths = [&b"x/"[..], b"y"].into_iter();
+    let expected = paths.flat_map(|path| expected.iter().map(move |key| [path, key].concat()));
+    assert_eq!(
+        behind.iter().map(|item| item.key.to_vec()).collect::<Vec<_>>(),
+        expected.collect::<Vec<_>>()
+    );
+}
+
+#[test]
 fn a_frame_of_the_smallest_records_fills_up() {
     for frame_bytes in [2048, 4096, 1 << 16] {
         let mut frame = built(frame_bytes, &[]);

@@ -1,8 +1,8 @@
 //! Changes to a flat frame: each is published by one store of a hash slot.
 
 use super::{
-    COUNT_AT, DEAD_AT, EXTENTS_AT, FlatCursor, FlatRef, Found, GARBAGE_AT, HASH_AT, HASH_USED_AT, HEAD_AT, LONGEST_AT,
-    ORDER_AT, Order, TAIL_AT, TOMBSTONE, hash_entry, hash_of, most_hashed, order_growth, tail_capacity,
+    COUNT_AT, DEAD_AT, EXTENTS_AT, FlatRef, Found, GARBAGE_AT, HASH_AT, HASH_USED_AT, HEAD_AT, LONGEST_AT, ORDER_AT,
+    Order, TAIL_AT, TOMBSTONE, hash_entry, hash_of, most_hashed, order_growth, tail_capacity,
 };
 use crate::{
     NoRoom, Stored, UNIT_BYTES, Value,
@@ -224,7 +224,7 @@ impl<'a> FlatMut<'a> {
     /// Writes new order arrays into room that was asked for: the sorted one with the tail's records in it, the tail empty.
     fn merge_tail(&mut self, order: Order) {
         let frame = self.as_ref();
-        let units = FlatCursor::seek(frame, &[]).into_units(frame);
+        let units = frame.units();
         let old = units_for(2 * usize::from(order.sorted_len)) + units_for(2 * tail_capacity(frame.frame.len()));
         self.write_order(&units);
         put_u16(self.frame, DEAD_AT, 0);

@@ -116,7 +116,7 @@ impl<'a> TrieRef<'a> {
             while ahead.step(forwards) {
                 match ahead.slot() {
                     Slot::Record => {}
-                    slot if flat_child(slot) == Some(child) => last = ahead.clone(),
+                    slot if flat_child(slot) == Some(child) => last.stand_at(&ahead),
                     Slot::Across(..) => break,
                 }
             }

@@ -38,7 +38,7 @@ impl<'a> SlotCursor<'a> {
     fn new(trie: TrieRef<'a>, path_len: usize) -> Self {
         Self {
             trie,
-            passed: Vec::new(),
+            passed: Vec::with_capacity(32),
             path: Vec::with_capacity(path_len),
         }
     }
@@ -106,6 +106,12 @@ impl<'a> SlotCursor<'a> {
             byte,
             depth,
         });
+    }
+
+    /// Moves to where another cursor of the same frame stands.
+    pub(super) fn stand_at(&mut self, other: &Self) {
+        self.passed.clone_from(&other.passed);
+        self.path.clone_from(&other.path);
     }
 
     /// The reference that the slot holds.

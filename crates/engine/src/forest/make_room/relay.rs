@@ -6,7 +6,7 @@
 
 use coppice_frame::{
     FlatRef, FlatRun, Item, Layout, Moved, NoRoom, Placed, Region, Run, Stored, TrieMut, TrieRef, UNIT_BYTES, Value,
-    begin_flat, build_flat, copy_trie,
+    begin_flat, build_flat, copy_trie, items_behind,
 };
 
 use super::stuck;
@@ -131,12 +131,12 @@ impl Forest<'_> {
         for (child, path) in contents.flats {
             held.push((child, path, self.table.buffer(child, BlobKind::Flat)?));
         }
-        let mut bare = Vec::new();
+        let mut flats = Vec::with_capacity(held.len());
         for (_, path, buffer) in &held {
-            bare.push((&path[..], FlatRef::new(buffer.frame()).items()));
+            flats.push((&path[..], FlatRef::new(buffer.frame())));
         }
         let mut keys = Vec::new();
-        let mut items = with_paths(&bare, &mut keys);
+        let mut items = items_behind(&flats, &mut keys);
         items.extend(
             contents
                 .records
@@ -247,9 +247,8 @@ impl Forest<'_> {
             return Ok(Relaid::Refused);
         };
         let flat = FlatRef::new(held.frame());
-        let bare = [(&path[..], flat.items())];
         let mut keys = Vec::new();
-        let mut items = with_paths(&bare, &mut keys);
+        let mut items = items_behind(&[(&path[..], flat)], &mut keys);
         let stored = Stored {
             version: 0,
             value: Value::Inline(&[]),
@@ -309,9 +308,8 @@ impl Forest<'_> {
             return Ok(Err(Relaid::Refused));
         };
         let held = self.table.buffer(flat.child, BlobKind::Flat)?;
-        let bare = [(&path[..], FlatRef::new(held.frame()).items())];
         let mut keys = Vec::new();
-        let mut items = with_paths(&bare, &mut keys);
+        let mut items = items_behind(&[(&path[..], FlatRef::new(held.frame()))], &mut keys);
         let at = items.partition_point(|item| item.key < key);
         let mut ends = vec![at];
         if let Some(stored) = guest {
@@ -412,28 +410,6 @@ impl Forest<'_> {
         let mut buffer = self.table.frame_buffer();
         build_flat(buffer.frame_mut(), items, strip).ok().map(|()| buffer)
     }
-}
-
-/// Records with their keys behind the paths to their frames; the keys are put together in `keys`.
-fn with_paths<'a>(bare: &[(&[u8], Vec<Item<'a>>)], keys: &'a mut Vec<u8>) -> Vec<Item<'a>> {
-    let records = || {
-        bare.iter()
-            .flat_map(|(path, items)| items.iter().map(move |item| (*path, item)))
-    };
-    keys.reserve_exact(records().map(|(path, item)| path.len() + item.key.len()).sum());
-    for (path, item) in records() {
-        keys.extend_from_slice(path);
-        keys.extend_from_slice(item.key);
-    }
-    let mut rest = &keys[..];
-    let mut items = Vec::with_capacity(records().count() + 1);
-    for (path, item) in records() {
-        let (key, behind) = rest.split_at(path.len() + item.key.len());
-        rest = behind;
-        let stored = item.stored;
-        items.push(Item { key, stored });
-    }
-    items
 }
 
 /// Flat frames taken apart where a part of a trie frame goes elsewhere.
