@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
@@ -102,6 +103,23 @@ test('memory of values that was taken away all the same is not written to any mo
   t.is(first.length, 0)
   t.is(String(tree.get('k')), 'value')
   t.is(String(tree.get('k')), 'value')
+})
+
+test('two copies of the package over one addon read into memory of their own', (t) => {
+  const require = createRequire(import.meta.url)
+  const path = require.resolve('coppice')
+  const trees = ['first', 'second'].map((name) => {
+    delete require.cache[path]
+    const db = (require(path) as typeof import('coppice')).open(':memory:')
+    t.teardown(() => db.close())
+    const tree = db.tree()
+    tree.put('k', name)
+    return tree
+  })
+  for (let round = 0; round < 2; round++) {
+    const values = trees.map((tree) => tree.get('k'))
+    t.deepEqual(values.map(String), ['first', 'second'])
+  }
 })
 
 test('utf8: text in, text out', (t) => {

@@ -54,17 +54,20 @@ export interface Addon
   readonly unsettled: Omit<Writes, keyof NumberedWrites> & NumberedWrites
   /** From now on `get` writes into this one. */
   useSlab(slab: ArrayBuffer): number
+  /** Which one that is. Kept here since there is one addon in a thread, but perhaps several copies of this package's code. */
+  inUse?: { slab: Uint8Array | undefined }
 }
 
 /** The addon with functions that take their numbers as arguments. */
-export function withNumbers({ numbers: memory, useSlab, ...addon }: Addon): Binding {
+export function withNumbers(exported: Addon): Binding {
+  exported.inUse ??= { slab: undefined }
+  const { numbers: memory, useSlab, inUse, ...addon } = exported
   const numbers = new Int32Array(memory)
   const version = new Float64Array(memory, VERSION_BYTE, 1)
-  let used: Uint8Array | undefined
 
   function use(slab: Uint8Array): void {
     // Where it fails there is none, and nothing fits in.
-    used = useSlab(slab.buffer as ArrayBuffer) >= 0 ? slab : undefined
+    inUse.slab = useSlab(slab.buffer as ArrayBuffer) >= 0 ? slab : undefined
   }
 
   function on(database: number, tree: number): void {
@@ -99,7 +102,7 @@ export function withNumbers({ numbers: memory, useSlab, ...addon }: Addon): Bind
     ...numberedWrites(addon),
     unsettled: { ...addon.unsettled, ...numberedWrites(addon.unsettled) },
     get(database, tree, key, slab, offset) {
-      if (slab !== used) use(slab)
+      if (slab !== inUse.slab) use(slab)
       on(database, tree)
       numbers[OFFSET] = offset
       // Nothing once its memory was transferred away: then nothing is written there.
