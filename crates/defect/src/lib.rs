@@ -122,6 +122,8 @@ defects! {
     ReturnsBeforeSync,
     /// A write whose sync failed is reported as done.
     ReportsUnknownAsDone,
+    /// What an opening has put off to sync is left at that.
+    ForgetsOpeningSyncs,
     /// A flush does nothing.
     FlushesNothing,
     /// At 'none' a close makes no checkpoint.

@@ -33,7 +33,7 @@ use crate::{
 use crate::{MappedFile, mapped};
 
 pub use platform::FolderIdentity;
-use syncs::Syncs;
+pub use syncs::Syncs;
 
 /// Parts that one vectored write takes: `IOV_MAX` on Linux and macOS.
 const MAX_PARTS: usize = 1024;

@@ -18,7 +18,7 @@ mod memory;
 mod signals;
 
 pub use disk::{Disk, DiskFile, MAX_NAME_BYTES, MappedFile, is_no_space};
-pub use folder::{FolderDisk, FolderIdentity};
+pub use folder::{FolderDisk, FolderIdentity, Syncs};
 pub use lock::{FolderLock, LOCK_FILE_NAME, LockError, LockHolder};
 pub use memory::MemoryDisk;
 pub use signals::mask_signals;

@@ -29,6 +29,7 @@ mod hunt;
 mod loop_mount;
 mod medium;
 mod model;
+mod put_off;
 mod salvages;
 mod session;
 mod soak;

@@ -18,6 +18,7 @@ use crate::{
     fault::Lie,
     medium::Medium,
     model::{Census, Mark, Model},
+    put_off::PuttingOff,
     workload::{Handles, Profile, Step},
 };
 
@@ -176,6 +177,7 @@ impl Session {
     /// # Errors
     /// Those of the open.
     pub fn open(&mut self, create: bool) -> Result<(), Error> {
+        self.world.disk = Arc::new(PuttingOff::over(Arc::new(self.disk.clone())));
         let database = Database::open_in(&self.world, &self.options(create))?;
         self.handles.clear();
         for name in self.model.trees.keys() {
@@ -407,8 +409,10 @@ impl Session {
         }
         session.marks.push(mark);
         let here = session.marks.len() - 1;
+        // At 'none' an open makes nothing durable of what a process died in the middle of.
+        let is_durable = left.profile.durability != Durability::None || !left.medium.has_unsynced();
         session.legal = Legal {
-            after_power_cut: here,
+            after_power_cut: if is_durable { here } else { 0 },
             after_kill: here,
             newest: here,
             absent: false,

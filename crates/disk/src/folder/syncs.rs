@@ -47,7 +47,7 @@ struct Shared {
 
 /// The syncs of one folder and its files.
 #[derive(Clone, Default)]
-pub(super) struct Syncs(Arc<Shared>);
+pub struct Syncs(Arc<Shared>);
 
 impl std::fmt::Debug for Syncs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -57,18 +57,23 @@ impl std::fmt::Debug for Syncs {
 
 impl Syncs {
     /// From now on until they are settled, syncs are put off. Called before anybody else knows of them.
-    pub(super) fn put_off(&self) {
+    pub fn put_off(&self) {
         self.0.putting_off.store(true, Ordering::Release);
     }
 
-    /// Syncs a file, or puts that off. Fails where a sync that was put off has failed.
-    pub(super) fn sync_file(&self, sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    /// Syncs a file, or puts that off.
+    ///
+    /// # Errors
+    /// As the sync, or as one that was put off.
+    pub fn sync_file(&self, sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
         self.sync(false, sync)
     }
 
-    /// Syncs the folder, or puts that off. Nothing in it changes before all is settled, so once is enough until then. Fails as
-    /// [`Syncs::sync_file`].
-    pub(super) fn sync_folder(&self, sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    /// Syncs the folder, or puts that off. Nothing in it changes before all is settled, so once is enough until then.
+    ///
+    /// # Errors
+    /// As [`Syncs::sync_file`].
+    pub fn sync_folder(&self, sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
         self.sync(true, sync)
     }
 
@@ -94,7 +99,10 @@ impl Syncs {
     }
 
     /// Does all that was put off; from then on syncs are done where they are asked for. Whoever comes meanwhile waits for it.
-    pub(super) fn settle(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// As the first of them that failed, now and for good.
+    pub fn settle(&self) -> io::Result<()> {
         if self.is_settled() {
             return Ok(());
         }
