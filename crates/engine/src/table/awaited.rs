@@ -1,7 +1,7 @@
 //! What is not in memory, for those who do not wait for it: others read it in, or have it read ahead of need.
 
 use super::{
-    Table,
+    BlobKind, Entry, Table,
     evict::{Patience, SHORT_PATIENCE},
     pinned::Pinned,
 };
@@ -14,6 +14,18 @@ impl Table {
     /// Whether this thread is not to wait for the disk, and others can.
     pub(super) fn stops_at_disk(&self) -> bool {
         is_resident() && self.fetcher.is_ready()
+    }
+
+    /// Whether this is a value that is read past the bound on memory, by each who wants it.
+    pub(super) fn is_past(&self, entry: &Entry) -> bool {
+        let is_too_long = entry.kind == BlobKind::Value && entry.bytes as usize > self.budget().limits().value;
+        is_too_long && entry.memory.is_none()
+    }
+
+    /// The same of a blob, for who waits for nobody: then there is nothing that another could read in for it.
+    pub(super) fn is_past_bound(&self, blob: u32) -> bool {
+        let entry = self.slots.get(blob as usize).and_then(|slot| slot.entry.try_lock());
+        entry.is_some_and(|entry| entry.as_ref().is_some_and(|entry| self.is_past(entry)))
     }
 
     /// How many frames a walk may look ahead; none where all are in memory.
@@ -46,6 +58,7 @@ impl Table {
             let mut pinned = Pinned::new(self);
             let read = match self.latch(blob) {
                 Some(mut latch) => match latch.as_mut() {
+                    Some(entry) if self.is_past(entry) => Ok(false),
                     Some(entry) => pinned.fill(blob, entry, true).map(|(_, is_read)| is_read),
                     None => Ok(false),
                 },

@@ -276,7 +276,7 @@ impl<'t> Pinned<'t> {
     #[cold]
     fn load(&self, blob: u32, kind: BlobKind) -> Result<Place, Error> {
         let table = self.table;
-        if table.stops_at_disk() && !table.is_resident(blob) {
+        if table.stops_at_disk() && !table.is_resident(blob) && !table.is_past_bound(blob) {
             note_lacked(blob);
             return Err(Error::not_in_memory());
         }
@@ -288,8 +288,7 @@ impl<'t> Pinned<'t> {
             Some(_) => return Err(table.corrupt(blob, "is not of the kind that leads to it")),
             None => return Err(table.corrupt(blob, "is referred to but does not exist")),
         };
-        let is_too_long = kind == BlobKind::Value && entry.bytes as usize > table.budget().limits().value;
-        if is_too_long && entry.memory.is_none() && self.claim == Claim::Shared {
+        if table.is_past(entry) && self.claim == Claim::Shared {
             return self.read_past(blob, entry);
         }
         self.fill(blob, entry, false).map(|(place, _)| place)
@@ -311,7 +310,10 @@ impl<'t> Pinned<'t> {
         table.misses.fetch_add(1, Relaxed);
         let word = Word::default();
         word.publish(entry.kind, &buffer, true);
-        self.retire(buffer);
+        // As what was evicted: nothing else need make way for it.
+        let held = table.budget().hold_evicted(entry.bytes as usize);
+        self.guard.defer(move || drop((buffer, held)));
+        self.guard.flush();
         Ok(word.load())
     }
 
