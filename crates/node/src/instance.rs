@@ -20,8 +20,9 @@ use crate::{
     raw::{Numbers, Slab},
 };
 
-/// What a lookup uses in front of the key, room for the longest key, and for telling from what fits that nothing was cut off: a conversion that ran out of room
-/// leaves at most 4 bytes (the longest character and the closing NUL) unused, so it fills more than `MAX_KEY_BYTES`.
+/// What a lookup uses in front of the key, room for the longest key, and for telling from what fits that nothing was cut off: a
+/// conversion that ran out of room leaves at most 4 bytes (the longest character and the closing NUL) unused, so it fills more
+/// than `MAX_KEY_BYTES`.
 const KEY_BUFFER_BYTES: usize = KEY_ROOM_BYTES + MAX_KEY_BYTES + 8;
 
 /// Where a key is read into, behind [`KEY_ROOM_BYTES`].
