@@ -1,13 +1,6 @@
 use super::*;
 
 #[test]
-fn replacement_character_is_noticed() {
-    assert!(may_hide_lone_surrogate("a\u{FFFD}".as_bytes()));
-    assert!(!may_hide_lone_surrogate("a\u{FFFC}\u{FFFE}".as_bytes()));
-    assert!(!may_hide_lone_surrogate(&[0xEF, 0xBF]));
-}
-
-#[test]
 fn target_refuses_what_does_not_fit() {
     let mut memory = [0_u8; 8];
     let target = Target {
