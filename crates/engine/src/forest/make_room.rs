@@ -4,6 +4,7 @@
 //! Every step leaves the tree whole; the insert that asked walks down again afterwards. A frame is rebuilt only if that
 //! frees a worthwhile part of it, and at most once for one insert; else it becomes smaller, so the asking ends.
 
+mod disentangle;
 mod flat;
 mod relay;
 mod trie;
