@@ -156,14 +156,19 @@ impl Engine {
             return Ok(());
         }
         match self.checkpoint_even_if_closed() {
-            // A full disk: what the journal holds is made durable there.
-            Err(error) if error.code() == ErrorCode::NoSpace && self.options.durability != Durability::None => {
-                self.sync_journal(durable)
-            }
-            other => {
-                other?;
+            Ok(_) => {
                 self.give_room_back_at_close();
                 Ok(())
+            }
+            Err(error) if self.options.durability == Durability::None => Err(error),
+            // A full disk: what the journal holds is made durable there.
+            Err(error) if error.code() == ErrorCode::NoSpace => self.sync_journal(durable),
+            Err(error) => {
+                // The same where the checkpoint was not even begun, as where there is no thread for it.
+                if self.failure().is_none() {
+                    self.sync_journal(durable)?;
+                }
+                Err(error)
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::{
     options::{Durability, Options},
     request::{Condition, Range, TreeId},
     testing::cases,
+    thread::without_threads,
 };
 
 pub(super) type Tree = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
@@ -272,6 +273,18 @@ fn fails_every_call_after_the_end() {
     );
     assert_eq!(engine.tree("new").unwrap_err().code(), ErrorCode::Closed);
     assert_eq!(engine.stats().unwrap_err().code(), ErrorCode::Closed);
+}
+
+/// A close whose checkpoint got no thread said so, and left what the journal held to the page cache.
+#[test]
+fn close_without_a_checkpoint_syncs_the_journal() {
+    let engine = open(&MemoryDisk::new(), Durability::Process);
+    let tree = engine.tree("").unwrap();
+    engine.put(tree, b"key", b"value", Condition::Always).unwrap();
+    let closed = without_threads(|| engine.shut_down());
+    assert_eq!(closed.unwrap_err().code(), ErrorCode::Io);
+    let journal = &engine.durable.as_ref().unwrap().journal;
+    assert_eq!(journal.synced_upto(), engine.last_commit());
 }
 
 /// A bulk put, and deletes that leave frames underfull, beside a damaged frame: each is refused before any effect, or done;
