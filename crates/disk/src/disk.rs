@@ -134,9 +134,17 @@ pub trait DiskFile: Send + Sync + Debug {
     }
 
     /// The operating system's file behind this one, where there is one: for what only it can do, such as I/O that goes
-    /// past the page cache.
+    /// past the page cache. Who changes it settles first.
     fn os_file(&self) -> Option<&File> {
         None
+    }
+
+    /// As [`Disk::settle`]. All other calls that change the file do it by themselves.
+    ///
+    /// # Errors
+    /// As [`Disk::settle`].
+    fn settle(&self) -> io::Result<()> {
+        Ok(())
     }
 
     /// Fills `into` from `offset`.

@@ -300,6 +300,10 @@ impl DiskFile for FolderFile {
     fn os_file(&self) -> Option<&File> {
         Some(&self.file)
     }
+
+    fn settle(&self) -> io::Result<()> {
+        self.syncs.settle()
+    }
 }
 
 /// Repeats a transfer that a signal interrupted or that was asked to come again.

@@ -11,6 +11,8 @@
 //! promises of those has holes.
 
 mod ring;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::{
@@ -132,6 +134,8 @@ impl BlobStore for UringStore {
         let Some(writer) = self.writer() else {
             return self.plain.write_batch(batch);
         };
+        // What the ring writes does not go through the file's own calls, which settle.
+        self.plain.file().settle()?;
         self.plain.grow_for(&sorted)?;
         write_all(&mut *writer.lock(), Pieces::new(&sorted, WRITE_SLOT_BYTES))
     }

@@ -103,6 +103,7 @@ fn after_one_that_failed_nothing_can_be_changed() {
         disk.rename("a", "b"),
         disk.remove("a"),
         disk.settle(),
+        file.settle(),
         file.write_all_at(0, b"x"),
         file.write_vectored_at(0, &[b"x"]),
         file.set_len(1),
