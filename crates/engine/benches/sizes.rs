@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p coppice-engine --bench sizes -- [keys] [shape...]` prints tab-separated lines: shape, keys, operation,
 //! nanoseconds, and dependent loads of memory over as many bytes as the frames have by then.
-//! `node scripts/plot-sizes.mjs` draws them.
+//! `node scripts/sizes.mjs` draws them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
