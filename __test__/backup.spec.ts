@@ -4,7 +4,7 @@ import path from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { CoppiceError, type Database, open, type Progress } from 'coppice'
 import { coppice } from './support/command.js'
-import { rejectsCode, stored, temporaryFolder, volatile } from './support/database.js'
+import { comeToRest, rejectsCode, stored, temporaryFolder, volatile } from './support/database.js'
 
 const KEYS = 4000
 
@@ -117,6 +117,7 @@ test('a close calls a backup off', async (t) => {
 
 test('destinations that cannot be are refused, and left as they are', async (t) => {
   const { db, folder } = await filled(t)
+  await comeToRest(db)
   const full = path.join(folder, 'full')
   await mkdir(full)
   await writeFile(path.join(full, 'mine'), 'x')

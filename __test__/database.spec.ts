@@ -107,7 +107,7 @@ test('stats has the figures of all trees', (t) => {
   t.is(stats.checkpoint.lastError, undefined)
 })
 
-test('checkpoints that are asked for together share rounds', async (t) => {
+test.serial('checkpoints that are asked for together share rounds', async (t) => {
   using db = open(await temporaryFolder(t), { checkpoint: { coalesce: { windowMicros: 50_000 } } })
   const tree = db.tree()
   const reports = await Promise.all(

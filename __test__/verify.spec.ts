@@ -2,7 +2,7 @@ import { open as openFile } from 'node:fs/promises'
 import path from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type { Database, Progress } from 'coppice'
-import { digests, rejectsCode, stored, volatile } from './support/database.js'
+import { comeToRest, digests, rejectsCode, stored, volatile } from './support/database.js'
 
 const KEYS = 20_000
 
@@ -49,7 +49,7 @@ test('a volatile database can be verified', async (t) => {
 
 test('verify changes no file', async (t) => {
   const db = await filled(t)
-  await db.checkpoint()
+  await comeToRest(db)
   db.tree('t').put('later', 'in the journal')
   await db.flush()
   const before = await digests(db.path)

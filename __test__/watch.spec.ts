@@ -2,14 +2,13 @@
 
 import { execFile } from 'node:child_process'
 import { on, once } from 'node:events'
-import { cp } from 'node:fs/promises'
 import { setTimeout as later } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import { type Change, open } from 'coppice'
-import { rejectsCode, temporaryFolder, throwsCode, volatile } from './support/database.js'
+import { copyDatabase, rejectsCode, temporaryFolder, throwsCode, volatile } from './support/database.js'
 
 const watcher = fileURLToPath(new URL('./fixtures/watcher.mjs', import.meta.url))
 
@@ -162,7 +161,7 @@ test('a watch goes on where one before a restart ended', async (t) => {
   // As a process that died leaves it: another engine recovers it from the journal.
   const copy = await temporaryFolder(t)
   await db.flush()
-  await cp(folder, copy, { recursive: true })
+  await copyDatabase(folder, copy)
   using recovered = open(copy)
   const watch = recovered.tree('t', { encoding: 'utf8' }).watch({ after: seen })
   const [change] = await take(watch, 1)
@@ -299,7 +298,7 @@ test('what threads write is told in others, and one that is terminated harms nob
 
 test('a process ends while it watches, unless it waits for a change', async (t) => {
   const run = promisify(execFile)
-  const options = { timeout: 30_000, execArgv: [] }
+  const options = { timeout: 100_000, execArgv: [] }
   const folder = await temporaryFolder(t)
   const idle = await run(process.execPath, [watcher, folder, 'idle'], options)
   t.is(idle.stdout, '')

@@ -1,16 +1,17 @@
 // Databases for tests: closed, and their folders removed, when the test ends.
 
 import { createHash } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import type { ExecutionContext } from 'ava'
 import { CoppiceError, type CoppiceErrorCode, type Database, open } from 'coppice'
 
 /** A folder of the test's own. */
 export async function temporaryFolder(t: ExecutionContext): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), 'coppice-'))
-  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }))
   return folder
 }
 
@@ -26,6 +27,21 @@ export function volatile(t: ExecutionContext): Database {
   const db = open(':memory:')
   t.teardown(() => db.close())
   return db
+}
+
+/** Checkpoints, and waits until the journal's thread has made the next segment: from then on no file changes by itself. */
+export async function comeToRest(db: Database): Promise<void> {
+  await db.checkpoint()
+  for (;;) {
+    const segments = (await readdir(db.path)).filter((name) => name.startsWith('journal-'))
+    if (segments.length > 1 && segments.every((name) => name.endsWith('.log'))) return
+    await setTimeout(5)
+  }
+}
+
+/** Copies the folder of a database that may be open, without what its threads are just making. */
+export async function copyDatabase(from: string, to: string): Promise<void> {
+  await cp(from, to, { recursive: true, filter: (file) => !file.endsWith('.tmp') })
 }
 
 /** What each file of a folder holds. */

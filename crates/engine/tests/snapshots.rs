@@ -12,7 +12,7 @@ mod stress;
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
 };
@@ -42,9 +42,10 @@ fn contents(snapshot: &Snapshot, tree: TreeId) -> Contents {
 fn run(database: &Database) {
     let tree = database.tree("t").unwrap();
     let done = AtomicBool::new(false);
+    let count = AtomicUsize::new(0);
     let deadline = Instant::now() + stress_time();
     let (writes, snapshots) = thread::scope(|scope| {
-        let done = &done;
+        let (done, count) = (&done, &count);
         scope.spawn(move || {
             while !done.load(SeqCst) {
                 database.checkpoint().unwrap();
@@ -57,6 +58,7 @@ fn run(database: &Database) {
             while !done.load(SeqCst) {
                 let snapshot = database.snapshot().unwrap();
                 taken.push((snapshot.version(), contents(&snapshot, tree)));
+                count.store(taken.len(), SeqCst);
                 open.push((snapshot, taken.len() - 1));
                 if open.len() > 4 {
                     let (snapshot, number) = open.remove(taken.len() % 3);
@@ -71,7 +73,7 @@ fn run(database: &Database) {
                     let mut written = Vec::new();
                     let mut serial = 0;
                     let mut state = 0x9E37_79B9 + owner;
-                    while Instant::now() < deadline {
+                    while Instant::now() < deadline || count.load(SeqCst) < 4 {
                         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                         let key = key(owner, (state >> 33) % KEYS);
                         serial += 1;
@@ -88,7 +90,6 @@ fn run(database: &Database) {
     });
     let mut writes = writes;
     writes.sort_unstable();
-    assert!(snapshots.len() > 3, "only {} snapshots", snapshots.len());
     let (mut model, mut writes) = (Contents::new(), writes.into_iter().peekable());
     for (at, shown) in snapshots {
         while let Some((version, key, serial)) = writes.next_if(|(version, ..)| *version <= at) {

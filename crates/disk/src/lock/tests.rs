@@ -1,6 +1,6 @@
 //! Locking against a second handle, with a stale text, and with the file replaced.
 
-use std::{fs, process};
+use std::{cell::Cell, fs, process};
 
 use crate::{FolderDisk, FolderLock, LOCK_FILE_NAME, LockError};
 
@@ -38,13 +38,18 @@ fn a_dropped_lock_is_free() {
 fn a_lock_given_up_within_the_wait_is_got() {
     let folder = tempfile::tempdir().unwrap();
     let disk = FolderDisk::open(folder.path()).unwrap();
-    let lock = FolderLock::acquire(&disk).unwrap();
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| FolderLock::acquire(&disk));
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        drop(lock);
-        waiting.join().unwrap().unwrap();
+    let lock = Cell::new(Some(FolderLock::acquire(&disk).unwrap()));
+    let tries = Cell::new(0);
+    let open = || disk.open_lock_file(LOCK_FILE_NAME);
+    let taken = FolderLock::take(&disk, open, |file| {
+        let locked = file.try_lock();
+        // Behind the first try the holder goes.
+        drop(lock.take());
+        tries.set(tries.get() + 1);
+        locked
     });
+    taken.unwrap();
+    assert_eq!(tries.get(), 2);
 }
 
 #[test]

@@ -28,6 +28,13 @@ pub(super) fn open(disk: &MemoryDisk, durability: Durability) -> Engine {
     Engine::open(Arc::new(disk.clone()), None, &options(durability)).unwrap()
 }
 
+/// The journal's segments, made ahead or not; one that is being made has another name.
+pub(super) fn segments(disk: &MemoryDisk) -> Vec<String> {
+    let mut names = disk.list().unwrap();
+    names.retain(|name| name.starts_with("journal-") && name.ends_with(".log"));
+    names
+}
+
 pub(super) fn contents(engine: &Engine, tree: TreeId) -> Tree {
     let range = Range::ALL;
     let mut found = Tree::new();

@@ -129,7 +129,7 @@ fn checkpoints_by_itself_when_the_journal_has_grown() {
     for number in 0..2000u32 {
         put(&database, tree, &number.to_be_bytes());
     }
-    for _ in 0..200 {
+    for _ in 0..2000 {
         let stats = database.stats().unwrap();
         if stats.checkpoint_rounds > 0 && stats.journal_bytes < 64 << 10 {
             return;

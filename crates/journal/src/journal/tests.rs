@@ -6,4 +6,5 @@ mod failures;
 #[cfg(shuttle)]
 mod models;
 mod syncing;
+#[cfg(not(shuttle))]
 mod trimming;

@@ -14,7 +14,7 @@ use crate::{
         tests::{Tree, contents, open, options},
     },
     table::BlobKind,
-    testing::FailingDisk,
+    testing::{FIRST_SEGMENT, FailingDisk},
     unsettled::unsettled,
 };
 
@@ -538,7 +538,7 @@ fn a_sync_that_fails_leaves_the_outcome_of_a_visible_batch_open() {
     let engine = disk.open_engine(&options(Durability::Process));
     let tree = engine.tree("t").unwrap();
     committed(&engine, &[put(tree, b"a", b"1"), put(tree, b"b", b"2")]);
-    disk.fail_syncs(Some(std::io::ErrorKind::Other));
+    disk.fail_syncs_of(FIRST_SEGMENT, Some(std::io::ErrorKind::Other));
     assert_eq!(engine.persist().unwrap_err().code(), ErrorCode::OutcomeUnknown);
     disk.fail_syncs(None);
     assert_eq!(entries(&contents(&engine, tree)).len(), 2);

@@ -13,7 +13,7 @@ use coppice_disk::{Disk, DiskFile, MemoryDisk};
 use super::Engine;
 use crate::{
     ErrorCode,
-    core::tests::{open, options},
+    core::tests::{open, options, segments},
     options::Durability,
     request::Condition,
 };
@@ -120,20 +120,18 @@ fn what_is_applied_already_is_waited_for_too() {
     let disk = with_a_record(Durability::Process, true);
     let engine = open(&disk.memory, Durability::Process);
     let tree = engine.tree("").unwrap();
+    let before = segments(&disk.memory);
     engine.put(tree, b"key", b"other", Condition::Always).unwrap();
-    let segments = || {
-        let mut names = disk.memory.list().unwrap();
-        names.retain(|name| name.starts_with("journal-"));
-        names
-    };
-    let name = segments().pop().unwrap();
+    // The put has begun a segment, behind which the journal's thread may have made one more.
+    let mut new = segments(&disk.memory).into_iter();
+    let name = new.find(|name| !before.contains(name)).unwrap();
     let file = disk.memory.open(&name).unwrap();
     let mut bytes = vec![0; file.len().unwrap() as usize];
     file.read_exact_at(0, &mut bytes).unwrap();
     engine.checkpoint().unwrap();
     // The journal as a process leaves it that dies before it is trimmed.
     drop(engine);
-    for name in segments() {
+    for name in segments(&disk.memory) {
         disk.memory.remove(&name).unwrap();
     }
     disk.memory.create(&name).unwrap().write_all_at(0, &bytes).unwrap();

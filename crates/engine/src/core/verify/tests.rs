@@ -7,7 +7,7 @@ use coppice_frame::FrameMut;
 
 use super::*;
 use crate::{
-    core::tests::{open, options},
+    core::tests::{open, options, segments},
     options::{Durability, Options},
     request::{Condition, TreeId},
     testing::FailingDisk,
@@ -127,24 +127,18 @@ fn changes_no_file() {
     engine.put(tree, b"more", b"", Condition::Always).unwrap();
     let contents = || -> Vec<(String, Vec<u8>)> {
         let bytes = |name: String| {
-            // One that the journal's thread makes under another name first may be gone by now.
-            let bytes = disk.open(&name).map(|file| {
-                let mut bytes = vec![0; file.len().unwrap() as usize];
-                file.read_exact_at(0, &mut bytes).unwrap();
-                bytes
-            });
-            (name, bytes.unwrap_or_default())
+            let file = disk.open(&name).unwrap();
+            let mut bytes = vec![0; file.len().unwrap() as usize];
+            file.read_exact_at(0, &mut bytes).unwrap();
+            (name, bytes)
         };
         disk.list().unwrap().into_iter().map(bytes).collect()
     };
-    // The journal's thread may still be making the next segment.
-    let before = loop {
-        let seen = contents();
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        if contents() == seen {
-            break seen;
-        }
-    };
+    // The journal's thread makes the next segment, under another name first, and then nothing any more.
+    while segments(&disk).len() < 2 {
+        std::thread::yield_now();
+    }
+    let before = contents();
     verify(&engine);
     assert!(contents() == before);
 }

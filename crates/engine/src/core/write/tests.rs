@@ -6,12 +6,9 @@ use super::*;
 use crate::{
     core::tests::{contents, options},
     options::Options,
-    testing::FailingDisk,
+    testing::{FIRST_SEGMENT, FailingDisk},
     unsettled::unsettled,
 };
-
-/// How the names of the first segment's files begin.
-const FIRST_SEGMENT: &str = "journal-0000000000000001.";
 
 fn put(engine: &Engine, tree: TreeId, key: &str, value: &[u8]) -> Result<(), Error> {
     let put = engine.put(tree, key.as_bytes(), value, Condition::Always);
@@ -96,7 +93,6 @@ fn a_sync_that_fails_while_a_checkpoint_trims_ends_all_writing() {
     let engine = disk.open_engine(&options(Durability::Process));
     let tree = engine.tree("t").unwrap();
     put(&engine, tree, "k", b"v").unwrap();
-    // Of this segment only: the keeper may be making the next one, and a sync that fails there would be met first.
     disk.fail_syncs_of(FIRST_SEGMENT, Some(ErrorKind::Other));
     assert_eq!(engine.checkpoint().unwrap_err().code(), ErrorCode::Io);
     disk.fail_syncs(None);

@@ -5,12 +5,12 @@ use std::{io::ErrorKind, time::Duration};
 use coppice_disk::Disk;
 
 use crate::{
-    Error, Room,
+    Error, Journal, Room,
     fixture::{self, Call, TestDisk, append_each, on_both, open, room_for, sequences},
 };
 
 /// Five segments of one record each.
-fn five_segments(disk: &TestDisk) -> crate::Journal {
+fn five_segments(disk: &TestDisk) -> Journal {
     let journal = fixture::create(disk, room_for(1, 56));
     append_each(&journal, &["12345678"; 5]);
     journal
@@ -156,6 +156,18 @@ fn nothing_goes_before_the_opening_that_leaves_it_out_is_on_disk() {
     assert_eq!(calls[synced..], [Call::Sync, Call::Remove, Call::SyncFolder]);
 }
 
+/// Returns once somebody waits for room, who is woken for that, finds none, and waits again.
+fn until_somebody_waits(journal: &Journal) {
+    loop {
+        let turn = journal.shared.trims.lock();
+        if journal.shared.trimmed.notify_all() > 0 {
+            return;
+        }
+        drop(turn);
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn writers_wait_for_room_until_a_trim_makes_some() {
     let disk = TestDisk::mapping();
@@ -166,7 +178,7 @@ fn writers_wait_for_room_until_a_trim_makes_some() {
     assert_eq!(journal.wait_for_room(3 * 56, soon).unwrap(), Room::Full);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| journal.wait_for_room(2 * 56, Duration::from_secs(60)).unwrap());
-        std::thread::sleep(soon);
+        until_somebody_waits(&journal);
         journal.trim(2).unwrap();
         assert_eq!(waiting.join().unwrap(), Room::Waited);
     });
@@ -180,7 +192,7 @@ fn nobody_waits_for_the_room_of_a_journal_that_takes_no_more() {
     disk.fail(Call::Sync, 0, ErrorKind::Other, 0);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| journal.wait_for_room(1, Duration::from_secs(60)));
-        std::thread::sleep(Duration::from_millis(20));
+        until_somebody_waits(&journal);
         journal.sync().unwrap_err();
         assert!(matches!(waiting.join().unwrap(), Err(Error::Poisoned { .. })));
     });
