@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { CoppiceError, type Database, open, type Progress } from 'coppice'
 import { coppice } from './support/command.js'
-import { comeToRest, rejectsCode, stored, temporaryFolder, volatile } from './support/database.js'
+import { calledOff, comeToRest, rejectsCode, stored, temporaryFolder, volatile } from './support/database.js'
 
 const KEYS = 4000
 
@@ -86,11 +86,15 @@ test('progress is told in blobs and ends with all of them', async (t) => {
 test('a backup that is called off leaves nothing', async (t) => {
   const { db, folder } = await filled(t)
   const reason = new Error('enough')
-  const controller = new AbortController()
   const destination = path.join(folder, 'copy')
-  const backup = db.backup(destination, { signal: controller.signal })
-  controller.abort(reason)
-  const error = await rejectsCode(t, () => backup, 'ERR_COPPICE_ABORTED')
+  const begin = async () => {
+    await rm(destination, { recursive: true, force: true })
+    const controller = new AbortController()
+    const backup = db.backup(destination, { signal: controller.signal })
+    controller.abort(reason)
+    await backup
+  }
+  const error = await calledOff(t, begin, 'ERR_COPPICE_ABORTED')
   t.is(error?.cause, reason)
   t.false(existsSync(destination))
   await mkdir(destination)
@@ -106,13 +110,16 @@ test('a backup that is called off leaves nothing', async (t) => {
 })
 
 test('a close calls a backup off', async (t) => {
-  const { db, folder } = await filled(t)
-  const destination = path.join(folder, 'copy')
-  const backup = db.backup(destination)
-  db.close()
-  await rejectsCode(t, () => backup, 'ERR_COPPICE_CLOSED')
+  let destination = ''
+  const begin = async () => {
+    const { db, folder } = await filled(t)
+    destination = path.join(folder, 'copy')
+    const backup = db.backup(destination)
+    db.close()
+    await Promise.all([backup, rejectsCode(t, () => db.backup(destination), 'ERR_COPPICE_CLOSED')])
+  }
+  await calledOff(t, begin, 'ERR_COPPICE_CLOSED')
   t.false(existsSync(destination))
-  await rejectsCode(t, () => db.backup(destination), 'ERR_COPPICE_CLOSED')
 })
 
 test('destinations that cannot be are refused, and left as they are', async (t) => {

@@ -2,7 +2,7 @@ import { open as openFile } from 'node:fs/promises'
 import path from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type { Database, Progress } from 'coppice'
-import { comeToRest, digests, rejectsCode, stored, volatile } from './support/database.js'
+import { calledOff, comeToRest, digests, rejectsCode, stored, volatile } from './support/database.js'
 
 const KEYS = 20_000
 
@@ -103,10 +103,13 @@ test('an aborted signal rejects with its reason as the cause', async (t) => {
   const reason = new Error('enough')
   const before = await rejectsCode(t, () => db.verify({ signal: AbortSignal.abort(reason) }), 'ERR_COPPICE_ABORTED')
   t.is(before?.cause, reason)
-  const controller = new AbortController()
-  const verification = db.verify({ signal: controller.signal })
-  controller.abort(reason)
-  const during = await rejectsCode(t, () => verification, 'ERR_COPPICE_ABORTED')
+  const begin = () => {
+    const controller = new AbortController()
+    const verification = db.verify({ signal: controller.signal })
+    controller.abort(reason)
+    return verification
+  }
+  const during = await calledOff(t, begin, 'ERR_COPPICE_ABORTED')
   t.is(during?.cause, reason)
   t.true((await db.verify()).ok)
 })
@@ -123,11 +126,13 @@ test('what onProgress throws calls the verification off', async (t) => {
 })
 
 test('a close calls a verification off', async (t) => {
-  const db = await filled(t)
-  const verification = db.verify()
-  db.close()
-  await rejectsCode(t, () => verification, 'ERR_COPPICE_CLOSED')
-  await rejectsCode(t, () => db.verify(), 'ERR_COPPICE_CLOSED')
+  const begin = async () => {
+    const db = await filled(t)
+    const verification = db.verify()
+    db.close()
+    await Promise.all([verification, rejectsCode(t, () => db.verify(), 'ERR_COPPICE_CLOSED')])
+  }
+  await calledOff(t, begin, 'ERR_COPPICE_CLOSED')
 })
 
 test('options that cannot be are refused', async (t) => {

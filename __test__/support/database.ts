@@ -68,3 +68,19 @@ export function rejectsCode(
 ): Promise<CoppiceError | undefined> {
   return t.throwsAsync(action, { instanceOf: CoppiceError, code })
 }
+
+/** The same of a job that `begin` calls off as soon as it has begun: again where another thread had it done before that. */
+export async function calledOff(
+  t: ExecutionContext,
+  begin: () => Promise<unknown>,
+  code: CoppiceErrorCode,
+): Promise<CoppiceError | undefined> {
+  const hasFailed = (job: Promise<unknown>) =>
+    job.then(
+      () => false,
+      () => true,
+    )
+  let job = begin()
+  for (let attempt = 0; attempt < 20 && !(await hasFailed(job)); attempt++) job = begin()
+  return rejectsCode(t, () => job, code)
+}
