@@ -11,8 +11,7 @@ import { open } from 'coppice'
 import { root, run } from './support/command.js'
 import { temporaryFolder } from './support/database.js'
 
-/** On a busy machine with a slow disk: what hangs takes longer. */
-const MOST_MILLISECONDS = 20_000
+const MOST_MILLISECONDS = 2000
 const WORKS = ['nothing', 'promises', 'checkpoints', 'verification', 'opening', 'scans']
 
 /** How a process ends: with an exit code or by a signal. */
@@ -44,17 +43,20 @@ const WORKER_ENDINGS: Record<string, number> = {
   'main throw': 1,
 }
 
-/**
- * The code or signal that the process ends with. Fails where its own end takes too long, or one that it tells of: work goes on
- * between `ended` and `ending`.
- */
-async function endOf(t: ExecutionContext, child: ChildProcess): Promise<number | string> {
+/** The code or signal that a process ended with, and the longest end, in milliseconds: its own, or one that it told of. */
+interface End {
+  with: number | string
+  longest: number
+}
+
+/** Waits for a process to end. Work goes on between `ended` and `ending`, of which it tells. */
+async function endOf(child: ChildProcess): Promise<End> {
   let start: number | undefined
+  let longest = 0
   const ended = (): void => {
     if (start === undefined) return
-    const taken = performance.now() - start
+    longest = Math.max(longest, performance.now() - start)
     start = undefined
-    t.true(taken < MOST_MILLISECONDS, `the end took ${Math.round(taken)} ms`)
   }
   child.on('message', (what) => {
     if (what === 'ended') ended()
@@ -62,7 +64,7 @@ async function endOf(t: ExecutionContext, child: ChildProcess): Promise<number |
   })
   await once(child, 'exit')
   ended()
-  return child.exitCode ?? child.signalCode ?? 'neither'
+  return { with: child.exitCode ?? child.signalCode ?? 'neither', longest }
 }
 
 async function checkNothingIsLost(t: ExecutionContext, home: string): Promise<void> {
@@ -77,28 +79,36 @@ async function checkNothingIsLost(t: ExecutionContext, home: string): Promise<vo
   t.deepEqual(problems, [])
 }
 
-async function runFixture(t: ExecutionContext, fixture: string, work: string, ending: string) {
+async function runFixture(t: ExecutionContext, fixture: string, work: string, ending: string): Promise<End> {
   const home = await temporaryFolder(t)
   await mkdir(path.join(home, 'other'))
   const program = fileURLToPath(new URL(`./fixtures/${fixture}`, import.meta.url))
   const child = fork(program, [path.join(home, 'db'), work, ending], { execArgv: [], silent: true })
   t.teardown(() => child.kill('SIGKILL'))
-  const end = await endOf(t, child)
+  const end = await endOf(child)
   await checkNothingIsLost(t, home)
   return end
+}
+
+/** Once more where an end took too long: on a busy machine with a slow disk one may, and what hangs does so again. */
+async function checkEnd(t: ExecutionContext, fixture: string, work: string, ending: string, expected: number | string) {
+  let end = await runFixture(t, fixture, work, ending)
+  if (end.longest >= MOST_MILLISECONDS) end = await runFixture(t, fixture, work, ending)
+  t.is(end.with, expected, work)
+  t.true(end.longest < MOST_MILLISECONDS, `${work}: the end took ${Math.round(end.longest)} ms`)
 }
 
 for (const [ending, expected] of Object.entries(PROCESS_ENDINGS)) {
   test.serial(`a process that ends by ${ending} in the middle of any work loses nothing`, async (t) => {
     t.timeout(600_000)
-    for (const work of WORKS) t.is(await runFixture(t, 'teardown.mjs', work, ending), expected, work)
+    for (const work of WORKS) await checkEnd(t, 'teardown.mjs', work, ending, expected)
   })
 }
 
 for (const [ending, expected] of Object.entries(WORKER_ENDINGS)) {
   test.serial(`a worker that ends by ${ending} in the middle of any work loses nothing`, async (t) => {
     t.timeout(600_000)
-    for (const work of WORKS) t.is(await runFixture(t, 'teardown-host.mjs', work, ending), expected, work)
+    for (const work of WORKS) await checkEnd(t, 'teardown-host.mjs', work, ending, expected)
   })
 }
 
