@@ -16,7 +16,7 @@ import { root, run, sanitizerTriple, succeeds } from './lib/process.mjs'
 const TARGETS = { validate: 100_000, agree: 5_000 }
 /** Of one input; and of memory, so that a length from hostile bytes is not simply allocated. */
 const LIMITS = [
-  '-timeout=20',
+  '-timeout=120',
   '-rss_limit_mb=2048',
   '-max_len=4096',
   '-len_control=10',
