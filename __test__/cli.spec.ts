@@ -350,7 +350,15 @@ test('COPPICE_DEBUG shows the stack trace', async (t) => {
 })
 
 test('wrong arguments exit with 2', async (t) => {
-  for (const args of [['ls'], ['nope'], ['ls', 'db', 'a', 'b'], ['ls', 'db', '--nope'], []]) {
+  await index(t)
+  for (const args of [
+    ['count', '--base64', t.context.database, '!!!'],
+    ['ls'],
+    ['nope'],
+    ['ls', 'db', 'a', 'b'],
+    ['ls', 'db', '--nope'],
+    [],
+  ]) {
     const { code, stdout } = await coppice(args)
     t.is(code, 2, args.join(' '))
     t.is(stdout, '')

@@ -19,7 +19,10 @@ export interface ListOptions extends KeyOptions {
 }
 
 function parseKey(text: string, { base64 }: KeyOptions): Buffer {
-  return Buffer.from(text, base64 ? 'base64' : 'utf8')
+  if (!base64) return Buffer.from(text)
+  const key = Buffer.from(text, 'base64')
+  if (key.toString('base64') !== text) throw new CommandFailure(`${JSON.stringify(text)} is not base64`, EXIT.usage)
+  return key
 }
 
 /** A line of a listing: a stored key, or what was rolled up at the delimiter. */
