@@ -1,8 +1,10 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmod, mkdir, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import anyTest, { type ExecutionContext, type TestFn } from 'ava'
 import { open } from 'coppice'
-import { coppice, makeTemporaryFolder, type Outcome, removeFolder, run } from './support/command.js'
+import { coppice, makeTemporaryFolder, type Outcome, removeFolder, root, run } from './support/command.js'
 
 interface Context {
   /** Holds the other two. */
@@ -212,6 +214,14 @@ if (process.platform === 'linux') {
     t.like(found, { type: 'file', size: 1 })
   })
 
+  test('output that cannot be written is a failure that is told', async (t) => {
+    await index(t)
+    const command = [process.execPath, path.join(root, 'dist/cli.cjs'), 'stats', t.context.database]
+    const { code, stderr } = await run('sh', ['-c', '"$@" > /dev/full', 'sh', ...command])
+    t.is(code, 1)
+    t.regex(stderr, /^coppice: .*ENOSPC/)
+  })
+
   test('names in UTF-8 stay text', async (t) => {
     await writeFile(path.join(t.context.folder, 'żółw 🐢'), 'x')
     await index(t)
@@ -246,8 +256,8 @@ test('verify of a sound database says so', async (t) => {
   t.deepEqual({ ok: report.ok, problems: report.problems }, { ok: true, problems: [] })
 })
 
-test('verify of a database with a damaged value names the place and exits with 1', async (t) => {
-  const { database } = t.context
+/** Makes a database with a damaged value; where that lies. */
+async function makeDamaged(database: string): Promise<number> {
   const db = open(database)
   db.tree().put('large', Buffer.alloc(50_000, 7))
   db.close()
@@ -257,6 +267,12 @@ test('verify of a database with a damaged value names the place and exits with 1
   const at = bytes.indexOf(Buffer.alloc(4096, 7))
   bytes[at + 5000] = 8
   await writeFile(blobs, bytes)
+  return at
+}
+
+test('verify of a database with a damaged value names the place and exits with 1', async (t) => {
+  const { database } = t.context
+  const at = await makeDamaged(database)
   const { code, stdout, stderr } = await coppice(['verify', database])
   t.is(code, 1)
   t.true(stdout.startsWith(`blobs:${at}  `), stdout)
@@ -270,6 +286,23 @@ test('verify of a database with a damaged value names the place and exits with 1
     [{ file: 'blobs', offset: at }],
   )
 })
+
+if (process.platform !== 'win32') {
+  test('readers that are gone change no exit code', async (t) => {
+    const { base, database } = t.context
+    await makeDamaged(database)
+    const codeWithout = async (stream: 'stdout' | 'stderr', ...args: string[]): Promise<number | null> => {
+      const child = spawn(process.execPath, [path.join(root, 'dist/cli.cjs'), ...args], { stdio: 'pipe' })
+      child[stream].destroy()
+      const [code] = (await once(child, 'exit')) as [number | null]
+      return code
+    }
+    t.is(await codeWithout('stdout', 'count', database), 0)
+    t.is(await codeWithout('stdout', 'verify', database), 1)
+    t.is(await codeWithout('stdout', 'salvage', database, path.join(base, 'rescued.db')), 1)
+    t.is(await codeWithout('stderr', 'verify', path.join(base, 'missing')), 3)
+  })
+}
 
 test('a missing folder exits with 3 and makes no database', async (t) => {
   const missing = path.join(t.context.folder, 'missing')

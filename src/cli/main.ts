@@ -12,10 +12,13 @@ function reportFailure(error: unknown): ExitCode {
   return exitCodeOf(error)
 }
 
-/** A reader that has seen enough, as in `coppice ls db | head`, is no failure. */
+/** A reader that has seen enough, as in `coppice ls db | head`, is no failure, and hides none: `coppice verify db | head`. */
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failure)
+  if (error.code !== 'EPIPE') process.exitCode = reportFailure(error)
+  process.exit()
 })
+// Nobody reads what went wrong; the exit code still says it.
+process.stderr.on('error', () => undefined)
 
 buildProgram()
   .parseAsync()
