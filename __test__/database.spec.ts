@@ -82,7 +82,9 @@ test('trees that cannot be are refused', (t) => {
   ]
   for (const [name, options, message] of bad) {
     throwsCode(t, () => db.tree(name as string, options as never), 'ERR_COPPICE_INVALID_ARGUMENT', message)
+    if (name === 't') throwsCode(t, () => db.tree('new', options as never), 'ERR_COPPICE_INVALID_ARGUMENT', message)
   }
+  t.deepEqual(db.trees(), ['t'])
 })
 
 test('stats has the figures of all trees', (t) => {

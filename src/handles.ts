@@ -49,9 +49,11 @@ export class TreeHandles {
     const keysAsBytes = keys === 'buffer'
     const cache = this.#cacheOf(encoding)
     const cacheKey = `${keysAsBytes ? 'b' : 's'}${name}`
+    let opened = cache.get(cacheKey)
+    // One that cannot be is refused before the tree is made.
+    if (opened === undefined) encodingOf(encoding)
     // Asked each time: the tree that a handle was made for may have been dropped, in another thread too.
     const id = this.#connection.resultOf(native.tree(this.#connection.handle, name))
-    let opened = cache.get(cacheKey)
     if (opened?.id !== id) {
       const tree = new StoredTree(this.#connection, id, name, encodingOf(encoding), keysAsBytes)
       opened = { id, tree: this.#make(tree as StoredTree<never, never, never>) }
