@@ -175,6 +175,7 @@ test('options that cannot be are refused by the call', (t) => {
   refused({ after: -1 }, /after/)
   refused({ after: 1.5 }, /after/)
   refused({ prefix: 7 }, /prefix/)
+  refused({ prefix: null }, /prefix/)
   refused({ signal: {} }, /signal/)
   refused({ from: 1 }, /from/)
 })

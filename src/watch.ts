@@ -57,7 +57,7 @@ export function watch<V, K>(
   const { prefix, after, signal } = checkOptions('watch options', options, WATCH_OPTIONS)
   checkSignal(signal)
   const version = after === undefined ? undefined : checkInteger('after', after, 0, Number.MAX_SAFE_INTEGER, 0)
-  const bytes = keyBytes('prefix', prefix ?? '')
+  const bytes = keyBytes('prefix', prefix === undefined ? '' : prefix)
   const begun = connection.resultOf(native.watch(connection.handle, tree, keysAsBytes, bytes, version))
   return new ChangeIterator(watched, begun, signal)
 }
