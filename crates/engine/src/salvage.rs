@@ -52,6 +52,24 @@ pub struct LostKeys {
     pub records: u64,
 }
 
+impl LostKeys {
+    /// These as a move or clone of `from` to `to` would have taken them along, and whether it would have taken all of them;
+    /// where it would not, it is not known how many, and they may be any below `to`.
+    fn carried(&self, from: &[u8], to: &[u8]) -> Option<(Self, bool)> {
+        let rests = self.first.strip_prefix(from).zip(self.last.strip_prefix(from));
+        let overlaps = (self.first.as_slice() <= from || self.first.starts_with(from))
+            && (self.last.as_slice() >= from || from.starts_with(&self.last));
+        let (first, last) = rests.or(overlaps.then_some((&[], &[])))?;
+        let carried = Self {
+            tree: self.tree.clone(),
+            first: [to, first].concat(),
+            last: [to, last].concat(),
+            records: self.records,
+        };
+        Some((carried, rests.is_some()))
+    }
+}
+
 /// What a salvage kept and lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SalvageReport {
@@ -96,6 +114,21 @@ impl Findings {
     fn lose(&mut self, keys: LostKeys) {
         if self.lost.len() < LISTED {
             self.lost.push(keys);
+        }
+    }
+
+    /// What was lost under `from` is missing under `to` as well, once that was moved or cloned there.
+    fn carry(&mut self, tree: &str, (from, to): (&[u8], &[u8]), is_move: bool) {
+        for index in 0..self.lost.len() {
+            let Some(lost) = self.lost.get_mut(index) else { return };
+            if lost.tree.as_deref() != Some(tree) {
+                continue;
+            }
+            match lost.carried(from, to) {
+                Some((carried, true)) if is_move => *lost = carried,
+                Some((carried, _)) => self.lose(carried),
+                None => {}
+            }
         }
     }
 

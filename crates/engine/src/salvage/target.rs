@@ -201,11 +201,13 @@ impl<'t> Target<'t> {
             Op::MovePrefix { tree, from, to } => {
                 let place = self.place(shelf(tree))?;
                 let moved = self.engine.move_prefix(place.tree, &place.key(from), &place.key(to));
+                self.carry_losses(standing, tree, (from, to), true);
                 self.unless_refused(moved.map(|_| ()))
             }
             Op::ClonePrefix { tree, from, to } => {
                 let place = self.place(shelf(tree))?;
                 let cloned = self.engine.clone_prefix(place.tree, &place.key(from), &place.key(to));
+                self.carry_losses(standing, tree, (from, to), false);
                 self.unless_refused(cloned.map(|_| ()))
             }
             Op::DeletePrefix { tree, prefix } => {
@@ -222,6 +224,13 @@ impl<'t> Target<'t> {
             }
             Op::DropTree { tree, .. } => self.drop_tree(standing, tree),
             Op::Batch(batch) => batch.ops().try_for_each(|op| self.apply(standing, &op)),
+        }
+    }
+
+    fn carry_losses(&mut self, standing: Standing, number: u32, prefixes: (&[u8], &[u8]), is_move: bool) {
+        if standing == Standing::Next {
+            let name = self.name(number);
+            self.findings.carry(&name, prefixes, is_move);
         }
     }
 

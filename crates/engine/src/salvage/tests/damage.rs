@@ -67,6 +67,24 @@ fn sides_of_a_clone_are_kept_each_in_full() {
     }
 }
 
+/// What the journal moves or clones behind the last checkpoint lacks what was lost below it.
+#[test]
+fn losses_go_along_with_prefixes_that_the_journal_moves_and_clones() {
+    let mut writing = filled();
+    writing.move_prefix("objects", "dir2/", "moved/");
+    writing.clone_prefix("objects", "moved/file00", "late/");
+    writing.clone_prefix("objects", "dir", "all/dir");
+    writing.clone_prefix("little", "k", "kk");
+    let original = writing.kill();
+    for (blob, offset, _) in places(&original.disk) {
+        let disk = original.damaged(|disk| flip(disk, "blobs", offset as usize));
+        let kept = original.salvage(&disk).unwrap();
+        if blob != 0 {
+            kept.assert_losses_are_told();
+        }
+    }
+}
+
 #[test]
 fn lost_value_costs_its_record_which_is_named() {
     let original = closed();
