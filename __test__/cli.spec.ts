@@ -304,6 +304,16 @@ if (process.platform !== 'win32') {
   })
 }
 
+test('index removes nothing from a database that holds something else', async (t) => {
+  const db = open(t.context.database)
+  db.tree().put('orders/1', '{"total":3}')
+  db.close()
+  assertFailure(t, await coppice(['index', t.context.folder, t.context.database]), 1, /"orders\/1" was not written/)
+  const after = open(t.context.database)
+  t.deepEqual([...after.tree().keys()], ['orders/1'])
+  after.close()
+})
+
 test('a missing folder exits with 3 and makes no database', async (t) => {
   const missing = path.join(t.context.folder, 'missing')
   assertFailure(t, await coppice(['index', missing, t.context.database]), 3, /there is no folder .*missing/)

@@ -11,7 +11,7 @@ import { setImmediate } from 'node:timers/promises'
 import { type Database, open } from '../index.js'
 import { closeQuietly, type FileTree, fileTree } from './database.js'
 import { CommandFailure, EXIT } from './failure.js'
-import { jsonKey, printable } from './file-record.js'
+import { decodeFileRecord, jsonKey, printable } from './file-record.js'
 import { formatBytes, formatCount, formatDuration, perSecond } from './format.js'
 import { type OutputOptions, printJson, printLine } from './output.js'
 import { IndexProgress } from './progress.js'
@@ -82,9 +82,18 @@ function removeStale(tree: FileTree, batch: readonly WalkedPath[], after: Buffer
   return stale.length
 }
 
+/** Whether there is an index to be brought up to date; fails where there is something else, which would be removed. */
+function holdsIndex(tree: FileTree): boolean {
+  for (const [key, value] of tree.entries({ limit: 1 })) {
+    decodeFileRecord(key, value)
+    return true
+  }
+  return false
+}
+
 async function store(database: Database, walk: Walk, report: IndexReport, progress: IndexProgress): Promise<void> {
   const tree = timed(report, 'engineMs', () => fileTree(database))
-  const indexedBefore = timed(report, 'engineMs', () => !tree.isEmpty())
+  const indexedBefore = timed(report, 'engineMs', () => holdsIndex(tree))
   let last: Buffer | undefined
   for (;;) {
     const batch = timed(report, 'walkMs', () => walk.nextBatch(BATCH_PATHS))
