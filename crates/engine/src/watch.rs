@@ -126,21 +126,21 @@ impl Watch {
         let mut any = false;
         for (sequence, commit) in &commits {
             let Some(op) = commit.op() else { continue };
-            let mut dropped = false;
+            let mut dropped = None;
             let mut look = |op: &Op<'_>| match part_of(&self.watcher.interest, op) {
                 Some(Part::Change(change)) => {
                     any = true;
                     visit(*sequence, change);
                 }
-                Some(Part::Dropped) => dropped = true,
+                Some(Part::Dropped(name)) => dropped = Some(String::from_utf8_lossy(name).into_owned()),
                 None => {}
             };
             match op {
                 Op::Batch(batch) => batch.ops().for_each(|op| look(&op)),
                 single => look(&single),
             }
-            if dropped {
-                let failure = Error::new(ErrorCode::TreeDropped, "the tree that was watched was dropped");
+            if let Some(name) = dropped {
+                let failure = Error::new(ErrorCode::TreeDropped, format!("the tree '{name}' was dropped"));
                 inner.failure = Some(failure.clone());
                 return if any { Ok(Taken::More) } else { Err(failure) };
             }

@@ -25,8 +25,8 @@ pub(crate) struct Interest {
 pub(crate) enum Part<'a> {
     /// One that the watcher is told.
     Change(crate::watch::Change<'a>),
-    /// The tree is gone.
-    Dropped,
+    /// The tree of this name is gone.
+    Dropped(&'a [u8]),
 }
 
 /// What comes next for a watcher.
@@ -89,7 +89,7 @@ pub(crate) fn part_of<'a>(interest: &Interest, op: &Op<'a>) -> Option<Part<'a>> 
         }
         Op::ClonePrefix { tree, from, to } if interest.meets(tree, to) => Change::ClonePrefix { from, to },
         Op::DeletePrefix { tree, prefix } if interest.meets(tree, prefix) => Change::DeletePrefix { prefix },
-        Op::DropTree { tree, .. } if tree == interest.tree.0 => return Some(Part::Dropped),
+        Op::DropTree { tree, name } if tree == interest.tree.0 => return Some(Part::Dropped(name)),
         _ => return None,
     };
     Some(Part::Change(change))

@@ -368,6 +368,7 @@ fn a_dropped_tree_is_told_behind_its_last_change_live_and_from_the_journal() {
         for _ in 0..2 {
             let error = drain(&watch, &mut |_, _| told += 1).unwrap_err();
             assert_eq!(error.code(), ErrorCode::TreeDropped);
+            assert_eq!(error.message(), "the tree 't' was dropped");
             assert_eq!(told, 100);
         }
     }
