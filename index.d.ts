@@ -131,7 +131,7 @@ export interface Entry<V, K = string> {
  * in a tree opened with `keys: 'buffer'`. Keys go in as either in any tree.
  *
  * Every method throws {@link CoppiceError} with ERR_COPPICE_CLOSED once the database is closed, and with
- * ERR_COPPICE_INVALID_ARGUMENT or ERR_COPPICE_KEY_TOO_LARGE for a key that cannot be one. Whatever returns keys throws
+ * ERR_COPPICE_INVALID_ARGUMENT or ERR_COPPICE_KEY_TOO_LARGE for a key that cannot be one. Whatever returns keys, and `values`, throws
  * ERR_COPPICE_INVALID_ARGUMENT on meeting one that is not UTF-8, unless the tree was opened with `keys: 'buffer'`. What
  * has to be read from disk first may turn out damaged (ERR_COPPICE_CORRUPT) or unreadable (ERR_COPPICE_IO).
  *
@@ -1083,7 +1083,8 @@ export interface OpenOptions {
  * - ERR_COPPICE_INVALID_ARGUMENT for a path or an option that cannot be: a path that is a file, or a folder with other
  *   things in it, too.
  *
- * None of them changes what is at the path.
+ * None of them changes what is at the path; where a database was to be made and failed (ERR_COPPICE_NO_SPACE, ERR_COPPICE_IO), a
+ * folder with its lock and nothing else may be left, in which the next call makes one.
  *
  * @example
  * using db = open('catalog.db')

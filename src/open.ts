@@ -122,7 +122,8 @@ const IN_MEMORY = ':memory:'
  * - ERR_COPPICE_INVALID_ARGUMENT for a path or an option that cannot be: a path that is a file, or a folder with other
  *   things in it, too.
  *
- * None of them changes what is at the path.
+ * None of them changes what is at the path; where a database was to be made and failed (ERR_COPPICE_NO_SPACE, ERR_COPPICE_IO), a
+ * folder with its lock and nothing else may be left, in which the next call makes one.
  *
  * @example
  * using db = open('catalog.db')
