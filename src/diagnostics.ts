@@ -30,7 +30,10 @@ export interface RecoveryMessage {
   durationMs: number
 }
 
-/** Published on the channel `coppice:backpressure` when a write has waited, because the journal was past its limit. */
+/**
+ * Published on the channel `coppice:backpressure` when a write has waited, because the journal was past twice
+ * `checkpoint.journalBytes`, or too much of `memory` had changed since the last checkpoint.
+ */
 export interface BackpressureMessage {
   /** The database's path. */
   path: string

@@ -17,9 +17,9 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_INVALID_ARGUMENT'
   /** A key of more than 8,192 bytes; nothing was done. */
   | 'ERR_COPPICE_KEY_TOO_LARGE'
-  /** A value of more than 16 MiB (16,777,216 bytes); nothing was done. */
+  /** A value of more than 16 MiB (16,777,216 bytes), or of more than a quarter of `memory`; nothing was done. */
   | 'ERR_COPPICE_VALUE_TOO_LARGE'
-  /** A batch of more than 64 MiB (67,108,864 bytes); nothing was done. */
+  /** A batch of more than 64 MiB (67,108,864 bytes), or one that changes more than `memory` can hold; nothing was done. */
   | 'ERR_COPPICE_BATCH_TOO_LARGE'
   /** There are keys where a prefix was to be moved to; nothing was done. */
   | 'ERR_COPPICE_NOT_EMPTY'
@@ -35,7 +35,10 @@ export type CoppiceErrorCode =
   | 'ERR_COPPICE_INCOMPATIBLE_FORMAT'
   /** The operating system refused a read, a write or a sync; `cause` has its words. */
   | 'ERR_COPPICE_IO'
-  /** The disk is full; nothing was done. Reads go on, and writes do when there is space again. */
+  /**
+   * The disk is full; nothing was done. Reads go on, and writes do when there is space again. Or all of `memory` is in use at
+   * once.
+   */
   | 'ERR_COPPICE_NO_SPACE'
   /** A write is visible, but whether it is durable is not known. */
   | 'ERR_COPPICE_OUTCOME_UNKNOWN'
