@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import anyTest, { type TestFn } from 'ava'
+import { build } from 'esbuild'
 import { makeTemporaryFolder, removeFolder, root, run } from './support/command.js'
 import { bareEnvironment, install, type Packed, packCheckout, readManifest, runProgram } from './support/packed.js'
 
@@ -147,6 +148,15 @@ const code: string = new CoppiceError('ERR_COPPICE_CLOSED', 'closed').code
 console.log(code)
 db.close()
 `
+
+test('it can be bundled into a program that lies elsewhere', async (t) => {
+  await writeFile(path.join(user, 'bundle-me.mjs'), `import { CoppiceError, open } from 'coppice'\n${USE}`)
+  const outfile = path.join(user, 'a/b/c/bundled.cjs')
+  const entry = { entryPoints: [path.join(user, 'bundle-me.mjs')], outfile }
+  await build({ ...entry, bundle: true, platform: 'node', format: 'cjs', logLevel: 'silent' })
+  const { stdout, stderr } = await run(process.execPath, [outfile], { env })
+  t.is(stdout, 'ERR_COPPICE_CLOSED\n', stderr)
+})
 
 for (const [moduleResolution, module, files] of [
   ['node16', 'node16', ['esm.mts', 'cjs.cts']],

@@ -56,6 +56,8 @@ async function buildAddon() {
   await writeFile(path.join(root, output, 'LICENSE'), `${licence}\nThis package also contains:\n\n${notices}`)
 }
 
+const { version } = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8'))
+
 const shared = {
   absWorkingDir: root,
   bundle: true,
@@ -65,7 +67,7 @@ const shared = {
   logLevel: 'warning',
   metafile: true,
   banner: { js: "'use strict'\nconst importMetaUrl = require('node:url').pathToFileURL(__filename).href" },
-  define: { 'import.meta.url': 'importMetaUrl' },
+  define: { 'import.meta.url': 'importMetaUrl', PACKAGE_VERSION: JSON.stringify(version) },
 }
 
 /** The command line loads the library through the package's own entry instead of carrying a second copy. */
@@ -91,13 +93,11 @@ async function buildLibrary() {
 }
 
 async function buildCommandLine() {
-  const { version } = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8'))
   return build({
     ...shared,
     entryPoints: ['src/cli/main.ts'],
     outfile: 'dist/cli.cjs',
     banner: { js: `#!/usr/bin/env node\n${shared.banner.js}` },
-    define: { ...shared.define, PACKAGE_VERSION: JSON.stringify(version) },
     plugins: [libraryIsExternal],
   })
 }

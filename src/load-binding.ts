@@ -13,6 +13,9 @@ import { CoppiceError } from './errors.js'
 
 const require = createRequire(import.meta.url)
 
+/** Put in by the build, so that a bundle of a program finds it wherever it lies. */
+declare const PACKAGE_VERSION: string
+
 /** Every platform that a prebuilt package is published for, named as in `npm/`. */
 const PREBUILT_PLATFORMS = [
   'darwin-arm64',
@@ -81,8 +84,7 @@ export function loadBinding(): unknown {
   const built = fileURLToPath(new URL(`../npm/${platform}/coppice.${platform}.node`, import.meta.url))
   try {
     if (existsSync(built)) return require(built)
-    const { version } = require('../package.json') as { version: string }
-    return loadPackage(`coppice-${platform}`, platform, version)
+    return loadPackage(`coppice-${platform}`, platform, PACKAGE_VERSION)
   } catch (error) {
     if (error instanceof CoppiceError) throw error
     const reason = error instanceof Error ? error.message : String(error)
