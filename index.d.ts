@@ -1,4 +1,5 @@
 // The public surface, rolled up from src/ by scripts/build.mjs: change it there.
+/// <reference types="node" />
 
 /** Every `code` that a {@link CoppiceError} of this version has. */
 export type CoppiceErrorCode =

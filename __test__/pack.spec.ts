@@ -149,6 +149,18 @@ console.log(code)
 db.close()
 `
 
+test('its types are known where only @types/node is installed, and no `types` are named', async (t) => {
+  const folder = path.join(user, 'typed-by-default')
+  await mkdir(path.join(folder, 'node_modules/@types'), { recursive: true })
+  await symlink(path.join(root, 'node_modules/@types/node'), path.join(folder, 'node_modules/@types/node'))
+  await writeFile(path.join(folder, 'plain.mts'), TYPED_PROGRAM)
+  const compilerOptions = { module: 'nodenext', strict: true, exactOptionalPropertyTypes: true, noEmit: true }
+  await writeFile(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['plain.mts'] }))
+  const tsc = path.join(root, 'node_modules/typescript/bin/tsc')
+  const { code, stdout } = await run(process.execPath, [tsc, '-p', folder])
+  t.is(code, 0, stdout)
+})
+
 test('it can be bundled into a program that lies elsewhere', async (t) => {
   await writeFile(path.join(user, 'bundle-me.mjs'), `import { CoppiceError, open } from 'coppice'\n${USE}`)
   const outfile = path.join(user, 'a/b/c/bundled.cjs')

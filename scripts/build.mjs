@@ -102,7 +102,12 @@ async function buildCommandLine() {
   })
 }
 
-const TYPINGS_HEADER = '// The public surface, rolled up from src/ by scripts/build.mjs: change it there.\n\n'
+/** TypeScript 6 takes in no `@types` by itself: the reference makes Buffer and AbortSignal known where the package is used. */
+const TYPINGS_HEADER = [
+  '// The public surface, rolled up from src/ by scripts/build.mjs: change it there.',
+  '/// <reference types="node" />',
+  '\n',
+].join('\n')
 
 async function rollUpTypings() {
   const [typings] = generateDtsBundle(
