@@ -36,6 +36,9 @@ use crate::{
 /// Problems and ranges of lost keys that a report lists; more are only counted.
 const LISTED: usize = 10_000;
 
+/// Losses looked at on account of prefixes that are moved or cloned: some seconds' worth, however many of both there are.
+const FOLLOWED: usize = 20_000_000;
+
 /// The new database begins with a small segment of journal.
 const SMALL_JOURNAL_BYTES: u64 = 1 << 20;
 
@@ -99,6 +102,8 @@ struct Findings {
     lost_frames: u64,
     lost_values: u64,
     lost: Vec<LostKeys>,
+    /// How many of them were looked at for prefixes.
+    followed: usize,
     problems: Vec<Problem>,
     more_problems: u64,
 }
@@ -117,8 +122,21 @@ impl Findings {
         }
     }
 
-    /// What was lost under `from` is missing under `to` as well, once that was moved or cloned there.
+    /// What was lost under `from` is missing under `to` as well, once that was moved or cloned there. Where that is too much
+    /// to follow, it is said once that something was lost, and not where.
     fn carry(&mut self, tree: &str, (from, to): (&[u8], &[u8]), is_move: bool) {
+        if self.followed > FOLLOWED {
+            return;
+        }
+        self.followed += self.lost.len();
+        if self.followed > FOLLOWED {
+            return self.lose(LostKeys {
+                tree: None,
+                first: Vec::new(),
+                last: Vec::new(),
+                records: 0,
+            });
+        }
         for index in 0..self.lost.len() {
             let Some(lost) = self.lost.get_mut(index) else { return };
             if lost.tree.as_deref() != Some(tree) {

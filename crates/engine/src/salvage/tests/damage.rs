@@ -86,6 +86,24 @@ fn losses_go_along_with_prefixes_that_the_journal_moves_and_clones() {
 }
 
 #[test]
+fn losses_are_not_followed_for_ever() {
+    let mut findings = Findings::default();
+    for number in 0..1000 {
+        findings.lose(LostKeys {
+            tree: Some("t".to_owned()),
+            first: format!("a{number}").into_bytes(),
+            last: format!("a{number}").into_bytes(),
+            records: 1,
+        });
+    }
+    for _ in 0..=FOLLOWED / 1000 {
+        findings.carry("t", (b"x", b"y"), false);
+    }
+    findings.carry("t", (b"a", b"b"), false);
+    assert_eq!((findings.lost.len(), findings.lost.pop().unwrap().tree), (1001, None));
+}
+
+#[test]
 fn lost_value_costs_its_record_which_is_named() {
     let original = closed();
     let (_, offset, _) = *places(&original.disk).iter().find(|(_, _, len)| *len == 3000).unwrap();
