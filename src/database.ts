@@ -221,7 +221,8 @@ export interface Database extends Disposable, AsyncDisposable {
   transact<T>(fn: (tx: Transaction) => T, options?: TransactOptions): T
   /**
    * A stable, read-only view of every tree as of now. It blocks nobody, and reads nothing from disk to be taken; the cost is
-   * some 60 ns for each frame and large value that was changed since the last checkpoint. See {@link Snapshot}.
+   * some 60 ns for each frame and large value that was changed since the last checkpoint. Where more has changed than snapshots
+   * may hold of `memory` (58 MiB of 256), the call makes a checkpoint first and waits for it. See {@link Snapshot}.
    *
    * @example
    * using snapshot = db.snapshot()
