@@ -219,6 +219,27 @@ test('memory that was transferred away is refused, and not taken for an empty ke
   throwsCode(t, () => tree.count(detached), 'ERR_COPPICE_INVALID_ARGUMENT', /transferred/)
 })
 
+test('views that their memory has become too small for are refused where they are kept or copied', (t) => {
+  const tree = volatile(t).tree()
+  // Of ES2024, which the types are not.
+  const memory = Reflect.construct(ArrayBuffer, [8, { maxByteLength: 16 }]) as ArrayBuffer & {
+    resize(bytes: number): void
+  }
+  const view = new Uint8Array(memory, 4, 4)
+  tree.put('k', view)
+  memory.resize(2)
+  for (const use of [
+    () => tree.getMany([view]),
+    () => tree.putMany([[view, 'v']]),
+    () => tree.putMany([['k', view]]),
+    () => tree.list({ prefix: view }),
+    () => tree.keys({ gt: view }),
+  ]) {
+    throwsCode(t, use, 'ERR_COPPICE_INVALID_ARGUMENT', /made smaller/)
+  }
+  t.deepEqual(tree.get('k'), Buffer.alloc(4))
+})
+
 test('memory that can be resized is read as it is', (t) => {
   const tree = volatile(t).tree()
   const Resizable = ArrayBuffer as unknown as new (

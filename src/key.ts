@@ -69,7 +69,7 @@ export function arePlainBytes(value: unknown): value is Uint8Array {
   const { buffer } = value
   // The first is told at a tenth of the cost.
   if (!(buffer instanceof ArrayBuffer) && isSharedArrayBuffer(buffer)) return false
-  return lengthOf(value) > 0 || !isDetached(buffer)
+  return lengthOf(value) > 0 || hasMemory(value)
 }
 
 /** The length of bytes, which no property of the object's own can hide. */
@@ -91,16 +91,19 @@ function plainBytes(what: string, value: unknown): Uint8Array {
   if (isSharedArrayBuffer(value.buffer)) {
     throw invalid(`${what} must not lie in a SharedArrayBuffer, where another thread may change it; pass a copy`)
   }
-  if (isDetached(value.buffer)) throw invalid(`${what} lies in an ArrayBuffer that was transferred away`)
+  if (!hasMemory(value)) throw invalid(`${what} lies in an ArrayBuffer that was transferred away or made smaller`)
   return value
 }
 
-function isDetached(buffer: ArrayBuffer): boolean {
-  // A view cannot be made of a detached buffer, and `ArrayBuffer.detached` came only with Node 22.
+/** Whether a view still has the memory that it was made of. One of none has, too. */
+function hasMemory(view: Uint8Array): boolean {
+  // All methods of a view that has not throw; nothing else tells it from an empty one.
   try {
-    new Uint8Array(buffer)
-    return false
-  } catch {
+    valuesOf.call(view)
     return true
+  } catch {
+    return false
   }
 }
+
+const valuesOf = Uint8Array.prototype.values
