@@ -197,15 +197,22 @@ function unlessGivenUp(
     const abort = () => giveUp(aborted(openingOf(path), signal))
     const reports = new Reports(progress, 'bytes', onProgress, giveUp)
     signal?.addEventListener('abort', abort, { once: true })
-    opening
-      .then((database) => {
+    // Before the caller goes on, who may call off then what else the signal is for.
+    const settled = () => {
+      reports.stop()
+      signal?.removeEventListener('abort', abort)
+    }
+    opening.then(
+      (database) => {
         reports.report()
+        settled()
         resolve(database)
-      }, reject)
-      .finally(() => {
-        reports.stop()
-        signal?.removeEventListener('abort', abort)
-      })
+      },
+      (error: unknown) => {
+        settled()
+        reject(error)
+      },
+    )
   })
 }
 
