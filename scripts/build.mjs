@@ -7,14 +7,15 @@
 //
 // --check-types fails, instead of writing, where the committed index.d.ts is not what src/ gives.
 
-import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { parseTriple } from '@napi-rs/cli'
 import { generateDtsBundle } from 'dts-bundle-generator'
 import { build } from 'esbuild'
 import { bundledNotices, linkedNotices } from './lib/notices.mjs'
-import { root, run } from './lib/process.mjs'
+import { root, run, succeeds } from './lib/process.mjs'
 
 const { values: flags, positionals: crossFlags } = parseArgs({
   allowPositionals: true,
@@ -33,12 +34,28 @@ async function hostTriple() {
   return version.match(/^host: (.+)$/m)[1]
 }
 
+/**
+ * Flags by which a shipped addon names no folder of the machine that built it: in what a panic says of the crates of others, theirs
+ * are called `crates`. Ours are compiled by paths from the repository's root.
+ */
+async function namelessFolders(triple) {
+  // Where they are not there yet. Whatever keeps them from coming, the build will say.
+  await succeeds('cargo', ['fetch', '--locked', '--target', triple])
+  const sources = path.join(process.env.CARGO_HOME ?? path.join(homedir(), '.cargo'), 'registry/src')
+  // Crates that come from elsewhere, as vendored ones do, leave no such folder.
+  const registries = (await readdir(sources).catch(() => [])).map((registry) => path.join(sources, registry))
+  const flags = registries.map((registry) => `--remap-path-prefix=${registry}=crates`)
+  // The variable has no way to quote one.
+  const usable = flags.filter((flag) => !flag.includes(' '))
+  return { RUSTFLAGS: [process.env.RUSTFLAGS, ...usable].filter(Boolean).join(' ') }
+}
+
 /** The addon lands in its platform's package under npm/, where src/load-binding.ts looks for it in a checkout. */
 async function buildAddon() {
   const triple = flags.target ?? (await hostTriple())
   const { platformArchABI } = parseTriple(triple)
   const output = `npm/${platformArchABI}`
-  await run('napi', [
+  const napi = [
     'build',
     '--platform',
     '--no-js',
@@ -47,7 +64,8 @@ async function buildAddon() {
     ...(flags.target ? ['--target', flags.target] : []),
     ...(flags.release ? ['--release'] : []),
     ...crossFlags,
-  ])
+  ]
+  await run('napi', napi, { env: flags.release ? await namelessFolders(triple) : {} })
   // The typings that napi writes leave out what does not go through its macros; src/native/binding.ts has it all.
   await rm(path.join(root, output, 'index.d.ts'), { force: true })
   // npm packs a file of this name whatever `files` says.
