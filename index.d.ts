@@ -138,9 +138,10 @@ export interface Entry<V, K = string> {
  * in a tree opened with `keys: 'buffer'`. Keys go in as either in any tree.
  *
  * Every method throws {@link CoppiceError} with ERR_COPPICE_CLOSED once the database is closed, and with
- * ERR_COPPICE_INVALID_ARGUMENT or ERR_COPPICE_KEY_TOO_LARGE for a key that cannot be one. Whatever returns keys, and `values`, throws
- * ERR_COPPICE_INVALID_ARGUMENT on meeting one that is not UTF-8, unless the tree was opened with `keys: 'buffer'`. What
- * has to be read from disk first may turn out damaged (ERR_COPPICE_CORRUPT) or unreadable (ERR_COPPICE_IO).
+ * ERR_COPPICE_INVALID_ARGUMENT or ERR_COPPICE_KEY_TOO_LARGE for a key that cannot be one. Whatever returns keys, and
+ * `values`, throws ERR_COPPICE_INVALID_ARGUMENT on meeting one that is not UTF-8, unless the tree was opened with `keys:
+ * 'buffer'`. What has to be read from disk first may turn out damaged (ERR_COPPICE_CORRUPT) or unreadable
+ * (ERR_COPPICE_IO).
  *
  * Buffers that come back are views of memory that other values lie in too, as those of Node's own pool are: they are
  * yours to change, but a small one that is kept for long keeps up to 64 KiB alive. Keep `Buffer.from(value)` instead.
@@ -1037,10 +1038,10 @@ export interface OpenOptions {
    * snapshots; what is not in use and on disk is evicted for others. Beside it the engine keeps about 200 bytes for each
    * blob, the journal's mapped segments, and what one operation works with.
    *
-   * A value over a quarter of it is ERR_COPPICE_VALUE_TOO_LARGE; a batch or transaction with such a value, or one that changes
-   * more than it can hold, ERR_COPPICE_BATCH_TOO_LARGE when it is committed. A write waits while too much has changed since the last checkpoint. `':memory:'` has no
-   * bound, as there is no disk to evict to. With `readOnly` what the journal adds stays in memory, beside the bound. Of handles
-   * in one process on one database, the first to open it decides.
+   * A value over a quarter of it is ERR_COPPICE_VALUE_TOO_LARGE; a batch or transaction with such a value, or one that
+   * changes more than it can hold, ERR_COPPICE_BATCH_TOO_LARGE when it is committed. A write waits while too much has changed
+   * since the last checkpoint. `':memory:'` has no bound, as there is no disk to evict to. With `readOnly` what the journal
+   * adds stays in memory, beside the bound. Of handles in one process on one database, the first to open it decides.
    */
   memory?: number | string
   /** When checkpoints happen by themselves. */

@@ -40,10 +40,10 @@ export interface OpenOptions {
    * snapshots; what is not in use and on disk is evicted for others. Beside it the engine keeps about 200 bytes for each
    * blob, the journal's mapped segments, and what one operation works with.
    *
-   * A value over a quarter of it is ERR_COPPICE_VALUE_TOO_LARGE; a batch or transaction with such a value, or one that changes
-   * more than it can hold, ERR_COPPICE_BATCH_TOO_LARGE when it is committed. A write waits while too much has changed since the last checkpoint. `':memory:'` has no
-   * bound, as there is no disk to evict to. With `readOnly` what the journal adds stays in memory, beside the bound. Of handles
-   * in one process on one database, the first to open it decides.
+   * A value over a quarter of it is ERR_COPPICE_VALUE_TOO_LARGE; a batch or transaction with such a value, or one that
+   * changes more than it can hold, ERR_COPPICE_BATCH_TOO_LARGE when it is committed. A write waits while too much has changed
+   * since the last checkpoint. `':memory:'` has no bound, as there is no disk to evict to. With `readOnly` what the journal
+   * adds stays in memory, beside the bound. Of handles in one process on one database, the first to open it decides.
    */
   memory?: number | string
   /** When checkpoints happen by themselves. */

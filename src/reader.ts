@@ -20,9 +20,10 @@ export interface Entry<V, K = string> {
  * in a tree opened with `keys: 'buffer'`. Keys go in as either in any tree.
  *
  * Every method throws {@link CoppiceError} with ERR_COPPICE_CLOSED once the database is closed, and with
- * ERR_COPPICE_INVALID_ARGUMENT or ERR_COPPICE_KEY_TOO_LARGE for a key that cannot be one. Whatever returns keys, and `values`, throws
- * ERR_COPPICE_INVALID_ARGUMENT on meeting one that is not UTF-8, unless the tree was opened with `keys: 'buffer'`. What
- * has to be read from disk first may turn out damaged (ERR_COPPICE_CORRUPT) or unreadable (ERR_COPPICE_IO).
+ * ERR_COPPICE_INVALID_ARGUMENT or ERR_COPPICE_KEY_TOO_LARGE for a key that cannot be one. Whatever returns keys, and
+ * `values`, throws ERR_COPPICE_INVALID_ARGUMENT on meeting one that is not UTF-8, unless the tree was opened with `keys:
+ * 'buffer'`. What has to be read from disk first may turn out damaged (ERR_COPPICE_CORRUPT) or unreadable
+ * (ERR_COPPICE_IO).
  *
  * Buffers that come back are views of memory that other values lie in too, as those of Node's own pool are: they are
  * yours to change, but a small one that is kept for long keeps up to 64 KiB alive. Keep `Buffer.from(value)` instead.
