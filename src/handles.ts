@@ -23,14 +23,18 @@ export interface TreeOptions {
 
 const TREE_OPTIONS = ['encoding', 'keys'] as const
 
-/** Tree handles by name, each with the number of the tree that it was made for. */
-type TreeCache = Map<string, { id: number; tree: object }>
+/** What trees of one encoding have. */
+interface Encoded {
+  readonly encoding: Encoding<unknown, never>
+  /** Handles by what keys come back as and the name, each with the number of the tree that it was made for. */
+  readonly opened: Map<string, { id: number; tree: object }>
+}
 
 export class TreeHandles {
   readonly #connection: Connection
-  /** By encoding, then by what keys come back as and the name. Codecs that are forgotten take their trees along. */
-  readonly #namedEncodings = new Map<TreeOptions['encoding'], TreeCache>()
-  readonly #codecs = new WeakMap<object, TreeCache>()
+  /** Codecs that are forgotten take their trees along. */
+  readonly #namedEncodings = new Map<TreeOptions['encoding'], Encoded>()
+  readonly #codecs = new WeakMap<Codec<unknown>, Encoded>()
   readonly #make: (tree: StoredTree<never, never, never>) => object
 
   /** `make` makes what callers get of a tree. */
@@ -47,37 +51,36 @@ export class TreeHandles {
     if (keys !== undefined && keys !== 'buffer')
       throw invalid(`keys must be 'buffer' or left out, not ${describe(keys)}`)
     const keysAsBytes = keys === 'buffer'
-    const cache = this.#cacheOf(encoding)
-    const cacheKey = `${keysAsBytes ? 'b' : 's'}${name}`
-    let opened = cache.get(cacheKey)
     // One that cannot be is refused before the tree is made.
-    if (opened === undefined) encodingOf(encoding)
+    const encoded = this.#encoded(encoding)
+    const cacheKey = `${keysAsBytes ? 'b' : 's'}${name}`
     // Asked each time: the tree that a handle was made for may have been dropped, in another thread too.
     const id = this.#connection.resultOf(native.tree(this.#connection.handle, name))
+    let opened = encoded.opened.get(cacheKey)
     if (opened?.id !== id) {
-      const tree = new StoredTree(this.#connection, id, name, encodingOf(encoding), keysAsBytes)
+      const tree = new StoredTree(this.#connection, id, name, encoded.encoding, keysAsBytes)
       opened = { id, tree: this.#make(tree as StoredTree<never, never, never>) }
-      cache.set(cacheKey, opened)
+      encoded.opened.set(cacheKey, opened)
     }
     return opened.tree
   }
 
-  #cacheOf(encoding: TreeOptions['encoding']): TreeCache {
+  #encoded(encoding: TreeOptions['encoding']): Encoded {
     if (typeof encoding === 'object' && encoding !== null) return entryOf(this.#codecs, encoding)
     return entryOf(this.#namedEncodings, encoding)
   }
 }
 
-function entryOf<Name>(
-  caches: { get(name: Name): TreeCache | undefined; set(name: Name, cache: TreeCache): unknown },
+function entryOf<Name extends TreeOptions['encoding']>(
+  entries: { get(name: Name): Encoded | undefined; set(name: Name, entry: Encoded): unknown },
   name: Name,
-): TreeCache {
-  let cache = caches.get(name)
-  if (cache === undefined) {
-    cache = new Map()
-    caches.set(name, cache)
+): Encoded {
+  let entry = entries.get(name)
+  if (entry === undefined) {
+    entry = { encoding: encodingOf(name), opened: new Map() }
+    entries.set(name, entry)
   }
-  return cache
+  return entry
 }
 
 function encodingOf(encoding: TreeOptions['encoding']): Encoding<unknown, never> {
