@@ -113,6 +113,7 @@ unlessWindows(
     const { published, ...said } = JSON.parse(stdout)
     t.deepEqual(said, {
       writing: 'ERR_COPPICE_READ_ONLY',
+      again: 'ERR_COPPICE_READ_ONLY',
       reading: 'v',
       closing: 'ERR_COPPICE_IO',
     })
