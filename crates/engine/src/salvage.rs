@@ -56,6 +56,16 @@ pub struct LostKeys {
 }
 
 impl LostKeys {
+    /// So many, of which it is not known where they were.
+    fn somewhere(records: u64) -> Self {
+        Self {
+            tree: None,
+            first: Vec::new(),
+            last: Vec::new(),
+            records,
+        }
+    }
+
     /// These as a move or clone of `from` to `to` would have taken them along, and whether it would have taken all of them;
     /// where it would not, it is not known how many, and they may be any below `to`.
     fn carried(&self, from: &[u8], to: &[u8]) -> Option<(Self, bool)> {
@@ -130,12 +140,7 @@ impl Findings {
         }
         self.followed += self.lost.len();
         if self.followed > FOLLOWED {
-            return self.lose(LostKeys {
-                tree: None,
-                first: Vec::new(),
-                last: Vec::new(),
-                records: 0,
-            });
+            return self.lose(LostKeys::somewhere(0));
         }
         for index in 0..self.lost.len() {
             let Some(lost) = self.lost.get_mut(index) else { return };

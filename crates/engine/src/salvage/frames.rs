@@ -377,12 +377,7 @@ impl<'s, 'p> Frames<'s, 'p> {
 
     /// Notes that keys with these full beginnings are lost; those of deleted ones are no loss.
     fn lose_keys(&mut self, standing: Standing, first: &[u8], last: &[u8], records: u64) {
-        let nowhere = LostKeys {
-            tree: None,
-            first: Vec::new(),
-            last: Vec::new(),
-            records,
-        };
+        let nowhere = LostKeys::somewhere(records);
         let parted = first.split_first_chunk::<TREE_BYTES>().zip(last.split_first_chunk());
         let keys = match parted {
             Some(((number, first), (last_number, last)))
