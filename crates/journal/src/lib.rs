@@ -73,6 +73,9 @@
 //! | 2 delete | tree (4), key |
 //! | 3 create tree | tree (4), name |
 //! | 5 batch | for each operation, in order: payload length (4), kind (1, not 5), payload |
+//! | 6 move prefix, 9 clone prefix | tree (4), length of the first (4), prefix of the keys, prefix in its place |
+//! | 7 delete prefix | tree (4), prefix |
+//! | 8 drop tree | tree (4), name |
 //!
 //! A valid record of another kind is of a newer format ([`Error::Incompatible`]), not damage.
 //!
