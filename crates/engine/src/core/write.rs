@@ -79,7 +79,7 @@ pub(super) fn check_lengths(state: &State<'_>, key: &[u8], value: &[u8]) -> Resu
 
 #[cold]
 fn check_long_value(state: &State<'_>, value: &[u8]) -> Result<(), Error> {
-    let in_memory = state.forest.table.budget().limits().value;
+    let in_memory = state.forest.table.longest_value();
     if value.len() > MAX_VALUE_BYTES.min(in_memory) {
         let limit = if in_memory < MAX_VALUE_BYTES {
             format!("a quarter of memory, {in_memory}")

@@ -87,6 +87,14 @@ impl<'t> Pinned<'t> {
         self.claim = Claim::Recovery;
     }
 
+    /// The longest value that this operation may put, bytes, as far as memory has a say.
+    pub(crate) fn longest_value(&self) -> usize {
+        match self.claim {
+            Claim::Shared | Claim::Alone => self.table.budget().limits().value,
+            Claim::Recovery => usize::MAX,
+        }
+    }
+
     /// Lets go of what was found so far.
     pub(crate) fn repin(&mut self) {
         self.guard.repin();

@@ -333,3 +333,31 @@ fn recovery_with_less_memory_than_was_written_with_is_not_refused() {
     assert_eq!(engine.count(tree, b"moved/").unwrap(), 600);
     assert_eq!(scanned(&engine, tree, false).len(), 3000);
 }
+
+#[test]
+fn recovery_takes_values_of_batches_that_were_written_under_a_larger_bound() {
+    let disk = MemoryDisk::new();
+    let large = Options {
+        memory_bytes: 64 << 20,
+        ..options()
+    };
+    let engine = Engine::open(Arc::new(disk.clone()), None, &large).unwrap();
+    let tree = engine.tree("t").unwrap();
+    let value = vec![7; MEMORY_BYTES as usize];
+    let put = |key| Operation::Put {
+        tree,
+        key,
+        value: &value,
+        condition: Condition::Always,
+    };
+    engine.commit(&[put(b"a"), put(b"b")]).unwrap();
+    assert!(engine.rename(tree, b"b", b"c", false).unwrap());
+    engine.abandon();
+    drop(engine);
+    let engine = open(&disk);
+    for key in [b"a", b"c"] {
+        let read = engine.get(tree, key, |found| found.is_some_and(|found| found.value == value));
+        assert!(read.unwrap());
+    }
+    assert_eq!(engine.count(tree, b"").unwrap(), 2);
+}
