@@ -4,14 +4,15 @@
 //! Everything in a frame is of one of two sorts. *Words* hold references, counts and links, and are only ever read and
 //! written whole, as atomics of 8 bytes: a smaller field is taken out of its word, and put back with the word's other
 //! fields as they were, which is sound because a frame has one writer. *Text* is the keys and values of records and the
-//! prefixes and branch bytes of nodes: written before the one store that makes it reachable, and never again, so that it
-//! may be lent out as a plain slice. No text shares a word with a field that changes after that store.
+//! prefixes of nodes: written before the one store that makes it reachable, and never again, so that it may be lent out as
+//! a plain slice. No text shares a word with a field that changes after that store.
 //!
 //! Reads outside the frame give zero, which every caller takes for "no reference", "no bytes"; writes outside it are a
 //! defect and do nothing in release builds.
 
 use std::{
     fmt,
+    marker::PhantomData,
     sync::atomic::{
         AtomicU64,
         Ordering::{Acquire, Release},
@@ -29,10 +30,12 @@ pub struct Frame<'a> {
     words: &'a [AtomicU64],
 }
 
-/// A frame, to be written by one thread, perhaps while others read it.
+/// A frame, to be written by one thread, perhaps while others read it. It cannot be given to another thread, since a copy of
+/// it may be left here.
 #[derive(Clone, Copy)]
 pub struct FrameMut<'a> {
     frame: Frame<'a>,
+    one_thread: PhantomData<*const ()>,
 }
 
 impl fmt::Debug for Frame<'_> {
@@ -139,7 +142,10 @@ impl<'a> FrameMut<'a> {
     /// No other `FrameMut` of these words is used for as long as this one, and nothing but frames is made of them.
     #[allow(unsafe_code)]
     pub unsafe fn new(words: &'a [AtomicU64]) -> Self {
-        Self { frame: Frame { words } }
+        Self {
+            frame: Frame { words },
+            one_thread: PhantomData,
+        }
     }
 
     /// The frame, to be read.
@@ -199,7 +205,10 @@ impl<'a> From<&'a mut [u8]> for FrameMut<'a> {
         } else {
             &[]
         };
-        Self { frame: Frame { words } }
+        Self {
+            frame: Frame { words },
+            one_thread: PhantomData,
+        }
     }
 }
 
