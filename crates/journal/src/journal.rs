@@ -125,7 +125,7 @@ impl Journal {
     /// An empty segment that a creation cut off before left behind is replaced.
     ///
     /// # Errors
-    /// [`Error::Io`] of kind `AlreadyExists` when there is a segment with anything in it.
+    /// [`Error::Corrupt`] when there is a segment with anything in it: then a superblock was lost.
     pub fn create(disk: Arc<dyn Disk>, options: JournalOptions, database_id: u128) -> Result<Self, Error> {
         Self::create_behind(disk, options, database_id, 0)
     }

@@ -280,11 +280,8 @@ pub(crate) fn check_empty(disk: &dyn Disk, number: u64) -> Result<(), Error> {
     match reader.look_behind(0, 0).map_err(looking)?.any {
         false => Ok(()),
         true => {
-            let error = io::Error::from(io::ErrorKind::AlreadyExists);
-            Err(Error::io(
-                format!("{name} holds the journal of another database"),
-                error,
-            ))
+            let what = "it has records, although the files that make a folder a database are missing";
+            Err(corrupt(number, RECORDS_OFFSET as u64, None, what))
         }
     }
 }

@@ -174,3 +174,16 @@ fn a_sync_that_failed_ends_all_writing() {
     let refused = engine.put(tree, b"key", b"new", Condition::Always).unwrap_err();
     assert_eq!(refused.code(), ErrorCode::ReadOnly);
 }
+
+#[test]
+fn a_superblock_lost_before_the_first_checkpoint_is_damage() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, Durability::Process);
+    engine.tree("t").unwrap();
+    engine.abandon();
+    drop(engine);
+    disk.remove("coppice.super").unwrap();
+    let lost = Engine::open(Arc::new(disk.clone()), None, &options(Durability::Process));
+    assert_eq!(lost.err().map(|error| error.code()), Some(ErrorCode::Corrupt));
+    assert!(!segments(&disk).is_empty());
+}
