@@ -48,6 +48,11 @@ pub(super) fn validate(frame: Frame<'_>) -> Checked {
         .units
         .claim(usize::from(order.tail_unit), tail_units, hash_end..head)?;
     ensure(
+        usize::from(order.sorted_unit) + sorted_units <= usize::from(order.tail_unit),
+        "a tail in front of its sorted array",
+        ORDER_AT,
+    )?;
+    ensure(
         usize::from(order.tail_len) <= tail_capacity(frame.len()),
         "a tail that is too long",
         ORDER_AT,

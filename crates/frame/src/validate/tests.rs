@@ -324,6 +324,34 @@ fn frames_of_impossible_sizes_are_refused() {
 }
 
 #[test]
+fn a_tail_in_front_of_its_sorted_array_is_refused() {
+    let mut frame = vec![0; 4096];
+    build_flat(&mut frame, &[], 0).unwrap();
+    let order = |frame: &[u8]| FlatRef::new(frame).order();
+    let stored = inline(b"v");
+    let mut keys = (1u8..).map(|number| [number.wrapping_mul(37), number]);
+    while order(&frame).sorted_len == 0 {
+        let key = keys.next().unwrap();
+        FlatMut::new(&mut frame).put(&key, &stored).unwrap();
+    }
+    let before = order(&frame);
+    while order(&frame).sorted_unit == before.sorted_unit {
+        let key = keys.next().unwrap();
+        FlatMut::new(&mut frame).put(&key, &stored).unwrap();
+    }
+    assert_valid(&frame);
+    // The room of the tail before it was merged, with what the tail has now.
+    let now = order(&frame);
+    let [old, new] = [before.tail_unit, now.tail_unit].map(|unit| usize::from(unit) * UNIT_BYTES);
+    frame.copy_within(new..new + 2 * usize::from(now.tail_len), old);
+    frame[12..14].copy_from_slice(&before.tail_unit.to_le_bytes());
+    assert_eq!(
+        validate(&frame).unwrap_err().what,
+        "a tail in front of its sorted array"
+    );
+}
+
+#[test]
 fn every_flipped_byte_is_found_or_harmless() {
     let mut random = Random(2);
     for mut frame in some_frames(&mut random, 2048) {
