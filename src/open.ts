@@ -23,8 +23,8 @@ export interface OpenOptions {
   /**
    * What a synchronous write that returned has already survived:
    *
-   * - `'process'` (default): the death of this process, SIGKILL included. A power cut may take the writes of the last
-   *   `syncInterval`: always the newest ones, never a hole.
+   * - `'process'` (default): the death of this process, SIGKILL included. A power cut may take what was written since
+   *   the last background sync began (`syncInterval`): always the newest writes, never a hole.
    * - `'disk'`: a power cut. The call returns after a sync of the journal, which concurrent writers share.
    * - `'none'`: nothing since the last checkpoint. For bulk loads, and caches that can be built again.
    *
