@@ -361,3 +361,28 @@ fn recovery_takes_values_of_batches_that_were_written_under_a_larger_bound() {
     }
     assert_eq!(engine.count(tree, b"").unwrap(), 2);
 }
+
+#[test]
+fn a_value_that_was_written_under_a_larger_bound_can_be_renamed() {
+    let disk = MemoryDisk::new();
+    let large = Options {
+        memory_bytes: 64 << 20,
+        ..options()
+    };
+    let engine = Engine::open(Arc::new(disk.clone()), None, &large).unwrap();
+    let tree = engine.tree("t").unwrap();
+    let value = vec![7; 2 * MEMORY_BYTES as usize];
+    engine.put(tree, b"a", &value, Condition::Always).unwrap();
+    engine.shut_down().unwrap();
+    drop(engine);
+    let engine = open(&disk);
+    assert!(engine.rename(tree, b"a", b"b", false).unwrap());
+    let held = |engine: &Engine| {
+        let read = engine.get(tree, b"b", |found| found.is_some_and(|found| found.value == value));
+        read.unwrap()
+    };
+    assert!(held(&engine));
+    engine.abandon();
+    drop(engine);
+    assert!(held(&open(&disk)), "once more");
+}

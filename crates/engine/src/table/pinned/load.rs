@@ -27,7 +27,7 @@ impl Pinned<'_> {
             Some(_) => return Err(table.corrupt(blob, "is not of the kind that leads to it")),
             None => return Err(table.corrupt(blob, "is referred to but does not exist")),
         };
-        if table.is_past(entry) && self.claim == Claim::Shared {
+        if table.is_past(entry) && self.claim != Claim::Recovery {
             return self.read_past(blob, entry);
         }
         self.fill(blob, entry, false).map(|(place, _)| place)
