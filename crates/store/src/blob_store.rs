@@ -47,6 +47,13 @@ pub trait BlobStore: Send + Sync + Debug {
     /// `InvalidInput` when `into` is longer than the extent, `UnexpectedEof` when the store ends before that.
     fn read(&self, extent: Extent, into: &mut [u8]) -> io::Result<()>;
 
+    /// Fills `into` from the start of the extent, if that can be had without the disk: what the system's page cache shows,
+    /// which is for the caller to check, and to read anew where it does not hold. True where it did. Only the first reads of a
+    /// file that nobody has written to yet are done so.
+    fn read_early(&self, _extent: Extent, _into: &mut [u8]) -> bool {
+        false
+    }
+
     /// Does several reads, in any order or at the same time. The results are in the order of the reads, each as of
     /// [`BlobStore::read`].
     fn read_batch(&self, reads: &mut [BlobRead<'_>]) -> Vec<io::Result<()>> {

@@ -1,8 +1,24 @@
-//! Whether a file is accessed past the page cache: decided once, when it is opened, for all that follows.
+//! Whether a file is accessed past the page cache: from some moment on it is, for all that follows.
 //!
-//! A file is never accessed in both ways by one process: what one of them wrote, the other might not see.
+//! Before that it may be read, but is not written: what one of the two ways wrote, the other might not see.
 
 use coppice_disk::DiskFile;
+
+/// Whether the kernel says that direct I/O will take transfers of whole pages, so that it need not be tried at once. Whatever
+/// is read until it is switched on is read alone, without what lies behind it.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_known_to_work(file: &dyn DiskFile) -> bool {
+    use rustix::fs::{Advice, fadvise};
+
+    let Some(file) = file.os_file() else { return false };
+    takes_pages(file) == Some(true) && fadvise(file, 0, None, Advice::Random).is_ok()
+}
+
+/// Other systems have other means, which are not used.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_known_to_work(_file: &dyn DiskFile) -> bool {
+    false
+}
 
 /// Switches direct I/O on where it takes transfers of whole pages. False where it does not, which is as before.
 #[cfg(target_os = "linux")]

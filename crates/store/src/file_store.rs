@@ -2,16 +2,26 @@
 //!
 //! A batch is sorted by position, and neighbours go out as one vectored write.
 //!
-//! Direct I/O: where the system and the file system take it, a file has it from its opening on, for every access. It
-//! wants whole pages at page addresses; what is not so is copied through buffers that are. All that is asked of the file
-//! is at page offsets anyway.
+//! Direct I/O: where the system and the file system take it, a file has it for every access but the first reads of who
+//! opens a database, [`BlobStore::read_early`], which find in the page cache what the one before had read. The first write,
+//! and the first other read, switch it on for good. It wants whole pages at page addresses; what is not so is copied through
+//! buffers that are. All that is asked of the file is at page offsets anyway.
 //!
 //! Growth: a write beyond the end makes the file longer, and `sync_data` makes the new length durable together with the
 //! bytes (`fdatasync` leaves out only what is not needed to read the data back). The protocol in `store.rs` syncs this
 //! file before it writes the map record that refers to the new pages, so no durable record ever refers beyond the
 //! durable end.
 
-use std::{io, sync::Arc};
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use coppice_disk::DiskFile;
 use parking_lot::Mutex;
@@ -30,6 +40,9 @@ const TRANSFER_BYTES: usize = 1 << 20;
 /// For a transfer that is no longer, a buffer is made that is not kept.
 const SMALL_BYTES: usize = 64 << 10;
 
+/// So much is read early at most: the frames that the first answers take, and a bound on what the page cache holds of them.
+const EARLY_BYTES: usize = 4 << 20;
+
 /// Buffers kept for later transfers.
 const KEPT_BUFFERS: usize = 4;
 
@@ -37,25 +50,32 @@ const KEPT_BUFFERS: usize = 4;
 #[derive(Debug)]
 pub struct FileStore {
     file: Arc<dyn DiskFile>,
-    direct: bool,
+    /// Whether accesses go past the page cache; not decided while there is more to be read early.
+    direct: OnceLock<bool>,
+    /// Bytes that may be read early still.
+    early: AtomicUsize,
     buffers: Mutex<Vec<AlignedBuffer>>,
 }
 
 impl FileStore {
-    /// The pages of `file`, which nobody else may access while this lives. From here on the file has direct I/O, where
-    /// it can.
+    /// The pages of `file`, which nobody else may access while this lives.
     pub fn new(file: Arc<dyn DiskFile>) -> Self {
-        let direct = direct::enable(file.as_ref());
-        Self {
+        let may_wait = direct::is_known_to_work(file.as_ref());
+        let store = Self {
             file,
-            direct,
+            direct: OnceLock::new(),
+            early: AtomicUsize::new(EARLY_BYTES),
             buffers: Mutex::default(),
+        };
+        if !may_wait {
+            store.is_direct();
         }
+        store
     }
 
-    /// Whether accesses go past the system's page cache.
+    /// Whether accesses go past the system's page cache. From here on they do, where they can.
     pub fn is_direct(&self) -> bool {
-        self.direct
+        *self.direct.get_or_init(|| direct::enable(self.file.as_ref()))
     }
 
     #[cfg(target_os = "linux")]
@@ -103,7 +123,7 @@ impl FileStore {
     /// Makes room for a batch that direct I/O writes: growing write by write would make each of them wait for the one
     /// before.
     pub(crate) fn grow_for(&self, sorted: &[(Extent, &[u8])]) -> io::Result<()> {
-        let Some((last, _)) = sorted.last().filter(|_| self.direct) else {
+        let Some((last, _)) = sorted.last().filter(|_| self.is_direct()) else {
             return Ok(());
         };
         let end = last.offset_bytes() + last.len_bytes();
@@ -117,7 +137,7 @@ impl FileStore {
 impl BlobStore for FileStore {
     fn read(&self, extent: Extent, into: &mut [u8]) -> io::Result<()> {
         check_read(extent, into)?;
-        if !self.direct {
+        if !self.is_direct() {
             return self.file.read_exact_at(extent.offset_bytes(), into);
         }
         let result = if is_aligned(into) {
@@ -128,9 +148,17 @@ impl BlobStore for FileStore {
         result.map_err(|error| self.explain_read_error(extent, error))
     }
 
+    fn read_early(&self, extent: Extent, into: &mut [u8]) -> bool {
+        let take = |left: usize| left.checked_sub(into.len());
+        self.direct.get().is_none()
+            && self.early.fetch_update(Relaxed, Relaxed, take).is_ok()
+            && check_read(extent, into).is_ok()
+            && self.file.read_exact_at(extent.offset_bytes(), into).is_ok()
+    }
+
     fn write_batch(&self, batch: &[(Extent, &[u8])]) -> io::Result<()> {
         let sorted = in_position_order(batch)?;
-        if !self.direct {
+        if !self.is_direct() {
             return Pieces::new(&sorted, usize::MAX)
                 .try_for_each(|piece| self.file.write_vectored_at(piece.offset, &piece.parts));
         }

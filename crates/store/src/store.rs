@@ -147,9 +147,22 @@ impl Store {
             let entry = entry_to_read(&state.map, blob, into)?;
             (entry, self.space.lock().enter())
         };
-        let result = self.blobs.read(entry.extent(), into);
+        // What the page cache shows is as good as what the disk has, if it is what the map names.
+        let extent = entry.extent();
+        let result = match self.blobs.read_early(extent, into) && self.holds(blob, entry, into) {
+            true => Ok(()),
+            false => {
+                let result = self.blobs.read(extent, into);
+                self.check_read(blob, entry, into, result)
+            }
+        };
         self.space.lock().leave(era);
-        self.check_read(blob, entry, into, result)
+        result
+    }
+
+    /// Whether these are the bytes of a blob, as the map knows them.
+    fn holds(&self, blob: BlobId, entry: MapEntry, bytes: &[u8]) -> bool {
+        blob_digest(self.database_id, blob, bytes) == entry.digest()
     }
 
     /// Reads several blobs, all at once where the store can; the results are in their order, each as of
@@ -202,7 +215,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let corrupt = |what: &str| StoreError::corrupt_blob(BLOBS_NAME, entry.extent().offset_bytes(), blob, what);
         match result {
-            Ok(()) if blob_digest(self.database_id, blob, bytes) == entry.digest() => Ok(()),
+            Ok(()) if self.holds(blob, entry, bytes) => Ok(()),
             Ok(()) if planted(Defect::BelievesBlobs) => Ok(()),
             Ok(()) => Err(corrupt("its bytes fail their digest")),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(corrupt("the file ends before it does")),

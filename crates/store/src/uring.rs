@@ -109,6 +109,10 @@ impl BlobStore for UringStore {
         self.plain.read(extent, into)
     }
 
+    fn read_early(&self, extent: Extent, into: &mut [u8]) -> bool {
+        self.plain.read_early(extent, into)
+    }
+
     fn read_batch(&self, reads: &mut [BlobRead<'_>]) -> Vec<io::Result<()>> {
         if reads.len() <= 1 {
             return self.plain.read_batch(reads);
@@ -116,6 +120,7 @@ impl BlobStore for UringStore {
         let Some(mut ring) = self.reader().and_then(Mutex::try_lock) else {
             return self.plain.read_batch(reads);
         };
+        self.plain.is_direct();
         let results = read_all(&mut *ring, reads);
         drop(ring);
         let extents = reads.iter().map(|read| read.extent);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{MAX_BLOB_BYTES, MAX_BLOBS, MAX_FURTHER_REFERENCES};
+use crate::{Extent, MAX_BLOB_BYTES, MAX_BLOBS, MAX_FURTHER_REFERENCES};
 
 fn refused(store: &Store, epoch: &Epoch<'_>) -> String {
     let before = contents(store);
@@ -275,4 +275,44 @@ fn a_snapshot_longer_than_a_piece_comes_back() {
     }
     commit(&store, &mut model, &change);
     assert_eq!(contents(&Store::open(disk.handle(), IoUring::Auto).unwrap()), model);
+}
+
+/// Blobs of a file that the page cache shows otherwise than the disk.
+#[derive(Debug)]
+struct Misremembered(Box<dyn BlobStore>);
+
+impl BlobStore for Misremembered {
+    fn read(&self, extent: Extent, into: &mut [u8]) -> io::Result<()> {
+        self.0.read(extent, into)
+    }
+
+    fn read_early(&self, _extent: Extent, into: &mut [u8]) -> bool {
+        into.fill(0xEE);
+        true
+    }
+
+    fn write_batch(&self, batch: &[(Extent, &[u8])]) -> io::Result<()> {
+        self.0.write_batch(batch)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn len_pages(&self) -> io::Result<u32> {
+        self.0.len_pages()
+    }
+
+    fn set_len_pages(&self, pages: u32) -> io::Result<()> {
+        self.0.set_len_pages(pages)
+    }
+}
+
+#[test]
+fn what_the_page_cache_shows_otherwise_is_read_from_the_disk() {
+    let (_disk, mut store) = new_store();
+    let mut model = Model::default();
+    commit(&store, &mut model, &Change::default().write(0, image(1, 5000)));
+    store.blobs = Box::new(Misremembered(store.blobs));
+    assert_eq!(contents(&store), model);
 }
