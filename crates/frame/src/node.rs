@@ -319,27 +319,17 @@ impl<'a> NodeRef<'a> {
     }
 
     /// All entries that lead somewhere, in byte order.
-    pub(crate) fn entries(self) -> impl Iterator<Item = (u8, Ref)> + 'a {
-        let is_small = matches!(self.tag, Tag::N4 | Tag::N16);
-        let (bytes, made) = (self.branch_bytes(), self.count().min(self.capacity()));
-        let (mut lane, mut from) = (0, 0);
-        std::iter::from_fn(move || {
-            if !is_small {
-                let (byte, reference) = self.next_from(from)?;
-                from = usize::from(byte) + 1;
-                return Some((byte, reference));
-            }
-            loop {
-                let byte = *bytes.get(..made)?.get(lane)?;
-                let reference = self.reference(lane);
-                lane += 1;
-                // In a frame that is damaged they may not ascend.
-                if usize::from(byte) >= from && !reference.is_none() {
-                    from = usize::from(byte) + 1;
-                    return Some((byte, reference));
-                }
-            }
-        })
+    pub(crate) fn entries(self) -> Entries<'a> {
+        let bytes = match self.tag {
+            Tag::N4 | Tag::N16 => self.branch_bytes(),
+            _ => [0; 16],
+        };
+        Entries {
+            node: self,
+            bytes,
+            lane: 0,
+            from: 0,
+        }
     }
 
     pub(crate) fn spec(self) -> NodeSpec {
@@ -347,6 +337,40 @@ impl<'a> NodeRef<'a> {
             prefix: self.prefix().to_vec(),
             value: self.value(),
             entries: self.entries().collect(),
+        }
+    }
+}
+
+/// See [`NodeRef::entries`].
+pub(crate) struct Entries<'a> {
+    node: NodeRef<'a>,
+    /// Of a node of 4 or 16: its branch bytes, and the next one's place among them.
+    bytes: [u8; 16],
+    lane: usize,
+    /// The least byte that the next entry may have.
+    from: usize,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = (u8, Ref);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let node = self.node;
+        if !matches!(node.tag, Tag::N4 | Tag::N16) {
+            let found = node.next_from(self.from)?;
+            self.from = usize::from(found.0) + 1;
+            return Some(found);
+        }
+        let made = node.count().min(node.capacity());
+        loop {
+            let byte = *self.bytes.get(..made)?.get(self.lane)?;
+            let reference = node.reference(self.lane);
+            self.lane += 1;
+            // In a frame that is damaged they may not ascend.
+            if usize::from(byte) >= self.from && !reference.is_none() {
+                self.from = usize::from(byte) + 1;
+                return Some((byte, reference));
+            }
         }
     }
 }

@@ -95,6 +95,17 @@ impl Units {
         self.claimed += count;
         Ok(())
     }
+
+    /// Gives up a unit that was claimed by itself. False where it was not, or was given up before.
+    fn give_up(&mut self, unit: usize) -> bool {
+        let bit = 1 << (unit % 64);
+        let Some(word) = self.seen.get_mut(unit / 64).filter(|word| **word & bit != 0) else {
+            return false;
+        };
+        *word &= !bit;
+        self.claimed -= 1;
+        true
+    }
 }
 
 /// Checks a record, of whose key `stored_key` bytes are stored.

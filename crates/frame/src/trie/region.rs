@@ -251,47 +251,6 @@ impl<'a> TrieRef<'a> {
         })
     }
 
-    /// Whether the slots of each flat frame are neighbours, but for records between them, and agree on its base.
-    pub(crate) fn flat_frames_hold_runs(self) -> bool {
-        // A flat frame for each run of slots that lead to one.
-        let mut flats: Vec<u32> = Vec::new();
-        // The base of the last slot that leads across, where it leads to the last of them.
-        let mut base: Vec<u8> = Vec::new();
-        let mut is_flat = false;
-        let mut path: Vec<u8> = Vec::new();
-        let mut passed = Vec::new();
-        passed.extend(
-            self.node(self.root_ref())
-                .map(|root| (root.entries(), root.prefix_len())),
-        );
-        path.extend(self.node(self.root_ref()).map(NodeRef::prefix).unwrap_or_default());
-        while let Some((entries, depth)) = passed.last_mut() {
-            let depth = *depth;
-            path.truncate(depth);
-            let Some((byte, reference)) = entries.next() else {
-                passed.pop();
-                continue;
-            };
-            if let Some(crossing) = self.crossing(reference) {
-                let bytes = path.get(..depth.saturating_sub(crossing.up)).unwrap_or(&[]);
-                if crossing.kind != Kind::Flat {
-                    is_flat = false;
-                } else if !(is_flat && flats.last() == Some(&crossing.child) && base == bytes) {
-                    flats.push(crossing.child);
-                    base.clear();
-                    base.extend_from_slice(bytes);
-                    is_flat = true;
-                }
-            } else if let Some(node) = self.node(reference) {
-                path.push(byte);
-                path.extend_from_slice(node.prefix());
-                passed.push((node.entries(), path.len()));
-            }
-        }
-        flats.sort_unstable();
-        flats.is_sorted_by(|a, b| a < b)
-    }
-
     /// The flat frames that this frame leads to, in key order, with the path to each one's base.
     pub fn flat_frames(self) -> Vec<(u32, Vec<u8>)> {
         let mut contents = RegionContents::default();

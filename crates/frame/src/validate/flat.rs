@@ -36,6 +36,7 @@ pub(super) fn validate(frame: Frame<'_>) -> Checked {
         flat,
         records: tail..end,
         units: Units::new(frame),
+        hashed: Units::new(frame),
     };
     let sorted_units = units_for(2 * usize::from(order.sorted_len));
     if sorted_units > 0 {
@@ -83,6 +84,8 @@ struct Check<'a> {
     /// The units in which records lie.
     records: Range<usize>,
     units: Units,
+    /// Where the hashed records begin that the order has not led to yet.
+    hashed: Units,
 }
 
 impl Check<'_> {
@@ -118,6 +121,7 @@ impl Check<'_> {
                     self.record(unit)?;
                     let replaced = self.flat.record(unit).link() != 0;
                     ensure(!replaced, "a hash slot to a record that was replaced", slot)?;
+                    self.hashed.claim(unit, 1, self.records.clone())?;
                     live += 1;
                 }
             }
@@ -150,7 +154,6 @@ impl Check<'_> {
     fn order(&mut self) -> Checked {
         let order = self.flat.order();
         let (sorted_len, tail_len) = (usize::from(order.sorted_len), usize::from(order.tail_len));
-        let mut ordered = Units::new(self.frame);
         let mut dead = 0;
         let mut previous: Option<&[u8]> = None;
         for index in 0..sorted_len + tail_len {
@@ -160,7 +163,11 @@ impl Check<'_> {
                 self.flat.tail_at(order, index - sorted_len)
             };
             match self.newest(unit)? {
-                Some(newest) => ordered.claim(newest, 1, self.records.clone())?,
+                Some(newest) => ensure(
+                    self.hashed.give_up(newest),
+                    "a record that is ordered twice, or not hashed",
+                    newest * UNIT_BYTES,
+                )?,
                 None => dead += 1,
             }
             if index < sorted_len {
@@ -169,11 +176,7 @@ impl Check<'_> {
                 previous = Some(key);
             }
         }
-        ensure(
-            ordered.claimed == self.flat.records(),
-            "records that the order lacks",
-            ORDER_AT,
-        )?;
+        ensure(self.hashed.claimed == 0, "records that the order lacks", ORDER_AT)?;
         ensure(
             dead == usize::from(u16_at(self.frame, DEAD_AT)),
             "a wrong count of deleted records",
@@ -190,12 +193,6 @@ impl Check<'_> {
             let key = self.flat.record(unit).flat_key();
             let link = self.flat.record(unit).link();
             if link == 0 {
-                let found = self.flat.find(key, hash_of(key));
-                ensure(
-                    found.is_some_and(|found| found.unit == unit),
-                    "an ordered record that is not hashed",
-                    at,
-                )?;
                 return Ok(Some(unit));
             }
             self.record(unit)?;

@@ -2,22 +2,13 @@
 
 use super::{Checked, Invalid, Units, check_record, ensure};
 use crate::{
-    UNIT_BYTES,
+    Crossing, Kind, UNIT_BYTES,
     bytes::{Frame, u16_at},
     max_key_bytes,
-    node::{NodeRef, Ref, Tag},
+    node::{Entries, NodeRef, Ref},
     record::RecordRef,
     trie::{GARBAGE_AT, HEADER_UNITS, RECORDS_AT, ROOT_AT, TrieRef},
 };
-
-/// What a reference is that was not looked at yet, and what leads to it.
-struct Pending {
-    reference: Ref,
-    /// Bytes that lead to the node which has the reference, its prefix included.
-    depth: usize,
-    /// The byte of the node's entry; None for the node's own value.
-    byte: Option<u8>,
-}
 
 pub(super) fn validate(frame: Frame<'_>) -> Checked {
     let trie = TrieRef::new(frame);
@@ -34,35 +25,24 @@ pub(super) fn validate(frame: Frame<'_>) -> Checked {
         units: Units::new(frame),
         records: 0,
         path: Vec::new(),
-        pending: Vec::new(),
+        passed: Vec::new(),
+        crossings: Vec::new(),
+        runs: Runs::default(),
     };
     let root = trie.node(trie.root_ref()).ok_or(Invalid {
         what: "a trie frame without a root",
         offset: ROOT_AT,
     })?;
     ensure(root.prefix_len() == 0, "a root with a prefix", ROOT_AT)?;
-    walk.node(trie.root_ref(), root)?;
-    while let Some(Pending { reference, depth, byte }) = walk.pending.pop() {
-        walk.path.truncate(depth);
-        walk.path.extend(byte);
-        if let Some(node) = trie.node(reference).filter(|_| byte.is_some()) {
-            walk.node(reference, node)?;
-        } else if let Some(record) = trie.record(reference) {
-            walk.record(reference, record, byte.is_none())?;
-        } else {
-            return Err(Invalid {
-                what: "a reference to nothing known",
-                offset: reference.offset(),
-            });
-        }
-    }
+    walk.enter(trie.root_ref(), root)?;
+    walk.all_below()?;
     ensure(
         walk.records == usize::from(u16_at(frame, RECORDS_AT)),
         "a wrong count of records",
         RECORDS_AT,
     )?;
     ensure(
-        trie.flat_frames_hold_runs(),
+        walk.runs.are_whole(),
         "a flat frame whose keys are no run of neighbours",
         ROOT_AT,
     )?;
@@ -74,7 +54,19 @@ pub(super) fn validate(frame: Frame<'_>) -> Checked {
     )
 }
 
-/// A walk over all that the root leads to, depth first.
+/// A node on the way to what is looked at.
+struct Passing<'a> {
+    /// What it leads to that was not looked at yet.
+    entries: Entries<'a>,
+    /// Bytes that lead to it, its prefix included.
+    depth: usize,
+    /// How many crossings the nodes above have.
+    crossings: usize,
+    /// Where the last of its entries led, if across.
+    across: Ref,
+}
+
+/// A walk over all that the root leads to, depth first, in key order.
 struct Walk<'a> {
     frame: Frame<'a>,
     trie: TrieRef<'a>,
@@ -82,48 +74,81 @@ struct Walk<'a> {
     records: usize,
     /// The bytes that lead to what is looked at.
     path: Vec<u8>,
-    pending: Vec<Pending>,
+    passed: Vec<Passing<'a>>,
+    /// The crossings of the nodes that are passed, each node's once.
+    crossings: Vec<Ref>,
+    runs: Runs,
 }
 
 impl<'a> Walk<'a> {
-    /// Checks a node and its crossings, and notes what else it leads to.
-    fn node(&mut self, reference: Ref, node: NodeRef<'a>) -> Checked {
+    /// Checks a node and its own value; what its entries lead to comes next.
+    fn enter(&mut self, reference: Ref, node: NodeRef<'a>) -> Checked {
         let at = reference.offset();
         let nodes = HEADER_UNITS..self.trie.head();
-        self.units.claim(at / UNIT_BYTES, node.units(), nodes.clone())?;
+        self.units.claim(at / UNIT_BYTES, node.units(), nodes)?;
         ensure(node.is_well_formed(), "a node with entries out of order", at)?;
         self.path.extend_from_slice(node.prefix());
         let depth = self.path.len();
         ensure(depth <= max_key_bytes(self.frame.len()), "a path over the limit", at)?;
         if !node.value().is_none() {
-            self.pending.push(Pending {
-                reference: node.value(),
-                depth,
-                byte: None,
-            });
+            self.record(node.value(), true)?;
         }
-        let mut crossings: Vec<Ref> = Vec::new();
-        for (byte, entry) in node.entries() {
-            if !entry.is_crossing() {
-                self.pending.push(Pending {
-                    reference: entry,
-                    depth,
-                    byte: Some(byte),
-                });
-            } else if !crossings.contains(&entry) {
-                crossings.push(entry);
-                self.units.claim(entry.offset() / UNIT_BYTES, 1, nodes.clone())?;
-                let up = usize::from(u16_at(self.frame, entry.offset() + 4));
-                let bounded = up == 0 || (up <= depth && entry.tag() == Some(Tag::Flat));
-                let zero = u16_at(self.frame, entry.offset() + 6) == 0;
-                ensure(bounded && zero, "a crossing of the wrong shape", entry.offset())?;
+        self.passed.push(Passing {
+            entries: node.entries(),
+            depth,
+            crossings: self.crossings.len(),
+            across: Ref::NONE,
+        });
+        Ok(())
+    }
+
+    fn all_below(&mut self) -> Checked {
+        while let Some(passing) = self.passed.last_mut() {
+            let Some((byte, reference)) = passing.entries.next() else {
+                self.crossings.truncate(passing.crossings);
+                self.passed.pop();
+                continue;
+            };
+            let depth = passing.depth;
+            if reference.is_crossing() {
+                // Most lead where the one before does.
+                if passing.across != reference {
+                    passing.across = reference;
+                    let own = passing.crossings;
+                    self.cross(reference, depth, own)?;
+                }
+                continue;
+            }
+            passing.across = Ref::NONE;
+            self.path.truncate(depth);
+            self.path.push(byte);
+            match self.trie.node(reference) {
+                Some(node) => self.enter(reference, node)?,
+                None => self.record(reference, false)?,
             }
         }
         Ok(())
     }
 
+    /// Checks a crossing of a node to which `depth` bytes lead, and whose crossings are those from `own` on.
+    fn cross(&mut self, reference: Ref, depth: usize, own: usize) -> Checked {
+        let at = reference.offset();
+        let crossing = self.trie.crossing(reference).ok_or_else(|| unknown(reference))?;
+        if !self.crossings.get(own..).unwrap_or_default().contains(&reference) {
+            self.crossings.push(reference);
+            self.units.claim(at / UNIT_BYTES, 1, HEADER_UNITS..self.trie.head())?;
+            let bounded = crossing.up == 0 || (crossing.up <= depth && crossing.kind == Kind::Flat);
+            let zero = u16_at(self.frame, at + 6) == 0;
+            ensure(bounded && zero, "a crossing of the wrong shape", at)?;
+        }
+        let base = self.path.get(..depth.saturating_sub(crossing.up));
+        self.runs.go_on(crossing, base.unwrap_or_default());
+        Ok(())
+    }
+
     /// Checks the record that the path leads to; a node's value has no more of a key than the path.
-    fn record(&mut self, reference: Ref, record: RecordRef<'a>, is_value: bool) -> Checked {
+    fn record(&mut self, reference: Ref, is_value: bool) -> Checked {
+        let record: RecordRef<'a> = self.trie.record(reference).ok_or_else(|| unknown(reference))?;
         let at = reference.offset();
         let stored = usize::from(record.link());
         check_record(self.frame, record, stored, at)?;
@@ -143,5 +168,41 @@ impl<'a> Walk<'a> {
         ensure(agrees, "a record that belongs elsewhere", at)?;
         self.records += 1;
         Ok(())
+    }
+}
+
+fn unknown(reference: Ref) -> Invalid {
+    Invalid {
+        what: "a reference to nothing known",
+        offset: reference.offset(),
+    }
+}
+
+/// Whether the slots of each flat frame are neighbours, but for records between them, and agree on its base.
+#[derive(Default)]
+struct Runs {
+    /// A flat frame for each run of slots that lead to one.
+    flats: Vec<u32>,
+    /// The base of the last slot that leads across, where it leads to the last of them.
+    base: Vec<u8>,
+    is_flat: bool,
+}
+
+impl Runs {
+    /// Takes in the next slot that leads across.
+    fn go_on(&mut self, crossing: Crossing, base: &[u8]) {
+        if crossing.kind != Kind::Flat {
+            self.is_flat = false;
+        } else if !(self.is_flat && self.flats.last() == Some(&crossing.child) && self.base == base) {
+            self.flats.push(crossing.child);
+            self.base.clear();
+            self.base.extend_from_slice(base);
+            self.is_flat = true;
+        }
+    }
+
+    fn are_whole(mut self) -> bool {
+        self.flats.sort_unstable();
+        self.flats.is_sorted_by(|a, b| a < b)
     }
 }
