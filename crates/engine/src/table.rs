@@ -320,15 +320,12 @@ impl Table {
         &self.budget
     }
 
-    /// Enters a blob that the store holds. Frames have the size of all frames.
+    /// Enters a blob that is in no memory. Frames have the size of all frames.
     pub(crate) fn enter(&self, blob: u32, (kind, bytes, words): Info, further_references: u32) -> Result<(), Error> {
         let slot = self.slots.get_or_grow(blob as usize);
         let word = self.words.get_or_grow(blob as usize);
         let (Some(slot), Some(_)) = (slot, word) else {
-            return Err(Error::new(
-                ErrorCode::Internal,
-                "the database has used up its numbers of blobs",
-            ));
+            return Err(used_up());
         };
         *slot.entry.lock() = Some(Entry::known((kind, bytes, words), None));
         slot.subtree_keys.store(STALE, Relaxed);
@@ -341,13 +338,29 @@ impl Table {
         Ok(())
     }
 
-    /// Call once all blobs of the store are entered.
-    pub(crate) fn find_free_numbers(&self) {
-        let free = (0..self.len() as u32)
-            .rev()
-            .filter(|blob| self.is_free(*blob))
-            .collect();
-        self.numbers.lock().free = free;
+    /// Enters all that the store holds into a table that is empty, by ascending number, each with the references that lead to
+    /// it beside the first.
+    pub(crate) fn enter_all(&self, blobs: impl Iterator<Item = Result<(u32, Info, u32), Error>>) -> Result<(), Error> {
+        let (mut end, mut free, mut entered) = (0, Vec::new(), 0);
+        for blob in blobs {
+            let (blob, info, further_references) = blob?;
+            let slot = self.slots.get_or_grow(blob as usize);
+            let (Some(slot), Some(_)) = (slot, self.words.get_or_grow(blob as usize)) else {
+                return Err(used_up());
+            };
+            *slot.entry.lock() = Some(Entry::known(info, None));
+            if further_references > 0 {
+                self.set_further_references(blob, further_references);
+            }
+            entered += 1;
+            free.extend(end..blob);
+            end = blob + 1;
+        }
+        free.reverse();
+        self.absent.fetch_add(entered, Relaxed);
+        let mut numbers = self.numbers.lock();
+        (numbers.end, numbers.free) = (end, free);
+        Ok(())
     }
 
     pub(crate) fn frame_bytes(&self) -> usize {
@@ -441,4 +454,8 @@ impl Table {
         }
         census
     }
+}
+
+fn used_up() -> Error {
+    Error::new(ErrorCode::Internal, "the database has used up its numbers of blobs")
 }

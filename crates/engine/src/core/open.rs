@@ -300,7 +300,7 @@ fn replay<J>(
         return Err(Error::new(ErrorCode::IncompatibleFormat, message));
     }
     let table = Table::new(frame_bytes as usize, budget, Some(source));
-    for (blob, info) in store.entries() {
+    table.enter_all(store.entries().into_iter().map(|(blob, info)| {
         let kind = BlobKind::from_byte(info.kind).ok_or_else(|| {
             Error::new(
                 ErrorCode::IncompatibleFormat,
@@ -315,9 +315,8 @@ fn replay<J>(
             return Err(Error::new(ErrorCode::Corrupt, message));
         }
         let known = (kind, info.bytes, (info.records, info.live));
-        table.enter(blob, known, info.further_references)?;
-    }
-    table.find_free_numbers();
+        Ok((blob, known, info.further_references))
+    }))?;
     let cut = store.cut();
     let fresh = table.is_free(ROOT);
     if fresh && cut > 0 {
