@@ -13,8 +13,14 @@ use crate::{
     record::{ALIGNMENT, RECORD_HEADER_BYTES, RecordHeader},
 };
 
-/// Read from the file at a time, unless a record is longer.
+/// Read from the file at a time, unless a record is longer: little at first, since most segments that are opened were just
+/// begun, and more each time.
+const FIRST_CHUNK_BYTES: u64 = 4 << 10;
 const CHUNK_BYTES: u64 = 1 << 20;
+const CHUNK_GROWTH: u64 = 16;
+
+/// What is looked through for anything but zeros at once.
+const LINE_BYTES: usize = 64;
 
 /// A reader in front of the next record.
 pub(crate) struct SegmentReader {
@@ -63,6 +69,7 @@ impl SegmentReader {
                 limit,
                 start: 0,
                 buffer: Vec::new(),
+                chunk: FIRST_CHUNK_BYTES,
             },
             key,
             position: RECORDS_OFFSET as u64,
@@ -150,7 +157,7 @@ impl SegmentReader {
         let mut offset = self.position;
         while let Some(words) = self.window.words(offset)? {
             // Most of what is looked at is room that was never used.
-            let zeros = words.iter().take_while(|word| **word == [0; ALIGNMENT]).count();
+            let zeros = leading_zeros(words);
             let all = words.len();
             offset += (zeros * ALIGNMENT) as u64;
             if zeros == all {
@@ -176,12 +183,25 @@ impl SegmentReader {
     }
 }
 
+/// How many words of zeros come first.
+fn leading_zeros(words: &[[u8; ALIGNMENT]]) -> usize {
+    let (lines, _) = words.as_chunks::<{ LINE_BYTES / ALIGNMENT }>();
+    let is_zero = |line: &&[[u8; ALIGNMENT]; LINE_BYTES / ALIGNMENT]| {
+        line.as_flattened().iter().fold(0, |all, byte| all | byte) == 0
+    };
+    let passed = lines.iter().take_while(is_zero).count() * (LINE_BYTES / ALIGNMENT);
+    let rest = words.get(passed..).unwrap_or_default();
+    passed + rest.iter().take_while(|word| **word == [0; ALIGNMENT]).count()
+}
+
 /// A piece of the file in memory.
 struct Window {
     file: Arc<dyn DiskFile>,
     limit: u64,
     start: u64,
     buffer: Vec<u8>,
+    /// What is read next, at least.
+    chunk: u64,
 }
 
 impl Window {
@@ -192,7 +212,8 @@ impl Window {
         };
         if offset < self.start || end > self.start + self.buffer.len() as u64 {
             // Bounded by the file's own length, whatever was asked for.
-            let wanted = (count as u64).max(CHUNK_BYTES).min(self.limit - offset);
+            let wanted = (count as u64).max(self.chunk).min(self.limit - offset);
+            self.chunk = (self.chunk * CHUNK_GROWTH).min(CHUNK_BYTES);
             self.buffer.resize(wanted as usize, 0);
             // What one long record took is given back behind it.
             self.buffer.shrink_to(CHUNK_BYTES as usize);
