@@ -161,14 +161,26 @@ test('its types are known where only @types/node is installed, and no `types` ar
   t.is(code, 0, stdout)
 })
 
-test('it can be bundled into a program that lies elsewhere', async (t) => {
-  await writeFile(path.join(user, 'bundle-me.mjs'), `import { CoppiceError, open } from 'coppice'\n${USE}`)
-  const outfile = path.join(user, 'a/b/c/bundled.cjs')
-  const entry = { entryPoints: [path.join(user, 'bundle-me.mjs')], outfile }
-  await build({ ...entry, bundle: true, platform: 'node', format: 'cjs', logLevel: 'silent' })
-  const { stdout, stderr } = await run(process.execPath, [outfile], { env })
-  t.is(stdout, 'ERR_COPPICE_CLOSED\n', stderr)
-})
+for (const [format, outfile] of [
+  ['cjs', 'bundled.cjs'],
+  ['esm', 'bundled.mjs'],
+] as const) {
+  test(`it can be bundled into a program that lies elsewhere: ${format}`, async (t) => {
+    const entry = path.join(user, `bundle-me-${format}.mjs`)
+    // Whatever mixes the two has one library.
+    const own = "import './required.cjs'\nif (globalThis.required !== open) throw new Error('there are two')"
+    await writeFile(path.join(user, 'required.cjs'), "globalThis.required = require('coppice').open")
+    await writeFile(entry, `import { CoppiceError, open } from 'coppice'\n${own}\n${USE}`)
+    const bundled = path.join(user, 'a/b/c', outfile)
+    const { warnings } = await build({
+      ...{ entryPoints: [entry], outfile: bundled, bundle: true, format },
+      ...{ platform: 'node', logLevel: 'silent' },
+    })
+    t.deepEqual(warnings, [])
+    const { stdout, stderr } = await run(process.execPath, [bundled], { env })
+    t.is(stdout, 'ERR_COPPICE_CLOSED\n', stderr)
+  })
+}
 
 for (const [moduleResolution, module, files] of [
   ['node16', 'node16', ['esm.mts', 'cjs.cts']],

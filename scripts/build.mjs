@@ -2,8 +2,8 @@
 //
 //   node scripts/build.mjs [--release] [--no-addon | --addon-only] [--check-types] [--target TRIPLE] [-- NAPI-FLAG...]
 //
-// The library is bundled once, as CommonJS; the ESM entry re-exports it. So a program that mixes `import` and `require`
-// still has one addon, one set of handles and one CoppiceError class.
+// The library is bundled as CommonJS, and the ESM entry re-exports that. So a program that mixes `import` and `require`
+// still has one addon, one set of handles and one CoppiceError class. What bundlers put into other programs is ESM, for both.
 //
 // --check-types fails, instead of writing, where the committed index.d.ts is not what src/ gives.
 
@@ -76,6 +76,16 @@ async function buildAddon() {
 
 const { version } = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8'))
 
+/** As each format says where the file lies that it is in: one of a program, where it was bundled. */
+const PLACES = {
+  cjs: "'use strict'\nconst importMetaUrl = require('node:url').pathToFileURL(__filename).href",
+  esm: `
+import { createRequire as requireFrom } from 'node:module'
+import { pathToFileURL as urlOf } from 'node:url'
+const importMetaUrl = typeof __filename === 'string' ? urlOf(__filename).href : import.meta.url
+const require = requireFrom(importMetaUrl)`.trimStart(),
+}
+
 const shared = {
   absWorkingDir: root,
   bundle: true,
@@ -84,7 +94,7 @@ const shared = {
   format: 'cjs',
   logLevel: 'warning',
   metafile: true,
-  banner: { js: "'use strict'\nconst importMetaUrl = require('node:url').pathToFileURL(__filename).href" },
+  banner: { js: PLACES.cjs },
   define: { 'import.meta.url': 'importMetaUrl', PACKAGE_VERSION: JSON.stringify(version) },
 }
 
@@ -98,8 +108,8 @@ const libraryIsExternal = {
 
 async function buildLibrary() {
   const entry = { ...shared, entryPoints: ['src/index.ts'] }
-  const names = await build({ ...entry, format: 'esm', outdir: 'dist', write: false, logLevel: 'silent' })
-  const exported = Object.values(names.metafile.outputs).flatMap((output) => output.exports)
+  const bundled = await build({ ...entry, format: 'esm', outfile: 'dist/bundled.js', banner: { js: PLACES.esm } })
+  const exported = Object.values(bundled.metafile.outputs).flatMap((output) => output.exports)
   const esm = [
     "import coppice from './index.cjs'",
     '',
@@ -115,7 +125,7 @@ async function buildCommandLine() {
     ...shared,
     entryPoints: ['src/cli/main.ts'],
     outfile: 'dist/cli.cjs',
-    banner: { js: `#!/usr/bin/env node\n${shared.banner.js}` },
+    banner: { js: `#!/usr/bin/env node\n${PLACES.cjs}` },
     plugins: [libraryIsExternal],
   })
 }
