@@ -21,7 +21,8 @@ for (let round = 1; round <= rounds; round += 1) {
     endings += passed
     console.log(`round ${round}: ${passed} passed`)
   } catch (error) {
-    await note(version, 'teardown', '–', `round ${round} of ${rounds}`, `FAILED: ${error.message.slice(-300)}`)
+    const figures = `${round} rounds, ${endings} tests, until the failure`
+    await note(version, 'teardown', '–', figures, `FAILED: ${error.message.slice(-300)}`)
     throw error
   }
 }
