@@ -62,3 +62,20 @@ test('compact can be called off', async (t) => {
 test('a volatile database has nothing to give back', async (t) => {
   t.deepEqual(await volatile(t).compact(), { bytesFreed: 0 })
 })
+
+test('a compaction with nothing to do tells its end, and one that fails does not', async (t) => {
+  for (const db of [await stored(t), volatile(t)]) {
+    const seen: Progress[] = []
+    t.deepEqual(await db.compact({ onProgress: (progress) => seen.push(progress) }), { bytesFreed: 0 })
+    t.deepEqual(seen, [{ done: 0, total: 0, unit: 'bytes' }])
+    const reason = new Error('enough')
+    const onProgress = () => {
+      throw reason
+    }
+    t.is(await t.throwsAsync(db.compact({ onProgress })), reason)
+    seen.length = 0
+    const refused = db.backup(import.meta.dirname, { onProgress: (progress) => seen.push(progress) })
+    await rejectsCode(t, () => refused, 'ERR_COPPICE_INVALID_ARGUMENT')
+    t.deepEqual(seen, [])
+  }
+})

@@ -56,6 +56,7 @@ export function resultOf<T>(answer: T | FailureData, path: string): T {
   return answer
 }
 
-function isFailure(answer: unknown): answer is FailureData {
+/** Whether a control call failed. */
+export function isFailure(answer: unknown): answer is FailureData {
   return typeof answer === 'object' && answer !== null && 'code' in answer && 'message' in answer
 }

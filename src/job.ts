@@ -1,7 +1,7 @@
 /** Long jobs off the event loop, which can be watched and called off. */
 
 import { checkOptions, checkSignal, describe } from './check.js'
-import type { Connection } from './connection.js'
+import { type Connection, isFailure } from './connection.js'
 import { aborted, invalid } from './errors.js'
 import { type FailureData, type JobControl, native, type ProgressSource } from './native/binding.js'
 
@@ -17,7 +17,10 @@ export interface Progress {
 export interface JobOptions {
   /** Calls the job off: it rejects with ERR_COPPICE_ABORTED, the signal's reason as its `cause`. */
   signal?: AbortSignal
-  /** Called about ten times a second while the job runs, and once when it is done. What it throws calls the job off. */
+  /**
+   * Called about ten times a second while the job runs, and once when it is done: with as much done as there is in all, which
+   * is 0 of 0 where there was nothing to do. What it throws calls the job off.
+   */
   onProgress?: (progress: Progress) => void
 }
 
@@ -55,8 +58,13 @@ export class Reports {
 
   /** Tells how far it is now, unless it has not begun. */
   report(): void {
+    if (this.#source.total() > 0) this.reportEnd()
+  }
+
+  /** Tells how far it is at its end, also where there was nothing to do. */
+  reportEnd(): void {
+    if (this.#stopped) return
     const total = this.#source.total()
-    if (this.#stopped || total === 0) return
     try {
       this.#onProgress?.({ done: this.#source.done(), total, unit: this.#unit })
     } catch (error) {
@@ -90,7 +98,7 @@ export async function runControlled<T>(
   try {
     const answer = await start(control)
     if (signal?.aborted && isAborted(answer)) throw aborted(what, signal)
-    if (!isAborted(answer)) reports.report()
+    if (!isFailure(answer)) reports.reportEnd()
     if (thrown !== undefined) throw (thrown as { error: unknown }).error
     return answer
   } finally {
