@@ -100,8 +100,8 @@ export interface ListOptions {
   /** Only keys greater than this (and prefixes that keys greater than this are rolled up to). */
   after?: Key
   /**
-   * The `next` of the page before this one, with `prefix` and `delimiter` as they were, which is not checked.
-   * ERR_COPPICE_INVALID_ARGUMENT for what is no `next` of a listing.
+   * The `next` of the page before this one, with `prefix` and `delimiter` as they were. ERR_COPPICE_INVALID_ARGUMENT for
+   * what is no `next` of a listing, or of one that ended with a key that does not start with `prefix`.
    */
   token?: string
   /** How many keys and prefixes together. A whole number; 0 gives an empty page without `next`. Default 1000. */

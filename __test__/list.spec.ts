@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
-import { throwsCode, volatile } from './support/database.js'
+import type { ListOptions } from 'coppice'
+import { rejectsCode, throwsCode, volatile } from './support/database.js'
 import { expectedItems, type Items, type ListingRequest, listAll, listPages } from './support/list-model.js'
 
 interface ListCases {
@@ -128,6 +129,23 @@ test('list refuses tokens that are none', (t) => {
   for (const token of bad) {
     throwsCode(t, () => tree.list({ token: token as string }), 'ERR_COPPICE_INVALID_ARGUMENT', /^token must/)
   }
+})
+
+test('list refuses tokens of a listing under another prefix', async (t) => {
+  const tree = volatile(t).tree('t', { keys: 'buffer' })
+  for (const key of ['a/1', 'a/2/x', 'a/3', 'b/1', 'b/2', 'é/1', 'é/2']) tree.put(key, '')
+  const tokenOf = (options: ListOptions) => tree.list({ limit: 1, ...options }).next as string
+  const [key, folder, all] = [{ prefix: 'a/' }, { prefix: 'a/', after: 'a/1', delimiter: '/' }, {}].map(tokenOf)
+  for (const token of [key, folder, all] as string[]) {
+    for (const prefix of ['b/', 'a/1/', 'a/2/y', 'aa', 'é/', Buffer.from('b/')]) {
+      const message = /^token must be the 'next' of a listing under the prefix /
+      throwsCode(t, () => tree.list({ prefix, token }), 'ERR_COPPICE_INVALID_ARGUMENT', message)
+      await rejectsCode(t, () => tree.promises.list({ prefix, token }), 'ERR_COPPICE_INVALID_ARGUMENT')
+    }
+  }
+  // What it ended with is what counts.
+  t.deepEqual(tree.list({ prefix: 'a/', token: all as string }).keys.map(String), ['a/2/x', 'a/3'])
+  t.deepEqual(tree.list({ prefix: Buffer.from('é/'), token: tokenOf({ prefix: 'é/' }) }).keys.map(String), ['é/2'])
 })
 
 test('list refuses options that cannot be', (t) => {

@@ -21,8 +21,8 @@ export interface ListOptions {
   /** Only keys greater than this (and prefixes that keys greater than this are rolled up to). */
   after?: Key
   /**
-   * The `next` of the page before this one, with `prefix` and `delimiter` as they were, which is not checked.
-   * ERR_COPPICE_INVALID_ARGUMENT for what is no `next` of a listing.
+   * The `next` of the page before this one, with `prefix` and `delimiter` as they were. ERR_COPPICE_INVALID_ARGUMENT for
+   * what is no `next` of a listing, or of one that ended with a key that does not start with `prefix`.
    */
   token?: string
   /** How many keys and prefixes together. A whole number; 0 gives an empty page without `next`. Default 1000. */
@@ -104,9 +104,10 @@ export class Collecting<V, K extends Argument> {
 function checkRequest(options: ListOptions | undefined): Request {
   const { prefix, delimiter, after, token, limit, values } = checkOptions('list options', options, LIST_OPTIONS)
   if (delimiter === '') throw invalid('delimiter must have at least one character; leave it out to roll nothing up')
-  const position = token === undefined ? undefined : decodeToken(token)
+  const below = prefix === undefined ? '' : keptKey('prefix', prefix)
+  const position = token === undefined ? undefined : decodeToken(token, below)
   return {
-    prefix: prefix === undefined ? '' : keptKey('prefix', prefix),
+    prefix: below,
     delimiter: delimiter === undefined ? '' : keptKey('delimiter', checkText('delimiter', delimiter)),
     after: after === undefined ? undefined : keptKey('after', after),
     limit: checkInteger('limit', limit, 0, Number.MAX_SAFE_INTEGER, DEFAULT_LIMIT),

@@ -29,8 +29,8 @@ export function encodeToken(kind: Position['kind'], item: string | Uint8Array): 
   return room.toString('base64url', 0, HEADER_BYTES + length)
 }
 
-/** Throws ERR_COPPICE_INVALID_ARGUMENT for what `encodeToken` did not make. */
-export function decodeToken(token: unknown): Position {
+/** Throws ERR_COPPICE_INVALID_ARGUMENT for what `encodeToken` did not make of an item under `prefix`. */
+export function decodeToken(token: unknown, prefix: string | Uint8Array): Position {
   const bytes = typeof token === 'string' ? Buffer.from(token, 'base64url') : undefined
   const wellFormed =
     bytes !== undefined &&
@@ -40,5 +40,10 @@ export function decodeToken(token: unknown): Position {
     bytes[0] === VERSION &&
     (bytes[1] === KIND_KEY || bytes[1] === KIND_PREFIX)
   if (!wellFormed) throw invalid(`token must be the 'next' of a listing, not ${describe(token)}`)
-  return { kind: bytes[1] === KIND_KEY ? 'key' : 'prefix', bytes: bytes.subarray(HEADER_BYTES) }
+  const item = bytes.subarray(HEADER_BYTES)
+  const start = Buffer.from(prefix)
+  if (!item.subarray(0, start.length).equals(start)) {
+    throw invalid(`token must be the 'next' of a listing under the prefix ${describe(prefix)}, not of one elsewhere`)
+  }
+  return { kind: bytes[1] === KIND_KEY ? 'key' : 'prefix', bytes: item }
 }
