@@ -117,10 +117,7 @@ export interface Listing<V, K = string> {
   values?: V[]
   /** What was rolled up, delimiter included, in byte order: each once over all pages. */
   prefixes: K[]
-  /**
-   * Hand it to the next call as `token`. Not there at the end, save where only the disk could tell that a full page of
-   * `promises` is the last: then the next one is empty.
-   */
+  /** Hand it to the next call as `token`. Not there at the end. */
   next?: string
 }
 /** A record. */

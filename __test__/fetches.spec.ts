@@ -142,6 +142,29 @@ test.serial('every form answers what the synchronous one does', async (t) => {
   }
 })
 
+test.serial('the last page of a listing has no next, whatever is in memory', async (t) => {
+  const { db } = await filled(t)
+  const tree = db.tree()
+  const counts = new Map<string, number>()
+  for (let n = 0; n < KEYS; n++) {
+    const whole = key(n)
+    for (let end = whole.indexOf('-', 9) + 1; end <= whole.length; end++) {
+      const prefix = whole.slice(0, end)
+      counts.set(prefix, (counts.get(prefix) ?? 0) + 1)
+    }
+  }
+  const stray: string[] = []
+  for (const [prefix, count] of counts) {
+    if (count === 1) continue
+    const whole = await tree.promises.list({ prefix, limit: count })
+    if (whole.next !== undefined) stray.push(prefix)
+    t.is(whole.keys.length, count, prefix)
+    const { next } = await tree.promises.list({ prefix, limit: count - 1 })
+    t.deepEqual(tree.list({ prefix, token: next as string }), { keys: whole.keys.slice(-1), prefixes: [] })
+  }
+  t.deepEqual(stray, [])
+})
+
 test.serial('a read that waits sees the writes that were called before it, and its key as it was', async (t) => {
   const { db } = await filled(t)
   const { promises } = db.tree()

@@ -39,10 +39,7 @@ export interface Listing<V, K = string> {
   values?: V[]
   /** What was rolled up, delimiter included, in byte order: each once over all pages. */
   prefixes: K[]
-  /**
-   * Hand it to the next call as `token`. Not there at the end, save where only the disk could tell that a full page of
-   * `promises` is the last: then the next one is empty.
-   */
+  /** Hand it to the next call as `token`. Not there at the end. */
   next?: string
 }
 
@@ -66,6 +63,8 @@ export class Collecting<V, K extends Argument> {
   readonly #encoding: Encoding<V, never>
   readonly #request: Request
   readonly #listing: Listing<V, K>
+  /** There are as many items as were asked for, and nobody knows whether there are more. */
+  #isFull = false
 
   /** Throws where an option cannot be. */
   constructor(tree: number, keysAsBytes: boolean, encoding: Encoding<V, never>, options: ListOptions | undefined) {
@@ -82,7 +81,7 @@ export class Collecting<V, K extends Argument> {
     return this.#listing.keys.length + this.#listing.prefixes.length
   }
 
-  /** Collects what is left. Where it throws it may be called again, and goes on. */
+  /** Collects what is left, and sees whether that is all. Where it throws it may be called again, and goes on. */
   make(connection: Connection): Listing<V, K> {
     connection.requireOpen()
     const request = this.#request
@@ -91,13 +90,27 @@ export class Collecting<V, K extends Argument> {
       const page = requestItems<K>(connection, this.#tree, this.#parts, request)
       collect(page, this.#parts, this.#encoding, listing)
       request.limit -= page.count
-      if (!page.more) break
+      if (!page.more) return listing
       const kind = page.isPrefix ? 'prefix' : 'key'
       const item = page.key as K
-      if (request.limit === 0) listing.next = encodeToken(kind, item)
-      else request.resume = { kind, item: keptKey('key', item) }
+      if (request.limit === 0 && page.moreIsKnown) {
+        listing.next = encodeToken(kind, item)
+        return listing
+      }
+      request.resume = { kind, item: keptKey('key', item) }
+      this.#isFull = request.limit === 0
     }
+    const last = request.resume
+    if (this.#isFull && last && this.#isMoreBehind(connection)) listing.next = encodeToken(last.kind, last.item)
     return listing
+  }
+
+  /** Whether there is anything behind the last item. As bytes: it may be no text. */
+  #isMoreBehind(connection: Connection): boolean {
+    const parts = { values: false, keysAsBytes: true }
+    const page = requestItems<Buffer>(connection, this.#tree, parts, { ...this.#request, limit: 1 })
+    page.release()
+    return page.count > 0
   }
 }
 

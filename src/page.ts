@@ -13,7 +13,7 @@ export const PAGE_ENTRIES = 1024
 /** Where the addon writes the figures of a page. */
 class Figures {
   readonly memory = new ArrayBuffer(16 + 16 * PAGE_ENTRIES)
-  /** Entries; 1 where there is more; bytes of the slab used; bytes needed where the first entry did not fit. */
+  /** Entries; what is behind them; bytes of the slab used; bytes needed where the first entry did not fit. */
   readonly header = new Uint32Array(this.memory, 0, 4)
   readonly versions = new Float64Array(this.memory, 16, PAGE_ENTRIES)
   /** Negative (the highest bit set) for a rolled-up prefix. */
@@ -36,6 +36,10 @@ function releaseFigures(figures: Figures): void {
 
 const LENGTH_MASK = 0x7fff_ffff
 
+/** What the header says of what is behind a page. */
+const NOTHING_BEHIND = 0
+const UNKNOWN_BEHIND = 2
+
 /** What a page holds of each entry besides its key. */
 export interface PageParts {
   values: boolean
@@ -52,8 +56,10 @@ export type PageCall = (figures: ArrayBuffer, slab: ArrayBuffer, offset: number)
  */
 export class Page<K> {
   readonly count: number
-  /** Whether there is more behind the last entry. */
+  /** Whether there is more behind the last entry, be it that nobody knows. */
   readonly more: boolean
+  /** Whether `more` is known: otherwise only the disk could tell. */
+  readonly moreIsKnown: boolean
   /** The entry's key or rolled-up prefix; still that of the last one when there are no more. */
   key: K | undefined
   isPrefix = false
@@ -72,7 +78,8 @@ export class Page<K> {
 
   constructor(figures: Figures, text: string, slab: Slab, offset: number, parts: PageParts) {
     this.count = figures.header[0] as number
-    this.more = figures.header[1] === 1
+    this.more = figures.header[1] !== NOTHING_BEHIND
+    this.moreIsKnown = figures.header[1] !== UNKNOWN_BEHIND
     this.#figures = figures
     this.#text = text
     this.#slab = slab

@@ -10,7 +10,7 @@
 //! | at | what |
 //! |---|---|
 //! | 0 | u32: entries in the page |
-//! | 4 | u32: 1 where there is more behind it, else 0 |
+//! | 4 | u32: what is behind it: 0 nothing, 1 more, 2 nobody knows without the disk |
 //! | 8 | u32: bytes of the slab used, from the offset given; no fewer than the entries take |
 //! | 12 | u32: bytes that the first entry needs, where the page is empty because it does not fit |
 //! | 16 | f64 × capacity: versions, where values are asked for |
@@ -34,6 +34,14 @@ const HEADER_BYTES: usize = 16;
 const ENTRY_BYTES: usize = 16;
 /// Marks a rolled-up prefix in a key's length.
 const PREFIX_BIT: u32 = 1 << 31;
+
+/// What is behind a page. Mirrored in `src/page.ts`.
+#[derive(Clone, Copy)]
+enum Behind {
+    Nothing = 0,
+    More = 1,
+    Unknown = 2,
+}
 
 /// What a page is asked to hold and where it starts. Mirrored in `src/native/binding.ts`.
 mod flag {
@@ -82,8 +90,8 @@ impl Operation for Scan {
         };
         let visit = &mut |key: SplitKey<'_>, record: Record<'_>| page.push(key, Some(record));
         let exhausted = database.scan(TreeId(call.integer(1)?), &range, visit);
-        let more = page.more_behind(exhausted.map(|exhausted| !exhausted))?;
-        page.finish(call, more)
+        let behind = page.behind(exhausted.map(|exhausted| !exhausted))?;
+        page.finish(call, behind)
     }
 }
 
@@ -120,8 +128,8 @@ impl Operation for List {
         };
         let database = call.instance.reader(call.integer(0)?)?;
         let more = database.list(TreeId(call.integer(1)?), &request, &mut page);
-        let more = page.more_behind(more)?;
-        page.finish(call, more)
+        let behind = page.behind(more)?;
+        page.finish(call, behind)
     }
 }
 
@@ -257,25 +265,27 @@ impl<'a> Page<'a> {
         self.text.get(..self.text_len).unwrap_or_default()
     }
 
-    /// Whether there is more than the page has: also where what comes next is not in memory, if anything is.
-    fn more_behind(&self, more: Result<bool, Error>) -> Result<bool, Error> {
+    /// Whether there is more than the page has: nobody knows where what comes next is not in memory, if anything is.
+    fn behind(&self, more: Result<bool, Error>) -> Result<Behind, Error> {
         match more {
-            Err(error) if error.is_not_in_memory() && !self.key_figures.is_empty() => Ok(true),
-            other => other,
+            Ok(false) => Ok(Behind::Nothing),
+            Ok(true) => Ok(Behind::More),
+            Err(error) if error.is_not_in_memory() && !self.key_figures.is_empty() => Ok(Behind::Unknown),
+            Err(error) => Err(error),
         }
     }
 
     /// Writes the header and the keys' lengths, and makes the string.
-    fn finish<'call>(mut self, call: &Call<'call>, mut more: bool) -> Result<Reply<'call>, Stop> {
+    fn finish<'call>(mut self, call: &Call<'call>, mut behind: Behind) -> Result<Reply<'call>, Stop> {
         // Asked once of all: of each key it would cost as much as copying it.
         let all_ascii = self.text().is_ascii();
-        if !all_ascii {
-            more |= self.count_units()?;
+        if !all_ascii && self.count_units()? {
+            behind = Behind::More;
         }
         let key_lengths = HEADER_BYTES + 8 * self.capacity;
         self.figures.write(key_lengths, self.key_figures.as_flattened());
         self.write_word(0, self.key_figures.len() as u32);
-        self.write_word(4, more.into());
+        self.write_word(4, behind as u32);
         self.write_word(8, (self.slab_offset - self.slab_start) as u32);
         self.write_word(12, self.needed as u32);
         let text = if all_ascii {
