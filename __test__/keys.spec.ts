@@ -1,5 +1,5 @@
 import test from 'ava'
-import { throwsCode, volatile } from './support/database.js'
+import { rejectsCode, throwsCode, volatile } from './support/database.js'
 
 const awkward: Uint8Array[] = [
   [],
@@ -219,25 +219,97 @@ test('memory that was transferred away is refused, and not taken for an empty ke
   throwsCode(t, () => tree.count(detached), 'ERR_COPPICE_INVALID_ARGUMENT', /transferred/)
 })
 
-test('views that their memory has become too small for are refused where they are kept or copied', (t) => {
+/** Memory that can be resized, of 8 bytes. Of ES2024, which the types are not. */
+function resizable(): ArrayBuffer & { resize(bytes: number): void } {
+  return Reflect.construct(ArrayBuffer, [8, { maxByteLength: 16 }])
+}
+
+for (const [offset, length, left] of [
+  [4, 4, 2],
+  [4, undefined, 2],
+  [0, 4, 2],
+  [0, 4, 0],
+] as const) {
+  const what = `${length ?? 'all'} bytes from ${offset}`
+  test(`a view of ${what} is refused when its memory has ${left}, and not taken for an empty one`, async (t) => {
+    const db = volatile(t)
+    const tree = db.tree()
+    const memory = resizable()
+    const view = new Uint8Array(memory, offset, length)
+    tree.put('k', view)
+    tree.put('', 'the empty key')
+    memory.resize(left)
+    const records = [...tree.records()]
+    for (const use of [
+      () => tree.get(view),
+      () => tree.getMany([view]),
+      () => tree.has(view),
+      () => tree.record(view),
+      () => tree.longestPrefix(view),
+      () => tree.count(view),
+      () => tree.isEmpty(view),
+      () => tree.put(view, 'v'),
+      () => tree.put('k', view),
+      () => tree.put(view, 'v', { ifAbsent: true }),
+      () => tree.putMany([[view, 'v']]),
+      () => tree.putMany([['k', view]]),
+      () => tree.delete(view),
+      () => tree.rename(view, 'k'),
+      () => tree.rename('k', view),
+      () => tree.movePrefix(view, 'm'),
+      () => tree.movePrefix('k', view),
+      () => tree.clonePrefix(view, 'm'),
+      () => tree.clonePrefix('k', view),
+      () => tree.deletePrefix(view),
+      () => tree.list({ prefix: view }),
+      () => tree.list({ after: view }),
+      () => tree.keys({ prefix: view }),
+      () => tree.keys({ gt: view }),
+      () => tree.watch({ prefix: view }),
+      () => db.batch().put(tree, view, 'v'),
+      () => db.batch().put(tree, 'k', view),
+      () => db.batch().assertEmpty(tree, view),
+      () => db.transact((tx) => tx.get(tree, view)),
+      () => db.transact((tx) => tx.put(tree, 'k', view)),
+      () => db.snapshot().tree().get(view),
+    ]) {
+      throwsCode(t, use, 'ERR_COPPICE_INVALID_ARGUMENT', /made smaller/)
+    }
+    for (const use of [
+      () => tree.promises.get(view),
+      () => tree.promises.getMany([view]),
+      () => tree.promises.list({ prefix: view }),
+      () => tree.promises.put('k', view),
+      () => tree.promises.deletePrefix(view),
+    ]) {
+      t.regex((await rejectsCode(t, use, 'ERR_COPPICE_INVALID_ARGUMENT'))?.message ?? '', /made smaller/)
+    }
+    t.deepEqual([...tree.records()], records)
+  })
+}
+
+test('views of no bytes are the empty key, whatever memory they are of', async (t) => {
   const tree = volatile(t).tree()
-  // Of ES2024, which the types are not.
-  const memory = Reflect.construct(ArrayBuffer, [8, { maxByteLength: 16 }]) as ArrayBuffer & {
-    resize(bytes: number): void
+  const emptied = resizable()
+  const views = [new Uint8Array(0), Buffer.alloc(0), Buffer.from('abc').subarray(1, 1), new Uint8Array(emptied)]
+  emptied.resize(0)
+  for (const [index, view] of views.entries()) {
+    const value = Buffer.from([index])
+    const version = tree.put(view, value)
+    t.is(tree.put(view, view, { ifVersion: version }), version + 1)
+    t.deepEqual([tree.get(view), await tree.promises.get(view)], [Buffer.alloc(0), Buffer.alloc(0)])
+    tree.put(view, value)
+    t.deepEqual([...tree.values({ prefix: view, gte: view })], [value])
+    t.deepEqual(tree.list({ prefix: view }).keys, [''])
+    t.deepEqual(tree.getMany([view]), [value])
+    t.deepEqual(tree.longestPrefix(view)?.key, '')
+    t.is(tree.count(view), 1)
+    t.true(tree.rename(view, 'k'))
+    t.is(tree.movePrefix('k', 'm'), 1)
+    t.true(tree.rename('m', view))
+    t.true(tree.delete(view))
+    t.true(tree.isEmpty(view))
   }
-  const view = new Uint8Array(memory, 4, 4)
-  tree.put('k', view)
-  memory.resize(2)
-  for (const use of [
-    () => tree.getMany([view]),
-    () => tree.putMany([[view, 'v']]),
-    () => tree.putMany([['k', view]]),
-    () => tree.list({ prefix: view }),
-    () => tree.keys({ gt: view }),
-  ]) {
-    throwsCode(t, use, 'ERR_COPPICE_INVALID_ARGUMENT', /made smaller/)
-  }
-  t.deepEqual(tree.get('k'), Buffer.alloc(4))
 })
 
 test('memory that can be resized is read as it is', (t) => {

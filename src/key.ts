@@ -42,13 +42,26 @@ export function keyBytes(what: string, key: unknown): Uint8Array {
   return bytes
 }
 
+/** A key that the addon doubted, as it does not doubt it again: it cannot tell bytes that are none from bytes that are lost. */
+export function plainKey(what: string, key: unknown): Argument {
+  const bytes = keyBytes(what, key)
+  return lengthOf(bytes) === 0 ? '' : bytes
+}
+
 /**
  * A key that is to be handed over later, and perhaps more than once: checked now, and copied if it is bytes. Nothing
  * about it is doubted then.
  */
 export function keptKey(what: string, key: unknown): Argument {
   if (typeof key === 'string' && key.length <= SURELY_FITS && !key.includes('\uFFFD') && key.isWellFormed()) return key
-  return Uint8Array.prototype.slice.call(keyBytes(what, key))
+  const plain = plainKey(what, key)
+  return typeof plain === 'string' ? plain : Uint8Array.prototype.slice.call(plain)
+}
+
+/** A value that the addon doubted, as it does not doubt it again. */
+export function plainValue(what: string, value: unknown): Argument {
+  const bytes = valueBytes(what, value)
+  return lengthOf(bytes) === 0 ? '' : bytes
 }
 
 /** The bytes of a value that the addon doubted; throws where it is none. `what` names it in messages. */

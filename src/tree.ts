@@ -5,7 +5,7 @@ import type { Encoding } from './codec.js'
 import type { Connection } from './connection.js'
 import { invalid } from './errors.js'
 import { Cursor, iterate, type Range, readEntry, readKey, readRecord, readValue } from './iterate.js'
-import { type Key, keyBytes, valueBytes } from './key.js'
+import { type Key, plainKey, plainValue } from './key.js'
 import { Collecting, type Listing, type ListOptions } from './list.js'
 import { Gathering, putMany } from './many.js'
 import {
@@ -228,11 +228,13 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
     let code = firstCode
     let room = tried
     let again = key
+    let doubted = false
     while (code < 0) {
       if (code === ABSENT) return undefined
       if (code <= TOO_SMALL) room = roomFor(TOO_SMALL - code)
-      else if (code === DOUBTFUL && Object.is(again, key)) again = Buffer.from(keyBytes('key', key))
+      else if (code === DOUBTFUL && !doubted) again = plainKey('key', key)
       else throw this.#connection.failure(code)
+      doubted ||= code === DOUBTFUL
       code = call(again, room)
     }
     return { room, length: code }
@@ -256,7 +258,7 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
     code: number,
     call: (database: number, tree: number, key: Argument) => number,
   ): number {
-    const again = code === DOUBTFUL ? call(this.#database, this.#tree, keyBytes(what, key)) : code
+    const again = code === DOUBTFUL ? call(this.#database, this.#tree, plainKey(what, key)) : code
     if (again < 0) throw this.#connection.failure(again)
     return again
   }
@@ -350,7 +352,7 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   #putAgain(key: Key, value: Argument, condition: CheckedCondition, firstCode: number): number | undefined {
     let code = firstCode
     if (code === DOUBTFUL) {
-      const plain = [keyBytes('key', key), valueBytes('value', value)] as const
+      const plain = [plainKey('key', key), plainValue('value', value)] as const
       code = this.#writes.put(this.#database, this.#tree, ...plain, condition.kind, condition.version)
     }
     if (code >= 0) return code
@@ -386,7 +388,7 @@ export class StoredTree<V, In, K extends Argument> implements Tree<V, In, K> {
   /** What a write from one key or prefix to another answers. */
   #between(from: Key, to: Key, write: Writes['movePrefix']): number {
     let code = write(this.#database, this.#tree, from, to)
-    if (code === DOUBTFUL) code = write(this.#database, this.#tree, keyBytes('from', from), keyBytes('to', to))
+    if (code === DOUBTFUL) code = write(this.#database, this.#tree, plainKey('from', from), plainKey('to', to))
     if (code < 0) throw this.#connection.failure(code)
     return code
   }

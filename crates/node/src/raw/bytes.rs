@@ -28,9 +28,10 @@ impl Call<'_> {
         self.read_value(self.argument(index)?, buffer)
     }
 
-    /// An argument that is bytes, as they lie.
+    /// An argument that is bytes of this package's own, as they lie.
     pub(crate) fn bytes(&self, index: usize) -> Result<&[u8], Stop> {
-        self.view(self.argument(index)?)
+        let (bytes, _) = self.look(self.argument(index)?)?;
+        Ok(bytes)
     }
 
     #[inline]
@@ -125,10 +126,36 @@ impl Call<'_> {
         (status == Status::napi_ok).then_some(length)
     }
 
-    /// The bytes of a `Uint8Array` (a `Buffer` is one) as they lie in JavaScript's memory. Doubtful where it is none,
-    /// or its memory is detached or shared with another thread.
+    /// The bytes of a caller's `Uint8Array` (a `Buffer` is one) as they lie in JavaScript's memory. Doubtful where it is none, or
+    /// its memory is shared with another thread; and where there are none, unless there never were: memory that is detached, or
+    /// too small by now, looks the same.
     #[inline]
     fn view(&self, value: sys::napi_value) -> Result<&[u8], Stop> {
+        match self.look(value)? {
+            ([], memory) if !self.never_had_bytes(memory) => Err(Stop::Doubtful),
+            (bytes, _) => Ok(bytes),
+        }
+    }
+
+    /// Whether an `ArrayBuffer` was made without a byte, and cannot have any.
+    #[cold]
+    fn never_had_bytes(&self, memory: sys::napi_value) -> bool {
+        let (mut data, mut length, mut detached) = (ptr::null_mut(), 0, true);
+        // SAFETY: a live environment, an `ArrayBuffer`, and places for the results.
+        let status = unsafe { sys::napi_get_arraybuffer_info(self.env, memory, &raw mut data, &raw mut length) };
+        // One that can be resized has its place from the start.
+        if status != Status::napi_ok || length > 0 || !data.is_null() {
+            return false;
+        }
+        // SAFETY: a live environment, an `ArrayBuffer`, and a place for the result.
+        let status = unsafe { sys::napi_is_detached_arraybuffer(self.env, memory, &raw mut detached) };
+        status == Status::napi_ok && !detached
+    }
+
+    /// The bytes of a `Uint8Array` as they lie, and its `ArrayBuffer`. Doubtful where it is none, or its memory is shared with
+    /// another thread.
+    #[inline]
+    fn look(&self, value: sys::napi_value) -> Result<(&[u8], sys::napi_value), Stop> {
         let (mut kind, mut length, mut data, mut memory) = (0, 0, ptr::null_mut(), ptr::null_mut());
         // SAFETY: a live environment and value, and places for the results. Node refuses what is no typed array.
         let status = unsafe {
@@ -152,18 +179,12 @@ impl Call<'_> {
             return Err(Stop::Doubtful);
         }
         if length == 0 {
-            let mut detached = true;
-            // SAFETY: a live environment, an `ArrayBuffer`, and a place for the result.
-            let status = unsafe { sys::napi_is_detached_arraybuffer(self.env, memory, &raw mut detached) };
-            return if status == Status::napi_ok && !detached {
-                Ok(&[])
-            } else {
-                Err(Stop::Doubtful)
-            };
+            return Ok((&[], memory));
         }
         // SAFETY: Node names `length` bytes at `data` of an `ArrayBuffer` that no other thread can reach (it is not
         // shared). It stays as it is while no JavaScript runs, and none runs while the view lives: rule 1.
-        Ok(unsafe { slice::from_raw_parts(data.cast::<u8>().cast_const(), length) })
+        let bytes = unsafe { slice::from_raw_parts(data.cast::<u8>().cast_const(), length) };
+        Ok((bytes, memory))
     }
 }
 
