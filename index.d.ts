@@ -397,10 +397,11 @@ export interface Tree<V, In = V, K = string> extends Reader<V, K> {
    * are written to: the first change to a shared part of either side copies the frames on the way there, 64 KiB each. So a
    * clone takes little room by itself, and what it shares stays until no side has it any more.
    *
-   * `to` may lie below `from`: what is copied is what was there before. Not in batches.
+   * Not in batches.
    *
-   * Throws ERR_COPPICE_NOT_EMPTY where a key starts with `to`; ERR_COPPICE_KEY_TOO_LARGE where a copy's key would be longer
-   * than 8,192 bytes; ERR_COPPICE_INVALID_ARGUMENT for more than 2^40 keys. Nothing was copied then.
+   * Throws what {@link movePrefix} does: ERR_COPPICE_NOT_EMPTY where a key starts with `to`; ERR_COPPICE_INVALID_ARGUMENT
+   * where one prefix starts with the other, or equals it, and for more than 2^40 keys; ERR_COPPICE_KEY_TOO_LARGE where a
+   * copy's key would be longer than 8,192 bytes. Nothing was copied then.
    *
    * @example
    * db.tree('files').clonePrefix('templates/app/', 'projects/new/')

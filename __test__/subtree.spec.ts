@@ -75,11 +75,12 @@ test('clonePrefix copies every key with its version, and the sides part', async 
   const version = tree.put('from/', 'the prefix itself')
   const before = [...tree.records({ prefix: 'from/' })]
   t.is(tree.clonePrefix('from/', 'to/a/deeper/place/'), 3002)
-  t.is(tree.clonePrefix('from/', 'from/within/'), 3002)
+  t.is(tree.clonePrefix('from/', 'beside/'), 3002)
+  t.is(tree.movePrefix('beside/', 'from/within/'), 3002)
   t.is(tree.clonePrefix('none/', 'nowhere/'), 0)
   t.is(tree.count(), 3 * 3002)
   t.deepEqual(tree.record('to/a/deeper/place/'), { value: 'the prefix itself', version })
-  t.is(tree.put('next', ''), version + 3)
+  t.is(tree.put('next', ''), version + 4)
   tree.put('to/a/deeper/place/3/17', 'written')
   tree.delete('from/within/large')
   tree.delete('from/2/9')
@@ -112,10 +113,20 @@ test('a clone that cannot be changes nothing', (t) => {
   tree.put('b/x', '')
   tree.put(`a/${'x'.repeat(8190)}`, 'longest')
   const before = [...tree.records()]
-  for (const to of ['a/', 'a', '', 'b/', 'b/x'] as const) {
+  for (const [from, to] of [
+    ['a/', 'a/'],
+    ['a/', 'a/copy/'],
+    ['a/', 'a'],
+    ['', 'x'],
+    ['x', ''],
+  ] as const) {
+    const named = new RegExp(`"${from}" and "${to}" one contains the other`)
+    throwsCode(t, () => tree.clonePrefix(from, to), 'ERR_COPPICE_INVALID_ARGUMENT', named)
+  }
+  for (const to of ['b/', 'b/x'] as const) {
     throwsCode(t, () => tree.clonePrefix('a/', to), 'ERR_COPPICE_NOT_EMPTY')
   }
-  throwsCode(t, () => tree.clonePrefix('a/', 'a/copy/'), 'ERR_COPPICE_KEY_TOO_LARGE', /8192/)
+  throwsCode(t, () => tree.clonePrefix('a/', 'copies/'), 'ERR_COPPICE_KEY_TOO_LARGE', /8192/)
   throwsCode(t, () => tree.clonePrefix('a/', 'x'.repeat(8193)), 'ERR_COPPICE_KEY_TOO_LARGE', /to/)
   for (const bad of [undefined, null, 5, '\uD800'] as unknown[] as string[]) {
     throwsCode(t, () => tree.clonePrefix(bad, 'x'), 'ERR_COPPICE_INVALID_ARGUMENT', /from/)

@@ -240,9 +240,19 @@ impl Database {
     ///
     /// # Errors
     /// `NotEmpty` where there are keys under `to`; `KeyTooLarge` where a key would be longer than the limit;
-    /// `InvalidArgument` for more than 2^40 keys; nothing was done then. As [`Database::put`] beside that.
+    /// `InvalidArgument` where one of the two contains the other, or for more than 2^40 keys; nothing was done then. As
+    /// [`Database::put`] beside that.
     pub fn clone_prefix(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
         self.engine()?.clone_prefix(tree, from, to)
+    }
+
+    /// As [`Database::clone_prefix`], where one of the two may contain the other: journals may hold such a clone.
+    ///
+    /// # Errors
+    /// As [`Database::clone_prefix`].
+    #[cfg(feature = "simulation")]
+    pub fn clone_within(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
+        self.engine()?.clone_within(tree, from, to)
     }
 
     /// Removes every key under the prefix, atomically, at a cost that does not grow with their number; how many. Their

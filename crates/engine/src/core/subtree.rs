@@ -26,7 +26,7 @@ const BURY_STEPS: usize = 8;
 /// More keys are not cloned at once: so however often that is done, they can be counted.
 const MAX_CLONED_KEYS: u64 = 1 << 40;
 
-/// Refuses a move into itself, or out of itself.
+/// Refuses to place a subtree within itself, or itself within it.
 pub(super) fn check_apart(from: &[u8], to: &[u8]) -> Result<(), Error> {
     if from.starts_with(to) || to.starts_with(from) {
         let message = format!("of {} and {} one contains the other", shown_key(from), shown_key(to));
@@ -123,11 +123,29 @@ impl Engine {
 
     /// Gives every key under `from` a second record under `to`. How many.
     pub(crate) fn clone_prefix(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
+        self.clone_where(tree, from, to, check_apart)
+    }
+
+    /// The same where `to` may lie below `from`, which is no longer offered: journals may hold it.
+    pub(crate) fn clone_within(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
+        self.clone_where(tree, from, to, |_, _| Ok(()))
+    }
+
+    fn clone_where(
+        &self,
+        tree: TreeId,
+        from: &[u8],
+        to: &[u8],
+        check: fn(&[u8], &[u8]) -> Result<(), Error>,
+    ) -> Result<u64, Error> {
         self.change_subtree(
             self.exclusive_with_room(0)?,
             tree,
             Op::ClonePrefix { tree: tree.0, from, to },
-            |state| plan_clone(&mut state.forest, tree, from, to),
+            |state| {
+                check(from, to)?;
+                plan_clone(&mut state.forest, tree, from, to)
+            },
             |state| state.clone_prefix(tree, from, to),
         )
     }
@@ -232,7 +250,7 @@ impl State<'_> {
         self.forest.clone_subtree(from.bytes(), to.bytes())
     }
 
-    /// Makes a clone again. What does not fit the state was never journaled.
+    /// Makes a clone again, also one within itself, as earlier versions made. What does not fit the state was never journaled.
     pub(super) fn replay_clone(&mut self, sequence: u64, tree: u32, from: &[u8], to: &[u8]) -> Result<(), Error> {
         let tree = TreeId(tree);
         let planned = match check_tree(self, tree) {

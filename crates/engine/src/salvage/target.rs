@@ -206,7 +206,7 @@ impl<'t> Target<'t> {
             }
             Op::ClonePrefix { tree, from, to } => {
                 let place = self.place(shelf(tree))?;
-                let cloned = self.engine.clone_prefix(place.tree, &place.key(from), &place.key(to));
+                let cloned = self.engine.clone_within(place.tree, &place.key(from), &place.key(to));
                 self.carry_losses(standing, tree, (from, to), false);
                 self.unless_refused(cloned.map(|_| ()))
             }

@@ -89,7 +89,7 @@ impl Writing {
 
     fn clone_prefix(&mut self, name: &str, from: &str, to: &str) {
         let tree = self.tree(name);
-        self.engine.clone_prefix(tree, from.as_bytes(), to.as_bytes()).unwrap();
+        self.engine.clone_within(tree, from.as_bytes(), to.as_bytes()).unwrap();
         let tree = self.model.get_mut(name).unwrap();
         let cloned: Vec<_> = (tree.iter())
             .filter_map(|(key, value)| {

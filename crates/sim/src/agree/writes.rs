@@ -150,8 +150,13 @@ impl Run<'_> {
             1 => self.any_prefix(tree),
             _ => self.choices.key(self.maps.longest_key()),
         };
-        let cloned = self.database.clone_prefix(self.handles[tree], &from, &to);
         let what = format!("clone of {from:?} to {to:?} in tree {tree}");
+        let mut cloned = self.database.clone_prefix(self.handles[tree], &from, &to);
+        if from.starts_with(&to) || to.starts_with(&from) {
+            refused(&what, cloned, ErrorCode::InvalidArgument)?;
+            // As earlier versions made it, so that journals may hold it.
+            cloned = self.database.clone_within(self.handles[tree], &from, &to);
+        }
         let refusal = self.maps.refuses_clone(tree, &from, &to);
         placed(&what, cloned, refusal, || self.maps.clone_under(tree, &from, &to))
     }

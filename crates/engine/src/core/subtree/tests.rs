@@ -248,7 +248,7 @@ fn a_journal_cut_off_anywhere_yields_each_operation_whole_or_not_at_all() {
     let mut states = vec![(start, state(&engine))];
     engine.move_prefix(tree, b"a/d3", b"c/").unwrap();
     states.push((len(), state(&engine)));
-    engine.clone_prefix(tree, b"a/d4", b"a/d4/e").unwrap();
+    engine.clone_within(tree, b"a/d4", b"a/d4/e").unwrap();
     states.push((len(), state(&engine)));
     engine.delete_prefix(tree, b"b/").unwrap();
     states.push((len(), state(&engine)));
@@ -453,7 +453,14 @@ proptest! {
                         continue;
                     }
                     let longest = keys.iter().map(|key| key.len() - from.len() + to.len()).max();
-                    let cloned = engine.clone_prefix(id, &from, &to);
+                    let within = from.starts_with(&to) || to.starts_with(&from);
+                    if within {
+                        prop_assert_eq!(code(engine.clone_prefix(id, &from, &to)), ErrorCode::InvalidArgument);
+                    }
+                    let cloned = match within {
+                        true => engine.clone_within(id, &from, &to),
+                        false => engine.clone_prefix(id, &from, &to),
+                    };
                     if !under(tree, &to).is_empty() {
                         prop_assert_eq!(code(cloned), ErrorCode::NotEmpty);
                     } else if longest.is_some_and(|longest| longest > 512) {

@@ -128,7 +128,7 @@ fn every_kind_of_change_is_told_in_order_with_its_version() {
     assert!(engine.rename(tree, b"b/1", b"b/3", false).unwrap());
     assert_eq!(engine.move_prefix(tree, b"b/", b"c/").unwrap(), 2);
     assert_eq!(engine.move_prefix(tree, b"nothing", b"there").unwrap(), 0);
-    assert_eq!(engine.clone_prefix(tree, b"c/", b"c/d/").unwrap(), 2);
+    assert_eq!(engine.clone_within(tree, b"c/", b"c/d/").unwrap(), 2);
     assert_eq!(engine.clone_prefix(tree, b"nothing", b"there").unwrap(), 0);
     assert_eq!(engine.delete_prefix(tree, b"c/").unwrap(), 4);
     let told = |change: Told, behind: u64| (first + behind, change);

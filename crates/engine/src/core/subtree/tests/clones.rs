@@ -54,7 +54,7 @@ fn a_clone_has_the_records_and_versions_and_says_how_many() {
     expected.extend(rewritten(&expected, "from/d3/f00003", "one"));
     assert_eq!(engine.clone_prefix(tree, b"from/d3/f001", b"some/").unwrap(), 15);
     expected.extend(rewritten(&expected, "from/d3/f001", "some/"));
-    assert_eq!(engine.clone_prefix(tree, b"", b"all/").unwrap(), expected.len() as u64);
+    assert_eq!(engine.clone_within(tree, b"", b"all/").unwrap(), expected.len() as u64);
     expected.extend(rewritten(&expected, "", "all/"));
     assert_eq!(contents(&engine, tree), expected);
     assert_sound(&engine);
@@ -74,11 +74,26 @@ fn a_clone_that_cannot_be_changes_nothing() {
     put(&engine, tree, &[&b"a/"[..], &[b'x'; 510]].concat(), b"");
     let before = contents(&engine, tree);
     let appended = engine.stats().unwrap().journal_appended_records;
-    for to in [&b"b/"[..], b"b", b"b/x", b"a/", b"a", b"", b"a/d1/"] {
+    for to in [&b"a/"[..], b"a", b"", b"a/d1/", b"a/copy/"] {
+        let refused = engine.clone_prefix(tree, b"a/", to).unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::InvalidArgument);
+        let named = format!("\"a/\" and {:?} one contains the other", str::from_utf8(to).unwrap());
+        assert!(refused.to_string().contains(&named), "{refused}");
+    }
+    for to in [&b"a/"[..], b"a", b"", b"a/d1/"] {
+        assert_eq!(code(engine.clone_within(tree, b"a/", to)), ErrorCode::NotEmpty);
+    }
+    assert_eq!(
+        code(engine.clone_within(tree, b"a/", b"a/copy/")),
+        ErrorCode::KeyTooLarge
+    );
+    for to in [&b"b/"[..], b"b", b"b/x"] {
         assert_eq!(code(engine.clone_prefix(tree, b"a/", to)), ErrorCode::NotEmpty);
+    }
+    for to in [&b"b/"[..], b"b", b"b/x", b"a/", b"a", b"a/d1/"] {
         assert_eq!(code(engine.clone_prefix(tree, b"gone/", to)), ErrorCode::NotEmpty);
     }
-    for to in [&b"abc/"[..], b"a/copy/", &[b'c'; 512], &[b'c'; 9000]] {
+    for to in [&b"abc/"[..], &[b'c'; 512], &[b'c'; 9000]] {
         assert_eq!(code(engine.clone_prefix(tree, b"a/", to)), ErrorCode::KeyTooLarge);
         assert_eq!(engine.clone_prefix(tree, b"gone/", to).unwrap(), 0);
     }
@@ -150,7 +165,7 @@ fn sides_part_as_they_are_written() {
     let tree = engine.tree("t").unwrap();
     fill(&engine, tree, "a/", 3000);
     engine.clone_prefix(tree, b"a/", b"b/").unwrap();
-    engine.clone_prefix(tree, b"b/", b"b/c/").unwrap();
+    engine.clone_within(tree, b"b/", b"b/c/").unwrap();
     let mut model = contents(&engine, tree);
     assert_eq!(model.len(), 9000);
     for round in 0..600_u32 {
