@@ -130,6 +130,7 @@ test('destinations that cannot be are refused, and left as they are', async (t) 
   await writeFile(path.join(full, 'mine'), 'x')
   await writeFile(path.join(folder, 'file'), 'x')
   await symlink(db.path, path.join(folder, 'link'))
+  await symlink(path.join(folder, 'nothing'), path.join(folder, 'dangling'))
   const before = await readdir(db.path)
   for (const destination of [
     full,
@@ -137,11 +138,16 @@ test('destinations that cannot be are refused, and left as they are', async (t) 
     db.path,
     path.join(db.path, 'copy'),
     path.join(folder, 'link', 'copy'),
+    path.join(folder, 'dangling'),
+    ':memory:',
     '',
     'a\0b',
     7 as never,
-  ])
-    await rejectsCode(t, () => db.backup(destination), 'ERR_COPPICE_INVALID_ARGUMENT')
+  ]) {
+    const error = await rejectsCode(t, () => db.backup(destination), 'ERR_COPPICE_INVALID_ARGUMENT')
+    t.regex(error?.message ?? '', /destination/)
+    if (typeof destination === 'string' && !destination.includes('\0')) t.true(error?.message.includes(destination))
+  }
   await rejectsCode(t, () => db.backup(path.join(folder, 'none', 'copy')), 'ERR_COPPICE_NOT_FOUND')
   await rejectsCode(
     t,
@@ -151,6 +157,8 @@ test('destinations that cannot be are refused, and left as they are', async (t) 
   t.deepEqual(await readdir(full), ['mine'])
   t.deepEqual(await readdir(db.path), before)
   t.false(existsSync(path.join(folder, 'copy')))
+  t.false(existsSync(path.join(folder, 'nothing')))
+  t.false(existsSync(':memory:'))
 })
 
 const onLinux = existsSync('/dev/full') ? test : test.skip
@@ -186,6 +194,12 @@ test('coppice backup fails with the exit codes of the other commands', async (t)
   db.close()
   t.is((await coppice(['backup', path.join(folder, 'none'), destination])).code, 3)
   t.is((await coppice(['backup', db.path, db.path])).code, 2)
+  await symlink(path.join(folder, 'nothing'), path.join(folder, 'dangling'))
+  for (const refused of [':memory:', path.join(folder, 'dangling')]) {
+    const { code, stderr } = await coppice(['backup', db.path, refused])
+    t.is(code, 2)
+    t.true(stderr.startsWith('coppice: ') && stderr.includes(refused), stderr)
+  }
   t.is((await coppice(['backup', db.path])).code, 2)
   t.false(existsSync(destination))
 })

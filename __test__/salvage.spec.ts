@@ -121,6 +121,7 @@ test('arguments are checked', async (t) => {
   const wrong = salvage as unknown as (...args: unknown[]) => Promise<SalvageReport>
   await refused(t, () => wrong(), 'ERR_COPPICE_INVALID_ARGUMENT', /source/)
   await refused(t, () => wrong('a', ''), 'ERR_COPPICE_INVALID_ARGUMENT', /destination/)
+  await refused(t, () => wrong('a', ':memory:'), 'ERR_COPPICE_INVALID_ARGUMENT', /destination.*':memory:'/)
   await refused(t, () => wrong('a', 'b', { nope: 1 }), 'ERR_COPPICE_INVALID_ARGUMENT', /salvage options/)
   await refused(t, () => wrong('a', 'b', { onProgress: 1 }), 'ERR_COPPICE_INVALID_ARGUMENT', /onProgress/)
 })

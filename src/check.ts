@@ -89,6 +89,16 @@ export function checkPath(what: string, value: unknown): string {
   return path
 }
 
+/** Stands for a database without a path. */
+export const IN_MEMORY = ':memory:'
+
+/** A path of the file system at which a database is to be made. */
+export function checkDestination(value: unknown): string {
+  const path = checkPath('destination', value)
+  if (path === IN_MEMORY) throw invalid(`destination must be the path of a folder, not '${IN_MEMORY}'`)
+  return path
+}
+
 const UNIT_BYTES: Readonly<Record<string, number>> = {
   '': 1,
   B: 1,

@@ -1,7 +1,7 @@
 /** Databases: their trees, their durability, their figures, their end. */
 
 import { type Batch, OpenBatch } from './batch.js'
-import { checkPath, checkText } from './check.js'
+import { checkDestination, checkText } from './check.js'
 import type { Codec } from './codec.js'
 import type { Connection } from './connection.js'
 import { Diagnostics } from './diagnostics.js'
@@ -277,7 +277,8 @@ export interface Database extends Disposable, AsyncDisposable {
    * and folder of the copy is on disk. Until then there is no database there; after a failure, or an abort, nothing of it is
    * left. A process that dies meanwhile leaves a folder that no `open` takes for a database.
    *
-   * Rejects with ERR_COPPICE_INVALID_ARGUMENT for a destination that is a file, is not empty, or lies inside this database;
+   * Rejects with ERR_COPPICE_INVALID_ARGUMENT for a destination that is a file, is not empty, lies inside this database, or is
+   * a link that leads to nothing, and for ':memory:';
    * ERR_COPPICE_NOT_FOUND where its parent folder is missing; ERR_COPPICE_NO_SPACE, ERR_COPPICE_IO;
    * ERR_COPPICE_CORRUPT where something that is to be copied is damaged; ERR_COPPICE_ABORTED.
    *
@@ -383,7 +384,7 @@ export class OpenDatabase implements Database {
 
   async backup(destination: string, options?: JobOptions): Promise<void> {
     this.#connection.requireOpen()
-    checkPath('destination', destination)
+    checkDestination(destination)
     const start = (control: JobControl) => native.backup(this.#connection.handle, destination, control)
     await runJob(this.#connection, 'backup', 'blobs', options, start)
   }

@@ -1,6 +1,15 @@
 /** Opening databases: options, their checks and defaults. */
 
-import { checkBoolean, checkBytes, checkInteger, checkOneOf, checkOptions, checkPath, describe } from './check.js'
+import {
+  checkBoolean,
+  checkBytes,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkPath,
+  describe,
+  IN_MEMORY,
+} from './check.js'
 import { Connection, resultOf } from './connection.js'
 import { type Database, OpenDatabase } from './database.js'
 import { aborted, invalid } from './errors.js'
@@ -102,7 +111,6 @@ const IO_URING = new Map<unknown, OpenData['ioUring']>([
   [true, 'always'],
   [false, 'never'],
 ])
-const IN_MEMORY = ':memory:'
 
 /**
  * Opens the database in a folder, creating both where there is none (but not the parent folder). Recovers what a crash

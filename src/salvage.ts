@@ -1,6 +1,6 @@
 /** Damaged databases, rebuilt from what is left of them. */
 
-import { checkOptions, checkPath } from './check.js'
+import { checkDestination, checkOptions, checkPath } from './check.js'
 import { resultOf } from './connection.js'
 import { checkJobOptions, JOB_OPTIONS, type Progress, runControlled } from './job.js'
 import { native } from './native/binding.js'
@@ -79,7 +79,7 @@ export async function salvage(
   options?: { signal?: AbortSignal; onProgress?: (progress: Progress) => void },
 ): Promise<SalvageReport> {
   checkPath('source', source)
-  checkPath('destination', destination)
+  checkDestination(destination)
   const checked = checkOptions('salvage options', options, JOB_OPTIONS)
   checkJobOptions(checked)
   const what = `salvage of the database '${source}'`

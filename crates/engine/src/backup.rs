@@ -73,6 +73,7 @@ impl Destination {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let disk = FolderDisk::open(path).map_err(|error| match error.kind() {
                     io::ErrorKind::NotADirectory => refused(path, "is not a folder"),
+                    io::ErrorKind::NotFound => refused(path, "is a link that leads to nothing"),
                     _ => folder_error(path, error),
                 })?;
                 (disk, false)
