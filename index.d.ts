@@ -1193,7 +1193,8 @@ export interface SalvageReport {
  * Rejects with ERR_COPPICE_NOT_FOUND where there is nothing of a database at `source`, or the destination's parent folder is
  * missing; ERR_COPPICE_CORRUPT where no file there says any more which database it was; ERR_COPPICE_LOCKED while somebody
  * writes to it; ERR_COPPICE_INVALID_ARGUMENT for a destination that is not empty, or lies inside the source;
- * ERR_COPPICE_INCOMPATIBLE_FORMAT, ERR_COPPICE_NO_SPACE, ERR_COPPICE_IO, ERR_COPPICE_ABORTED.
+ * ERR_COPPICE_IO, also where a file of the damaged database is there and cannot be opened, which is no damage (a copy of the folder
+ * without that file can be salvaged); ERR_COPPICE_INCOMPATIBLE_FORMAT, ERR_COPPICE_NO_SPACE, ERR_COPPICE_ABORTED.
  *
  * @example
  * const { ok, keys, lost } = await salvage('catalog.db', 'rescued.db')

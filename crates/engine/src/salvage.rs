@@ -17,10 +17,10 @@ mod target;
 mod tests;
 mod unfinished;
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use coppice_disk::{Disk, FolderDisk, FolderLock, LOCK_FILE_NAME, LockError};
-use coppice_journal::{Op, Standing, goes_on_behind, salvage as salvage_journal};
+use coppice_journal::{Op, Standing, goes_on_behind, is_segment_name, salvage as salvage_journal};
 use coppice_store::Remains;
 
 use self::{frames::Frames, target::Target, unfinished::Unfinished};
@@ -173,8 +173,9 @@ impl Findings {
 ///
 /// # Errors
 /// `NotFound` where there is nothing of a database in `source`; `Corrupt` where no file there says which one it was; `Locked`
-/// while somebody writes to it; `IncompatibleFormat`. Of the destination `InvalidArgument` where it is not empty or lies inside
-/// the source, `NoSpace`, `Io`. `Aborted` where `on_progress`, told of blobs, breaks.
+/// while somebody writes to it; `IncompatibleFormat`; `Io` where one of its files is there and cannot be opened. Of the
+/// destination `InvalidArgument` where it is not empty or lies inside the source, `NoSpace`, `Io`. `Aborted` where `on_progress`,
+/// told of blobs, breaks.
 pub fn salvage(source: &Path, destination: &Path, on_progress: OnProgress<'_>) -> Result<SalvageReport, Error> {
     let disk = FolderDisk::open_read_only(source).map_err(|error| folder_error(source, error))?;
     let mut findings = Findings::default();
@@ -221,8 +222,23 @@ fn lock(disk: &FolderDisk, findings: &mut Findings) -> Result<Option<FolderLock>
     }
 }
 
+/// What of the journal is there and cannot be opened is not lost: nothing is made without it. What is no regular file is none.
+fn check_openable(disk: &dyn Disk) -> Result<(), Error> {
+    let names = disk.list().map_err(|error| Error::from_io(disk.label(), error))?;
+    for name in names.iter().filter(|name| is_segment_name(name)) {
+        match disk.open(name) {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {
+                return Err(Error::from_io(format!("opening {name}"), error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Looks for what is left of the store.
 fn find(disk: &dyn Disk, findings: &mut Findings) -> Result<Remains, Error> {
+    check_openable(disk)?;
     let (remains, problems) =
         Remains::find(disk, &|database_id, cut| goes_on_behind(disk, database_id, cut)).map_err(store_error)?;
     if remains.frame_bytes() as usize > coppice_frame::MAX_FRAME_BYTES {

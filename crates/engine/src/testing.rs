@@ -43,6 +43,8 @@ struct Failures {
     creations: Option<io::ErrorKind>,
     writes: Option<io::ErrorKind>,
     syncs: Option<io::ErrorKind>,
+    /// Which file cannot be opened.
+    opens_of: Option<String>,
     /// Syncs fail of files whose names begin so.
     syncs_of: String,
 }
@@ -51,6 +53,11 @@ impl FailingDisk {
     /// From now on no file can be made, or every one.
     pub(crate) fn fail_creations(&self, kind: Option<io::ErrorKind>) {
         self.failures.lock().creations = kind;
+    }
+
+    /// From now on this file cannot be opened.
+    pub(crate) fn fail_opens_of(&self, name: &str) {
+        self.failures.lock().opens_of = Some(name.to_owned());
     }
 
     /// From now on each write fails so, or none does.
@@ -93,7 +100,10 @@ impl Disk for FailingDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        self.memory.open(name).map(|file| self.wrap(name, file))
+        match self.failures.lock().opens_of.as_deref() == Some(name) {
+            true => Err(io::ErrorKind::PermissionDenied.into()),
+            false => self.memory.open(name).map(|file| self.wrap(name, file)),
+        }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -53,11 +53,13 @@ impl Remains {
     ///
     /// # Errors
     /// `NotADatabase` where there is no file of one; `Incompatible` where none can be read, one of them for its format;
-    /// `Corrupt` where none of them says whose it is; `Io` where the folder cannot be listed.
+    /// `Corrupt` where none of them says whose it is; `Io` where the folder cannot be listed, or a file of blobs or of the map is
+    /// there and cannot be opened: that is not lost.
     pub fn find(disk: &dyn Disk, is_last: &dyn Fn(u128, u64) -> bool) -> Result<(Self, Vec<StoreError>), StoreError> {
         let names = lifecycle::list(disk)?;
         let mut generations: Vec<u64> = names.iter().filter_map(|name| generation_of(name)).collect();
         generations.sort_unstable();
+        check_openable(disk, &generations)?;
         let mut problems = Vec::new();
         let header = whose(disk, &names, &generations, &mut problems)?;
         let mut remains = Self {
@@ -209,6 +211,20 @@ impl Witness for Proof<'_> {
     fn is_last(&self, cut: u64) -> bool {
         (self.is_last)(cut)
     }
+}
+
+/// Fails where a file that has what no other has cannot be opened. What is no regular file is none of ours.
+fn check_openable(disk: &dyn Disk, generations: &[u64]) -> Result<(), StoreError> {
+    let logs = generations.iter().map(|generation| log_name(*generation));
+    for name in logs.chain([BLOBS_NAME.to_owned()]) {
+        match disk.open(&name) {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {
+                return Err(StoreError::from_io(format!("opening {name}"), error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn missing(name: &str, source: &io::Error) -> StoreError {

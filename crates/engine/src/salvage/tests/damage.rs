@@ -1,8 +1,10 @@
 //! Each file, and each blob, damaged by itself and together.
 
+use coppice_store::SUPERBLOCK_NAME;
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::FailingDisk;
 
 fn flip(disk: &MemoryDisk, name: &str, at: usize) {
     change(disk, name, |bytes| {
@@ -83,6 +85,31 @@ fn losses_go_along_with_prefixes_that_the_journal_moves_and_clones() {
             kept.assert_losses_are_told();
         }
     }
+}
+
+/// It was taken for damage, and all was lost that could not be read.
+#[test]
+fn a_file_that_is_there_and_cannot_be_opened_is_not_lost() {
+    let disk = FailingDisk::default();
+    let engine = disk.open_engine(&options(Durability::Process));
+    let tree = engine.tree("t").unwrap();
+    engine.put(tree, b"k", b"v", Condition::Always).unwrap();
+    engine.shut_down().unwrap();
+    drop(engine);
+    let mut refused = 0;
+    for name in disk.list().unwrap() {
+        disk.fail_opens_of(&name);
+        let found = find(&disk, &mut Findings::default());
+        if name.starts_with(SUPERBLOCK_NAME) {
+            assert!(found.is_ok(), "others know what it says");
+            continue;
+        }
+        let error = found.err().unwrap();
+        assert_eq!(error.code(), ErrorCode::Io);
+        assert!(error.message().starts_with(&format!("opening {name}: ")), "{error}");
+        refused += 1;
+    }
+    assert_eq!(refused, 3, "blobs, the map's log and the journal's segment");
 }
 
 #[test]
