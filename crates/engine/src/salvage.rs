@@ -155,6 +155,19 @@ impl Findings {
         }
     }
 
+    /// Nothing is lost of what was deleted afterwards: of a tree, all that begins with a prefix. What lies partly there stays, and
+    /// so does everything where that is too much to follow.
+    fn forget(&mut self, tree: &str, prefix: &[u8]) {
+        let followed = self.followed + self.lost.len();
+        if followed > FOLLOWED {
+            return;
+        }
+        self.followed = followed;
+        self.lost.retain(|lost| {
+            lost.tree.as_deref() != Some(tree) || !lost.first.starts_with(prefix) || !lost.last.starts_with(prefix)
+        });
+    }
+
     /// All problems, with one that says how many are not listed.
     fn into_problems(mut self) -> Vec<Problem> {
         if self.more_problems > 0 {

@@ -12,6 +12,9 @@ use crate::{
     verify::Problem,
 };
 
+/// How trees are called whose names are lost, with their numbers behind it.
+const NAMELESS: &str = "tree-";
+
 /// The tree of what has no place, unless a tree has that name.
 const LOST_AND_FOUND: &str = "lost+found";
 
@@ -89,7 +92,7 @@ impl<'t> Target<'t> {
         self.names
             .get(&number)
             .cloned()
-            .unwrap_or_else(|| format!("tree-{number}"))
+            .unwrap_or_else(|| format!("{NAMELESS}{number}"))
     }
 
     /// Makes a tree, with the first name of that beginning that no other has.
@@ -213,6 +216,7 @@ impl<'t> Target<'t> {
             Op::DeletePrefix { tree, prefix } => {
                 let place = self.place(shelf(tree))?;
                 let deleted = self.engine.delete_prefix(place.tree, &place.key(prefix));
+                self.forget_losses(standing, tree, prefix);
                 self.unless_refused(deleted.map(|_| ()))
             }
             Op::CreateTree { tree, name } => {
@@ -234,11 +238,22 @@ impl<'t> Target<'t> {
         }
     }
 
+    /// Not where the name may be another tree's, whose own is lost.
+    fn forget_losses(&mut self, standing: Standing, number: u32, prefix: &[u8]) {
+        let known = self.names.get(&number).filter(|name| !name.starts_with(NAMELESS));
+        if standing == Standing::Next
+            && let Some(name) = known
+        {
+            self.findings.forget(name, prefix);
+        }
+    }
+
     fn drop_tree(&mut self, standing: Standing, number: u32) -> Result<(), Error> {
         if standing == Standing::BehindGap {
             let place = self.place(Shelf::Journal(number))?;
             return self.engine.delete_prefix(place.tree, &place.before).map(|_| ());
         }
+        self.forget_losses(standing, number, &[]);
         if let Some(named) = self.trees.remove(&number) {
             self.engine.drop_tree(&named.name)?;
             self.taken.remove(&named.name);

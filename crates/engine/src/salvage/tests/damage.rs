@@ -113,6 +113,35 @@ fn a_file_that_is_there_and_cannot_be_opened_is_not_lost() {
 }
 
 #[test]
+fn what_was_deleted_afterwards_is_not_lost() {
+    let mut writing = filled();
+    writing.delete_prefix("objects", "dir2/");
+    writing.move_prefix("objects", "dir3/", "moved/");
+    writing.delete_prefix("objects", "moved/");
+    writing.engine.drop_tree("other/tree").unwrap();
+    writing.model.remove("other/tree");
+    let original = writing.kill();
+    let mut told = 0;
+    for (blob, offset, _) in places(&original.disk) {
+        let disk = original.damaged(|disk| flip(disk, "blobs", offset as usize));
+        let kept = original.salvage(&disk).unwrap();
+        if blob == 0 {
+            continue;
+        }
+        kept.assert_losses_are_told();
+        for lost in &kept.report.lost {
+            assert_ne!(lost.tree.as_deref(), Some("other/tree"), "blob {blob}: {lost:?}");
+            for gone in [&b"dir2/"[..], b"moved/"] {
+                let is_gone = lost.first.starts_with(gone) && lost.last.starts_with(gone);
+                assert!(!is_gone, "blob {blob}: {lost:?}");
+            }
+        }
+        told += kept.report.lost.len();
+    }
+    assert!(told > 10, "{told} losses");
+}
+
+#[test]
 fn losses_are_not_followed_for_ever() {
     let mut findings = Findings::default();
     for number in 0..1000 {
