@@ -32,7 +32,7 @@ mod write;
 pub(crate) use checkpoint::store_error;
 pub(crate) use open::NewDatabase;
 pub(crate) use read::Reads;
-pub(crate) use snapshot::View;
+pub(crate) use snapshot::{Looking, View};
 use snapshot::{Shown, Snapshots};
 pub(crate) use write::{journal_error, replay_error};
 

@@ -3,7 +3,7 @@
 use std::{fmt, ops::ControlFlow, sync::Arc};
 
 use crate::{
-    core::{Engine, Reads, View},
+    core::{Engine, Looking, Reads, View},
     error::Error,
     request::{ListRequest, ListVisitor, Range, Record, SplitKey, TreeId},
 };
@@ -29,6 +29,10 @@ impl fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
+    fn looking(&self) -> Looking<'_> {
+        self.view.of(&self.engine)
+    }
+
     /// The last commit that it shows.
     pub fn version(&self) -> u64 {
         self.view.version()
@@ -40,7 +44,7 @@ impl Snapshot {
     /// # Errors
     /// `Closed`, `Corrupt`, `Io`.
     pub fn tree(&self, name: &str) -> Result<TreeId, Error> {
-        let found = self.view.tree_named(name)?;
+        let found = self.looking().tree_named(name)?;
         Ok(found.unwrap_or(TreeId::ABSENT))
     }
 
@@ -49,7 +53,7 @@ impl Snapshot {
     /// # Errors
     /// `Closed`, `Corrupt`, `Io`.
     pub fn trees(&self) -> Result<Vec<String>, Error> {
-        self.view.trees()
+        self.looking().trees()
     }
 
     /// As [`Database::get`](crate::Database::get).
@@ -57,7 +61,7 @@ impl Snapshot {
     /// # Errors
     /// `Closed`, `Corrupt`, `Io`; `InvalidArgument` for a tree that the snapshot cannot have.
     pub fn get<R>(&self, tree: TreeId, key: &[u8], read: impl FnOnce(Option<Record<'_>>) -> R) -> Result<R, Error> {
-        self.view.get_still(tree, key, read)
+        self.looking().get_still(tree, key, read)
     }
 
     /// As [`Database::get_many`](crate::Database::get_many).
@@ -70,7 +74,7 @@ impl Snapshot {
         keys: &[&[u8]],
         read: &mut dyn FnMut(Option<Record<'_>>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        self.view.get_many(tree, keys, read)
+        self.looking().get_many(tree, keys, read)
     }
 
     /// As [`Database::longest_prefix`](crate::Database::longest_prefix).
@@ -83,7 +87,7 @@ impl Snapshot {
         key: &[u8],
         read: impl FnOnce(Option<(usize, Record<'_>)>) -> R,
     ) -> Result<R, Error> {
-        self.view.longest_prefix(tree, key, read)
+        self.looking().longest_prefix(tree, key, read)
     }
 
     /// As [`Database::scan`](crate::Database::scan).
@@ -96,7 +100,7 @@ impl Snapshot {
         range: &Range<'_>,
         visit: &mut (impl FnMut(SplitKey<'_>, Record<'_>) -> ControlFlow<()> + ?Sized),
     ) -> Result<bool, Error> {
-        self.view.scan(tree, range, visit)
+        self.looking().scan(tree, range, visit)
     }
 
     /// As [`Database::list`](crate::Database::list).
@@ -104,7 +108,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn list(&self, tree: TreeId, request: &ListRequest<'_>, visit: &mut impl ListVisitor) -> Result<bool, Error> {
-        self.view.list(tree, request, visit)
+        self.looking().list(tree, request, visit)
     }
 
     /// As [`Database::count`](crate::Database::count). The first count of a snapshot walks the upper frames.
@@ -112,7 +116,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn count(&self, tree: TreeId, prefix: &[u8]) -> Result<u64, Error> {
-        self.view.count(tree, prefix)
+        self.looking().count(tree, prefix)
     }
 
     /// As [`Database::is_empty`](crate::Database::is_empty).
@@ -120,7 +124,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn is_empty(&self, tree: TreeId, prefix: &[u8]) -> Result<bool, Error> {
-        self.view.is_empty(tree, prefix)
+        self.looking().is_empty(tree, prefix)
     }
 
     /// Releases what it shows, once those are done who are reading it. A second call does nothing.

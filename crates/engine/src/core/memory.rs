@@ -23,25 +23,17 @@ const ATTEMPTS_BESIDE_CHANGES: usize = 16;
 /// How often what is to be held is made less by a checkpoint.
 const HOLD_ATTEMPTS: usize = 8;
 
-/// Does what may find no room to read in, again after a wait. It holds nothing when it has failed.
-pub(super) fn uncrowded<R>(
-    mut read: impl FnMut() -> Result<R, Error>,
-    wait: impl Fn(usize) -> Result<(), Error>,
-) -> Result<R, Error> {
-    let mut attempts = 0;
-    loop {
-        match read() {
-            Err(error) if error.is_crowded() && attempts < ATTEMPTS => wait(attempts)?,
-            other => return other,
-        }
-        attempts += 1;
-    }
-}
-
 impl Engine {
     /// Does what may find no room to read in. It holds nothing when it has failed, and can be done again.
-    pub(super) fn uncrowded<R>(&self, read: impl FnMut() -> Result<R, Error>) -> Result<R, Error> {
-        uncrowded(read, |attempts| self.wait_for_reads(attempts))
+    pub(super) fn uncrowded<R>(&self, mut read: impl FnMut() -> Result<R, Error>) -> Result<R, Error> {
+        let mut attempts = 0;
+        loop {
+            match read() {
+                Err(error) if error.is_crowded() && attempts < ATTEMPTS => self.wait_for_reads(attempts)?,
+                other => return other,
+            }
+            attempts += 1;
+        }
     }
 
     /// The state for a hold on what is nowhere but in memory, which keeps it there for as long as it lasts: little, if

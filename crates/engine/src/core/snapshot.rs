@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 use coppice_store::{Image, Store};
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 
-use super::{Dropped, Engine, Reads, State, memory::uncrowded, store_error};
+use super::{Dropped, Engine, Reads, State, store_error};
 use crate::{
     budget::HeldBytes,
     buffer::Buffer,
@@ -114,8 +114,9 @@ impl View {
             .map_err(|_| Error::new(ErrorCode::Closed, "the snapshot is closed"))
     }
 
-    fn table(&self) -> Result<Arc<Table>, Error> {
-        Ok(Arc::clone(&self.shown()?.table))
+    /// Reads it, in the engine that it is of.
+    pub(crate) fn of<'v>(&'v self, engine: &'v Engine) -> Looking<'v> {
+        Looking { view: self, engine }
     }
 
     /// Lets go of everything, once those are done who are looking at it.
@@ -125,12 +126,15 @@ impl View {
     }
 }
 
-impl Reads for View {
+/// A snapshot that is being read. What was changed since leaves room only once it is on disk, which its database sees to.
+pub(crate) struct Looking<'v> {
+    view: &'v View,
+    engine: &'v Engine,
+}
+
+impl Reads for Looking<'_> {
     fn ask<R>(&self, question: &mut dyn FnMut(&mut State<'_>) -> Result<R, Error>) -> Result<R, Error> {
-        uncrowded(
-            || question(&mut self.shown()?.state()),
-            |_| self.table()?.wait_for_reads(),
-        )
+        self.engine.uncrowded(|| question(&mut self.view.shown()?.state()))
     }
 }
 

@@ -79,9 +79,9 @@ fn snapshots_keep_what_they_show() {
     }
     compact(&engine);
     {
-        assert_eq!(view.count(tree, b"").unwrap(), before.len() as u64);
+        assert_eq!(view.of(&engine).count(tree, b"").unwrap(), before.len() as u64);
         for (key, (version, value)) in &before {
-            let found = view.get_still(tree, key, |record| {
+            let found = view.of(&engine).get_still(tree, key, |record| {
                 record.map(|record| (record.version, record.value.to_vec()))
             });
             assert_eq!(found.unwrap(), Some((*version, value.clone())));

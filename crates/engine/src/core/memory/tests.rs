@@ -386,3 +386,32 @@ fn a_value_that_was_written_under_a_larger_bound_can_be_renamed() {
     drop(engine);
     assert!(held(&open(&disk)), "once more");
 }
+
+#[test]
+fn a_snapshot_finds_room_for_a_large_value_beside_changes() {
+    let key = |number: usize| format!("{number:04}").into_bytes();
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    let tree = engine.tree("t").unwrap();
+    let large = vec![1; MEMORY_BYTES as usize / 4];
+    engine.put(tree, b"large", &large, Condition::Always).unwrap();
+    for number in 0..1000 {
+        engine.put(tree, &key(number), &[2; 200], Condition::Always).unwrap();
+    }
+    engine.checkpoint().unwrap();
+    drop(engine);
+    let engine = open(&disk);
+    let view = engine.snapshot().unwrap();
+    // As much as writers may change without waiting.
+    let most = 23 * FRAME_BYTES as usize;
+    let mut numbers = (0..1000).step_by(15);
+    while engine.table.budget().changed() < most {
+        let number = numbers.next().expect("enough frames");
+        engine.put(tree, &key(number), &[3; 200], Condition::Always).unwrap();
+    }
+    let found = view
+        .of(&engine)
+        .get_still(tree, b"large", |found| found.map(|found| found.value.to_vec()));
+    assert!(found.unwrap().is_some_and(|value| value == large));
+    assert_bounded(&engine);
+}

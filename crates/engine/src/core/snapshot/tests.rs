@@ -21,7 +21,8 @@ fn all() -> Range<'static> {
 }
 
 /// All that a view shows, by every way to look at it.
-fn shown(view: &View) -> Model {
+fn shown(engine: &Engine, view: &View) -> Model {
+    let view = view.of(engine);
     let mut model = Model::new();
     for name in view.trees().unwrap() {
         let tree = view.tree_named(&name).unwrap().unwrap();
@@ -57,7 +58,8 @@ fn shown(view: &View) -> Model {
     model
 }
 
-fn keys_listed(view: &View, tree: TreeId) -> Vec<(Vec<u8>, bool)> {
+fn keys_listed(engine: &Engine, view: &View, tree: TreeId) -> Vec<(Vec<u8>, bool)> {
+    let view = view.of(engine);
     let request = ListRequest {
         prefix: &[],
         delimiter: b"/",
@@ -203,7 +205,7 @@ fn run(mut engine: Engine, reopen: impl Fn(Engine) -> Engine, steps: Vec<Step>) 
             }
             Step::Look(nth) => {
                 if let Some((view, expected, _)) = (!taken.is_empty()).then(|| &taken[nth % taken.len()]) {
-                    prop_assert_eq!(&shown(view), expected);
+                    prop_assert_eq!(&shown(&engine, view), expected);
                 }
             }
         }
@@ -213,7 +215,7 @@ fn run(mut engine: Engine, reopen: impl Fn(Engine) -> Engine, steps: Vec<Step>) 
     prop_assert_eq!(stats.snapshots_oldest_version, taken.iter().map(|taken| taken.2).min());
     for (view, expected, version) in &taken {
         prop_assert_eq!(view.version(), *version);
-        prop_assert_eq!(&shown(view), expected);
+        prop_assert_eq!(&shown(&engine, view), expected);
     }
     drop(taken);
     prop_assert_eq!(engine.stats().unwrap().snapshots_pinned_blobs, 0);
@@ -259,7 +261,7 @@ fn snapshot_reads_what_it_did_not_hold_from_the_image() {
         engine.checkpoint().unwrap();
     }
     assert!(engine.stats().unwrap().snapshots_pinned_blobs > 0);
-    assert_eq!(shown(&view)["t"], before);
+    assert_eq!(shown(&engine, &view)["t"], before);
     drop(view);
     assert_eq!(engine.stats().unwrap().snapshots_pinned_blobs, 0);
 }
@@ -275,7 +277,7 @@ fn values_alone_among_the_highest_numbers_are_found() {
     let before = crate::core::tests::contents(&engine, tree);
     engine.checkpoint().unwrap();
     let view = engine.snapshot().unwrap();
-    assert_eq!(shown(&view)["t"], before);
+    assert_eq!(shown(&engine, &view)["t"], before);
 }
 
 #[test]
@@ -285,7 +287,7 @@ fn snapshot_is_read_from_memory_while_nothing_changed() {
     filled(&engine, 800);
     engine.checkpoint().unwrap();
     let view = engine.snapshot().unwrap();
-    shown(&view);
+    shown(&engine, &view);
     let shown = view.shown().unwrap();
     assert_eq!(shown.state().forest.table.traffic()[1], 0);
 }
@@ -298,11 +300,11 @@ fn tree_made_later_is_not_in_the_snapshot_and_one_dropped_later_is() {
     engine.drop_tree("t").unwrap();
     while engine.bury().unwrap() {}
     engine.tree("later").unwrap();
-    assert_eq!(view.trees().unwrap(), ["t"]);
-    assert_eq!(view.count(tree, &[]).unwrap(), 10);
-    assert_eq!(view.tree_named("later").unwrap(), None);
-    assert_eq!(view.count(TreeId::ABSENT, &[]).unwrap(), 0);
-    assert_eq!(keys_listed(&view, tree).len(), 9);
+    assert_eq!(view.of(&engine).trees().unwrap(), ["t"]);
+    assert_eq!(view.of(&engine).count(tree, &[]).unwrap(), 10);
+    assert_eq!(view.of(&engine).tree_named("later").unwrap(), None);
+    assert_eq!(view.of(&engine).count(TreeId::ABSENT, &[]).unwrap(), 0);
+    assert_eq!(keys_listed(&engine, &view, tree).len(), 9);
     let error = engine.count(tree, &[]).unwrap_err();
     assert_eq!(error.code(), ErrorCode::TreeDropped);
 }
@@ -336,6 +338,8 @@ fn damage_in_the_image_is_told_and_not_answered() {
     let file = coppice_disk::Disk::open(&disk, "blobs").unwrap();
     let len = file.len().unwrap();
     file.write_all_at(4096, &vec![0xA5; len as usize - 4096]).unwrap();
-    let answer = view.scan(tree, &all(), &mut |_, _| ControlFlow::Continue(()));
+    let answer = view
+        .of(&engine)
+        .scan(tree, &all(), &mut |_, _| ControlFlow::Continue(()));
     assert_eq!(answer.unwrap_err().code(), ErrorCode::Corrupt);
 }
