@@ -106,10 +106,12 @@ impl<'t> Forest<'t> {
     }
 
     /// Makes a change to several frames of which readers without locks see all or nothing. Whatever `change` answers, the
-    /// change is over when it returns.
+    /// change is over when it returns. Nothing that it reads is refused for want of memory: the journal may have it already.
     pub(crate) fn as_one_move<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
         self.table.begin_move();
+        let claim = self.table.must_succeed();
         let done = change(self);
+        self.table.claim(claim);
         self.table.end_move();
         done
     }

@@ -338,7 +338,7 @@ fn replay<J>(
         dropped: &nothing_dropped,
     };
     let started = Instant::now();
-    state.forest.table.recover();
+    state.forest.table.must_succeed();
     let read = read_journal(cut, &mut |sequence, op| {
         settle(disk)?;
         state.make_way_in_recovery(store)?;

@@ -99,7 +99,7 @@ impl Engine {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let mut state = self.shared();
         // All at once, however much memory that takes.
-        state.forest.table.recover();
+        state.forest.table.must_succeed();
         state.forest.check()
     }
 

@@ -51,7 +51,11 @@ impl Forest<'_> {
                     }
                     return Ok(());
                 }
-                Err(full) => self.as_one_move(|forest| forest.make_room(key, &path, full.units, &mut tried))?,
+                Err(full) => {
+                    // What the step before gave up goes, however many steps there are.
+                    self.table.repin();
+                    self.as_one_move(|forest| forest.make_room(key, &path, full.units, &mut tried))?;
+                }
             }
         }
         Err(Error::new(

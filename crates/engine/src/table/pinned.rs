@@ -44,13 +44,13 @@ const EVICTION_ROUNDS: usize = 4;
 
 /// What an operation may count on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Claim {
+pub(crate) enum Claim {
     /// Others change and evict frames.
     Shared,
     /// Nobody else does.
     Alone,
-    /// The same, and it must succeed: what it makes again was once made.
-    Recovery,
+    /// The same, and it must succeed.
+    Certain,
 }
 
 impl std::ops::Deref for Pinned<'_> {
@@ -82,16 +82,22 @@ impl<'t> Pinned<'t> {
         self.claim = Claim::Alone;
     }
 
-    /// The same, for who must succeed: nothing is refused for want of memory.
-    pub(crate) fn recover(&mut self) {
-        self.claim = Claim::Recovery;
+    /// The same, for who must succeed: what was once made and is made again, and what would be left half done. Nothing is
+    /// refused for want of memory. What it claimed before.
+    pub(crate) fn must_succeed(&mut self) -> Claim {
+        std::mem::replace(&mut self.claim, Claim::Certain)
+    }
+
+    /// Goes on as before [`Pinned::must_succeed`].
+    pub(crate) fn claim(&mut self, claim: Claim) {
+        self.claim = claim;
     }
 
     /// The longest value that this operation may put, bytes, as far as memory has a say.
     pub(crate) fn longest_value(&self) -> usize {
         match self.claim {
             Claim::Shared | Claim::Alone => self.table.budget().limits().value,
-            Claim::Recovery => usize::MAX,
+            Claim::Certain => usize::MAX,
         }
     }
 
@@ -114,7 +120,7 @@ impl<'t> Pinned<'t> {
             self.evict(0);
             if self.is_crowded(0) && !patience.wait() {
                 return match self.claim {
-                    Claim::Recovery => Ok(()),
+                    Claim::Certain => Ok(()),
                     Claim::Shared | Claim::Alone => Err(self.table.crowded()),
                 };
             }
@@ -136,7 +142,7 @@ impl<'t> Pinned<'t> {
         let limits = self.table.budget().limits();
         let enough = match self.claim {
             Claim::Shared => limits.evict_above,
-            Claim::Alone | Claim::Recovery => limits.total.saturating_sub(limits.reserve),
+            Claim::Alone | Claim::Certain => limits.total.saturating_sub(limits.reserve),
         };
         self.table.budget().used().saturating_add(more) > enough
     }
@@ -145,7 +151,7 @@ impl<'t> Pinned<'t> {
         self.guard.repin();
         match self.claim {
             Claim::Shared => self.table.evict_for(more, &self.guard),
-            Claim::Alone | Claim::Recovery => {
+            Claim::Alone | Claim::Certain => {
                 let most = self.table.budget().limits().evict_above;
                 self.table.evict_alone(most.saturating_sub(more), &self.guard);
             }

@@ -415,3 +415,27 @@ fn a_snapshot_finds_room_for_a_large_value_beside_changes() {
     assert!(found.unwrap().is_some_and(|value| value == large));
     assert_bounded(&engine);
 }
+
+#[test]
+fn long_keys_for_which_room_is_made_in_many_steps_keep_the_bound() {
+    for seed in 0..16 {
+        let mut random = Rng::with_seed(seed);
+        let engine = open(&MemoryDisk::new());
+        let tree = engine.tree("t").unwrap();
+        let longest = engine.state().forest.max_full_key_bytes() - 4;
+        let start = vec![b'l'; longest * [3, 6, 7][random.usize(..3)] / 8];
+        for _ in 0..1200 {
+            let mut key = if random.bool() { start.clone() } else { Vec::new() };
+            for _ in 0..random.usize(..3) {
+                key.extend(format!("{}/", random.usize(..100)).bytes());
+            }
+            key.extend(random.usize(..300).to_string().bytes());
+            if random.usize(..4) == 0 {
+                key.resize(longest - random.usize(..3), b't');
+            }
+            key.truncate(longest);
+            engine.put(tree, &key, b"v", Condition::Always).unwrap();
+        }
+        assert_bounded(&engine);
+    }
+}

@@ -27,7 +27,7 @@ impl Pinned<'_> {
             Some(_) => return Err(table.corrupt(blob, "is not of the kind that leads to it")),
             None => return Err(table.corrupt(blob, "is referred to but does not exist")),
         };
-        if table.is_past(entry) && self.claim != Claim::Recovery {
+        if table.is_past(entry) && self.claim != Claim::Certain {
             return self.read_past(blob, entry);
         }
         self.fill(blob, entry, false).map(|(place, _)| place)
@@ -111,7 +111,7 @@ impl Pinned<'_> {
         let limit = match self.claim {
             Claim::Shared => limits.reads,
             Claim::Alone => limits.total,
-            Claim::Recovery => usize::MAX,
+            Claim::Certain => usize::MAX,
         };
         let buffer = match kind {
             BlobKind::Value => Buffer::zeroed_within(&table.pool, len, limit),
