@@ -333,10 +333,12 @@ impl<'a> NodeRef<'a> {
     }
 
     pub(crate) fn spec(self) -> NodeSpec {
+        let mut entries = Vec::with_capacity(self.count().min(self.capacity()));
+        entries.extend(self.entries());
         NodeSpec {
             prefix: self.prefix().to_vec(),
             value: self.value(),
-            entries: self.entries().collect(),
+            entries,
         }
     }
 }
