@@ -262,6 +262,13 @@ impl Budget {
         kept.saturating_add(more) >= self.limits.unsettled
     }
 
+    /// Whether so much is nowhere but in memory, or held, that more of it, which no checkpoint can write, would leave reads
+    /// nothing to evict.
+    pub(crate) fn leaves_too_little_to_evict(&self) -> bool {
+        let kept = self.unsettled() + self.held.load(Relaxed);
+        kept >= usize::midpoint(self.limits.unsettled, self.limits.evict_above)
+    }
+
     /// Whether a change may start that puts so much into memory beside frames, and need not wait.
     pub(crate) fn admits(&self, more: usize) -> bool {
         !self.is_clogged(more) && self.has_room(more)

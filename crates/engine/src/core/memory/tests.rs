@@ -10,7 +10,7 @@ use crate::{
     Condition, Durability, ErrorCode, ListItem, ListRequest, Operation, Options, Outcome, Range, TreeId,
     core::{Engine, Reads},
     request::After,
-    testing::cases,
+    testing::{FailingDisk, cases},
 };
 
 const FRAME_BYTES: u32 = 4096;
@@ -438,4 +438,42 @@ fn long_keys_for_which_room_is_made_in_many_steps_keep_the_bound() {
         }
         assert_bounded(&engine);
     }
+}
+
+#[test]
+fn reads_go_on_where_removals_have_filled_memory_and_the_disk_is_full() {
+    let disk = FailingDisk::default();
+    let engine = disk.open_engine(&Options {
+        durability: Durability::None,
+        ..options()
+    });
+    let tree = engine.tree("t").unwrap();
+    let mut model = Model::new();
+    for number in 0..8000 {
+        let (key, value) = (key(number), vec![7; 150]);
+        engine.put(tree, &key, &value, Condition::Always).unwrap();
+        model.insert(key, value);
+    }
+    engine.checkpoint().unwrap();
+    disk.fail_writes(Some(std::io::ErrorKind::StorageFull));
+    let mut deleted = 0;
+    let refused = (0..8000).find_map(|number| {
+        let key = key(number);
+        match engine.delete(tree, &key, Condition::Always) {
+            Ok(found) => {
+                assert!(found && model.remove(&key).is_some());
+                deleted += 1;
+                None
+            }
+            Err(error) => Some(error.code()),
+        }
+    });
+    assert_eq!(refused, Some(ErrorCode::NoSpace));
+    assert!(deleted > 10, "{deleted} removals went on");
+    assert_eq!(engine.count(tree, b"").unwrap(), model.len() as u64);
+    assert_same(&engine, tree, &model);
+    disk.fail_writes(None);
+    assert!(engine.delete_prefix(tree, b"3/").unwrap() > 0);
+    model.retain(|key, _| !key.starts_with(b"3/"));
+    assert_same(&engine, tree, &model);
 }
