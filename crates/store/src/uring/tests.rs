@@ -53,3 +53,24 @@ fn what_was_put_off_is_settled_before_anything_is_written() {
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert_eq!(file.len().unwrap(), 0);
 }
+
+#[test]
+fn reads_of_several_blobs_go_past_the_page_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = FolderDisk::open(folder.path()).unwrap().create("blobs").unwrap();
+    file.write_all_at(0, &[7; 2 * 4096]).unwrap();
+    let store = match UringStore::new(file) {
+        Ok(store) => store,
+        Err(error) => return println!("skipped: no io_uring here: {error}"),
+    };
+    let [first, second] = [0, 1].map(|start| Extent::new(start, 1).unwrap());
+    let mut into = [[0; 4096]; 2];
+    if !store.read_early(first, &mut into[0]) {
+        return println!("skipped: no direct I/O that is known to work here");
+    }
+    let [one, other] = into.each_mut();
+    let mut reads = [(first, one), (second, other)].map(|(extent, into)| BlobRead { extent, into });
+    assert!(store.read_batch(&mut reads).iter().all(Result::is_ok));
+    assert_eq!(into, [[7; 4096]; 2]);
+    assert!(!store.read_early(first, &mut into[0]));
+}
