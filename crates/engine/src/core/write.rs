@@ -139,11 +139,11 @@ impl Engine {
     /// The same for what only removes, which does not wait for a full disk while reads have room beside it: the journal has
     /// some kept for it.
     pub(super) fn make_way_to_remove(&self) -> Result<(), Error> {
-        let crowds = self.table.budget().leaves_too_little_to_evict();
+        let crowds = || self.table.budget().leaves_too_little_to_evict();
         match self.journal() {
-            Some(journal) if journal.is_out_of_space() && !crowds => {}
+            Some(journal) if journal.is_out_of_space() && !crowds() => {}
             _ => match self.make_way(0) {
-                Err(error) if error.code() == ErrorCode::NoSpace && !crowds => {}
+                Err(error) if error.code() == ErrorCode::NoSpace && !crowds() => {}
                 other => other?,
             },
         }
