@@ -168,8 +168,8 @@ for (const [format, outfile] of [
   test(`it can be bundled into a program that lies elsewhere: ${format}`, async (t) => {
     const entry = path.join(user, `bundle-me-${format}.mjs`)
     // Whatever mixes the two has one library.
-    const own = "import './required.cjs'\nif (globalThis.required !== open) throw new Error('there are two')"
-    await writeFile(path.join(user, 'required.cjs'), "globalThis.required = require('coppice').open")
+    const own = `import './required-${format}.cjs'\nif (globalThis.required !== open) throw new Error('there are two')`
+    await writeFile(path.join(user, `required-${format}.cjs`), "globalThis.required = require('coppice').open")
     await writeFile(entry, `import { CoppiceError, open } from 'coppice'\n${own}\n${USE}`)
     const bundled = path.join(user, 'a/b/c', outfile)
     const { warnings } = await build({
