@@ -236,7 +236,7 @@ impl Database {
 
     /// Gives every key under `from` a second record, as it is, under `to`, atomically, at a cost that does not grow with their
     /// number; how many. Both sides share what they have in common until one of them is written to, and then all but what
-    /// that touches. `to` may lie below `from`: what is copied is what was there before. Records keep their versions.
+    /// that touches. Records keep their versions.
     ///
     /// # Errors
     /// `NotEmpty` where there are keys under `to`; `KeyTooLarge` where a key would be longer than the limit;
@@ -246,10 +246,11 @@ impl Database {
         self.engine()?.clone_prefix(tree, from, to)
     }
 
-    /// As [`Database::clone_prefix`], where one of the two may contain the other: journals may hold such a clone.
+    /// As [`Database::clone_prefix`], where `to` may lie below `from`, and what is copied is what was there before: journals may
+    /// hold such a clone.
     ///
     /// # Errors
-    /// As [`Database::clone_prefix`].
+    /// As [`Database::clone_prefix`], but for that.
     #[cfg(feature = "simulation")]
     pub fn clone_within(&self, tree: TreeId, from: &[u8], to: &[u8]) -> Result<u64, Error> {
         self.engine()?.clone_within(tree, from, to)
