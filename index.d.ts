@@ -522,7 +522,7 @@ export interface Batch {
 /** How far a job has come. */
 export interface Progress {
   done: number
-  /** May change while the job runs. */
+  /** May change while the job runs. 0 at the end of one that had nothing to do. */
   total: number
   unit: 'blobs' | 'bytes' | 'keys' | 'records'
 }
