@@ -41,6 +41,14 @@ impl Forest<'_> {
     /// Inserts or replaces a record, whatever holds its value. The caller has looked the key up, and sees to the blob that
     /// the value there had to itself.
     pub(crate) fn insert(&mut self, key: &[u8], stored: &Stored<'_>) -> Result<(), Error> {
+        // The journal may have it already.
+        let claim = self.table.must_succeed();
+        let done = self.insert_in_steps(key, stored);
+        self.table.claim(claim);
+        done
+    }
+
+    fn insert_in_steps(&mut self, key: &[u8], stored: &Stored<'_>) -> Result<(), Error> {
         let mut path = Vec::with_capacity(8);
         let mut tried = Tried::default();
         for _ in 0..MAX_ATTEMPTS {

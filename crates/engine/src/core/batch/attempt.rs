@@ -296,6 +296,8 @@ impl<'f, 't, 'o> Attempt<'f, 't, 'o> {
         if planted(Defect::KeepsRefusedBatch) && !self.undo.is_empty() {
             self.undo.remove(0);
         }
+        // Half of it cannot stay.
+        self.forest.table.must_succeed();
         while let Some(undo) = self.undo.pop() {
             self.forest.table.repin();
             match undo {
