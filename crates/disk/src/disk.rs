@@ -208,6 +208,17 @@ pub fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Fails where a file is there and cannot be opened. What is no regular file is none.
+///
+/// # Errors
+/// Why it cannot.
+pub fn check_openable(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    match disk.open(name) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses every name that could mean anything but a file directly in the folder, on any platform.
 pub(crate) fn check_name(name: &str) -> io::Result<()> {
     let wrong = if name.is_empty() {

@@ -17,7 +17,7 @@ mod mapped;
 mod memory;
 mod signals;
 
-pub use disk::{Disk, DiskFile, MAX_NAME_BYTES, MappedFile, is_no_space};
+pub use disk::{Disk, DiskFile, MAX_NAME_BYTES, MappedFile, check_openable, is_no_space};
 pub use folder::{FolderDisk, FolderIdentity, Syncs};
 pub use lock::{FolderLock, LOCK_FILE_NAME, LockError, LockHolder};
 pub use memory::MemoryDisk;

@@ -17,9 +17,9 @@ mod target;
 mod tests;
 mod unfinished;
 
-use std::{io, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
-use coppice_disk::{Disk, FolderDisk, FolderLock, LOCK_FILE_NAME, LockError};
+use coppice_disk::{Disk, FolderDisk, FolderLock, LOCK_FILE_NAME, LockError, check_openable};
 use coppice_journal::{Op, Standing, goes_on_behind, is_segment_name, salvage as salvage_journal};
 use coppice_store::Remains;
 
@@ -236,22 +236,17 @@ fn lock(disk: &FolderDisk, findings: &mut Findings) -> Result<Option<FolderLock>
 }
 
 /// What of the journal is there and cannot be opened is not lost: nothing is made without it. What is no regular file is none.
-fn check_openable(disk: &dyn Disk) -> Result<(), Error> {
+fn check_journal(disk: &dyn Disk) -> Result<(), Error> {
     let names = disk.list().map_err(|error| Error::from_io(disk.label(), error))?;
-    for name in names.iter().filter(|name| is_segment_name(name)) {
-        match disk.open(name) {
-            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {
-                return Err(Error::from_io(format!("opening {name}"), error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    let mut segments = names.iter().filter(|name| is_segment_name(name));
+    segments.try_for_each(|name| {
+        check_openable(disk, name).map_err(|error| Error::from_io(format!("opening {name}"), error))
+    })
 }
 
 /// Looks for what is left of the store.
 fn find(disk: &dyn Disk, findings: &mut Findings) -> Result<Remains, Error> {
-    check_openable(disk)?;
+    check_journal(disk)?;
     let (remains, problems) =
         Remains::find(disk, &|database_id, cut| goes_on_behind(disk, database_id, cut)).map_err(store_error)?;
     if remains.frame_bytes() as usize > coppice_frame::MAX_FRAME_BYTES {

@@ -6,14 +6,14 @@
 
 use std::io;
 
-use coppice_disk::Disk;
+use coppice_disk::{Disk, check_openable};
 
 use super::{BLOBS_NAME, entry_to_read, lifecycle};
 use crate::{
     BlobId, BlobInfo,
     blob_store::BlobStore,
     digest::blob_digest,
-    error::StoreError,
+    error::{IoContext, StoreError},
     extent::PAGE_BYTES,
     file_store::FileStore,
     header::{FileKind, HEADER_BYTES, Header},
@@ -59,7 +59,7 @@ impl Remains {
         let names = lifecycle::list(disk)?;
         let mut generations: Vec<u64> = names.iter().filter_map(|name| generation_of(name)).collect();
         generations.sort_unstable();
-        check_openable(disk, &generations)?;
+        check_files(disk, &generations)?;
         let mut problems = Vec::new();
         let header = whose(disk, &names, &generations, &mut problems)?;
         let mut remains = Self {
@@ -214,17 +214,10 @@ impl Witness for Proof<'_> {
 }
 
 /// Fails where a file that has what no other has cannot be opened. What is no regular file is none of ours.
-fn check_openable(disk: &dyn Disk, generations: &[u64]) -> Result<(), StoreError> {
+fn check_files(disk: &dyn Disk, generations: &[u64]) -> Result<(), StoreError> {
     let logs = generations.iter().map(|generation| log_name(*generation));
-    for name in logs.chain([BLOBS_NAME.to_owned()]) {
-        match disk.open(&name) {
-            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {
-                return Err(StoreError::from_io(format!("opening {name}"), error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    let mut names = logs.chain([BLOBS_NAME.to_owned()]);
+    names.try_for_each(|name| check_openable(disk, &name).context(|| format!("opening {name}")))
 }
 
 fn missing(name: &str, source: &io::Error) -> StoreError {
