@@ -63,8 +63,6 @@ export class Collecting<V, K extends Argument> {
   readonly #encoding: Encoding<V, never>
   readonly #request: Request
   readonly #listing: Listing<V, K>
-  /** There are as many items as were asked for, and nobody knows whether there are more. */
-  #isFull = false
 
   /** Throws where an option cannot be. */
   constructor(tree: number, keysAsBytes: boolean, encoding: Encoding<V, never>, options: ListOptions | undefined) {
@@ -98,10 +96,10 @@ export class Collecting<V, K extends Argument> {
         return listing
       }
       request.resume = { kind, item: keptKey('key', item) }
-      this.#isFull = request.limit === 0
     }
+    // Full, and nobody knows yet whether there is more; or nothing was asked for.
     const last = request.resume
-    if (this.#isFull && last && this.#isMoreBehind(connection)) listing.next = encodeToken(last.kind, last.item)
+    if (last && this.progress() > 0 && this.#isMoreBehind(connection)) listing.next = encodeToken(last.kind, last.item)
     return listing
   }
 
@@ -125,7 +123,7 @@ function checkRequest(options: ListOptions | undefined): Request {
     after: after === undefined ? undefined : keptKey('after', after),
     limit: checkInteger('limit', limit, 0, Number.MAX_SAFE_INTEGER, DEFAULT_LIMIT),
     values: checkBoolean('values', values, false),
-    resume: position && { kind: position.kind, item: keptKey('token', position.bytes) },
+    resume: position && { kind: position.kind, item: position.bytes },
   }
 }
 

@@ -320,13 +320,16 @@ impl Table {
         &self.budget
     }
 
+    /// Where a blob's entry goes, with a word for its memory.
+    fn place_for(&self, blob: u32) -> Result<&Slot, Error> {
+        let slot = self.slots.get_or_grow(blob as usize);
+        slot.filter(|_| self.words.get_or_grow(blob as usize).is_some())
+            .ok_or_else(|| Error::new(ErrorCode::Internal, "the database has used up its numbers of blobs"))
+    }
+
     /// Enters a blob that is in no memory. Frames have the size of all frames.
     pub(crate) fn enter(&self, blob: u32, (kind, bytes, words): Info, further_references: u32) -> Result<(), Error> {
-        let slot = self.slots.get_or_grow(blob as usize);
-        let word = self.words.get_or_grow(blob as usize);
-        let (Some(slot), Some(_)) = (slot, word) else {
-            return Err(used_up());
-        };
+        let slot = self.place_for(blob)?;
         *slot.entry.lock() = Some(Entry::known((kind, bytes, words), None));
         slot.subtree_keys.store(STALE, Relaxed);
         slot.subtree_longest.store(STALE_LENGTH, Relaxed);
@@ -344,11 +347,7 @@ impl Table {
         let (mut end, mut free, mut entered) = (0, Vec::new(), 0);
         for blob in blobs {
             let (blob, info, further_references) = blob?;
-            let slot = self.slots.get_or_grow(blob as usize);
-            let (Some(slot), Some(_)) = (slot, self.words.get_or_grow(blob as usize)) else {
-                return Err(used_up());
-            };
-            *slot.entry.lock() = Some(Entry::known(info, None));
+            *self.place_for(blob)?.entry.lock() = Some(Entry::known(info, None));
             if further_references > 0 {
                 self.set_further_references(blob, further_references);
             }
@@ -454,8 +453,4 @@ impl Table {
         }
         census
     }
-}
-
-fn used_up() -> Error {
-    Error::new(ErrorCode::Internal, "the database has used up its numbers of blobs")
 }
