@@ -123,7 +123,7 @@ function checkRequest(options: ListOptions | undefined): Request {
     after: after === undefined ? undefined : keptKey('after', after),
     limit: checkInteger('limit', limit, 0, Number.MAX_SAFE_INTEGER, DEFAULT_LIMIT),
     values: checkBoolean('values', values, false),
-    resume: position && { kind: position.kind, item: position.bytes },
+    resume: position && { kind: position.kind, item: keptKey('token', position.bytes) },
   }
 }
 
