@@ -32,6 +32,15 @@ fn open(disk: &MemoryDisk) -> Engine {
     Engine::open(Arc::new(disk.clone()), None, &options()).unwrap()
 }
 
+/// The same with more memory than the tests fill.
+fn open_larger(disk: &MemoryDisk) -> Engine {
+    let options = Options {
+        memory_bytes: 64 << 20,
+        ..options()
+    };
+    Engine::open(Arc::new(disk.clone()), None, &options).unwrap()
+}
+
 fn key(number: usize) -> Vec<u8> {
     format!("{}/folder-{:02}/{number:05}.json", number % 5, number % 37).into_bytes()
 }
@@ -308,11 +317,7 @@ fn nothing_is_kept_of_frames_that_left_memory() {
 #[test]
 fn recovery_with_less_memory_than_was_written_with_is_not_refused() {
     let disk = MemoryDisk::new();
-    let large = Options {
-        memory_bytes: 64 << 20,
-        ..options()
-    };
-    let engine = Engine::open(Arc::new(disk.clone()), None, &large).unwrap();
+    let engine = open_larger(&disk);
     let tree = engine.tree("t").unwrap();
     let keys: Vec<Vec<u8>> = (0..3000).map(key).collect();
     let puts = keys.iter().map(|key| Operation::Put {
@@ -337,11 +342,7 @@ fn recovery_with_less_memory_than_was_written_with_is_not_refused() {
 #[test]
 fn recovery_takes_values_of_batches_that_were_written_under_a_larger_bound() {
     let disk = MemoryDisk::new();
-    let large = Options {
-        memory_bytes: 64 << 20,
-        ..options()
-    };
-    let engine = Engine::open(Arc::new(disk.clone()), None, &large).unwrap();
+    let engine = open_larger(&disk);
     let tree = engine.tree("t").unwrap();
     let value = vec![7; MEMORY_BYTES as usize];
     let put = |key| Operation::Put {
@@ -365,11 +366,7 @@ fn recovery_takes_values_of_batches_that_were_written_under_a_larger_bound() {
 #[test]
 fn a_value_that_was_written_under_a_larger_bound_can_be_renamed() {
     let disk = MemoryDisk::new();
-    let large = Options {
-        memory_bytes: 64 << 20,
-        ..options()
-    };
-    let engine = Engine::open(Arc::new(disk.clone()), None, &large).unwrap();
+    let engine = open_larger(&disk);
     let tree = engine.tree("t").unwrap();
     let value = vec![7; 2 * MEMORY_BYTES as usize];
     engine.put(tree, b"a", &value, Condition::Always).unwrap();
