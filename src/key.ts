@@ -42,10 +42,14 @@ export function keyBytes(what: string, key: unknown): Uint8Array {
   return bytes
 }
 
-/** A key that the addon doubted, as it does not doubt it again: it cannot tell bytes that are none from bytes that are lost. */
-export function plainKey(what: string, key: unknown): Argument {
-  const bytes = keyBytes(what, key)
+/** Bytes as the addon does not doubt them: it cannot tell those that are none from those that are lost. */
+function undoubted(bytes: Uint8Array): Argument {
   return lengthOf(bytes) === 0 ? '' : bytes
+}
+
+/** A key that the addon doubted, as it does not doubt it again. */
+export function plainKey(what: string, key: unknown): Argument {
+  return undoubted(keyBytes(what, key))
 }
 
 /**
@@ -60,8 +64,7 @@ export function keptKey(what: string, key: unknown): Argument {
 
 /** A value that the addon doubted, as it does not doubt it again. */
 export function plainValue(what: string, value: unknown): Argument {
-  const bytes = valueBytes(what, value)
-  return lengthOf(bytes) === 0 ? '' : bytes
+  return undoubted(valueBytes(what, value))
 }
 
 /** The bytes of a value that the addon doubted; throws where it is none. `what` names it in messages. */
